@@ -1,0 +1,1 @@
+"""A denzel project: everything needed to serve one model."""

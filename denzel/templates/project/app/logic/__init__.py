@@ -1,0 +1,1 @@
+"""Your own code: ``pipeline.py``, and any module of yours that it imports."""

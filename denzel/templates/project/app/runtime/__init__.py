@@ -1,0 +1,1 @@
+"""denzel's own part of the deployment; nothing here needs to be edited."""

@@ -1,0 +1,142 @@
+"""Every error the API answers, on one page: HTTP status, title, and what else goes with it.
+
+The body of each is JSON ``{"title", "description"}``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import falcon
+import orjson
+
+RETRY_AFTER_SECONDS = 5
+
+
+class ApiError(Exception):
+    """An answer that is not a prediction; subclasses give status and title."""
+
+    status = 500
+    title = "Internal error"
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, description: str, **extra: Any) -> None:
+        super().__init__(description)
+        self.body = {"title": self.title, "description": description, **extra}
+
+
+class MalformedJson(ApiError):
+    """The body is not JSON, or nested deeper than the settings allow."""
+
+    status = 400
+    title = "Malformed JSON"
+
+
+class BadInput(ApiError):
+    """verify_input raised; the description is its message."""
+
+    status = 400
+    title = "Bad input format"
+
+
+class BodyTooLarge(ApiError):
+    """The body exceeds MAX_BODY_MB."""
+
+    status = 413
+    title = "Body too large"
+
+
+class UnknownTask(ApiError):
+    """No record of this id: it was never given, or its result has expired."""
+
+    status = 404
+    title = "Unknown task"
+
+
+class QueueUnavailable(ApiError):
+    """Redis cannot be reached, so nothing can be accepted."""
+
+    status = 503
+    title = "Queue unavailable"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class QueueFull(QueueUnavailable):
+    """MAX_QUEUE requests wait, or Redis has little memory left."""
+
+    title = "Queue full"
+
+
+class TooManyWaiting(QueueUnavailable):
+    """MAX_WAITING clients wait for an answer of this API process."""
+
+    title = "Too many waiting"
+
+
+class KeyReused(ApiError):
+    """An Idempotency-Key came with another body before."""
+
+    status = 422
+    title = "Idempotency-Key reused"
+
+
+class NotCancelled(ApiError):
+    """The task has ended, or cannot be stopped now; ``status`` tells its state."""
+
+    status = 409
+    title = "Not cancelled"
+
+
+class PredictionCancelled(ApiError):
+    """Somebody cancelled the request while its client waited."""
+
+    status = 409
+    title = "Prediction cancelled"
+
+
+class Unauthorized(ApiError):
+    """No API key, or not a known one."""
+
+    status = 401
+    title = "Unauthorized"
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer realm="denzel"'}
+
+
+class PredictionTimeout(ApiError):
+    """A synchronous answer did not come in time; its task goes on and can be asked for."""
+
+    status = 504
+    title = "Prediction timed out"
+
+
+class PredictionFailed(ApiError):
+    """process or predict raised; the description is the exception's type and message."""
+
+    status = 500
+    title = "Prediction failed"
+
+
+class BrokenPipeline(ApiError):
+    """app/logic/pipeline.py itself is at fault, not the request."""
+
+    status = 500
+    title = "Broken pipeline"
+
+
+async def answer_api_error(
+    req: falcon.Request, resp: falcon.Response, error: ApiError, params: Any
+) -> None:
+    """Turn an ApiError into its response."""
+    resp.status = error.status
+    resp.data = orjson.dumps(error.body)
+    resp.content_type = falcon.MEDIA_JSON
+    for name, value in error.headers.items():
+        resp.set_header(name, value)
+
+
+def serialize_http_error(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError
+) -> None:
+    """Give Falcon's own errors (404, 405, …) the same JSON form."""
+    resp.data = orjson.dumps({"title": error.title, "description": error.description or ""})
+    resp.content_type = falcon.MEDIA_JSON

@@ -1,0 +1,73 @@
+"""How many requests travel together, and how many groups at once: decided by measurement.
+
+A Celery task costs about a millisecond of processor time whatever it carries, so requests that
+wait at the same moment share one.  Two things must not suffer for it: requests whose
+predictions are slow must spread over the worker's processes rather than queue behind one
+another, and nothing waits while a process is free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+GROUP_SECONDS = 0.005
+"""What a group without predict_batch may take: longer, and its members wait for one another."""
+MAX_GROUP_SIZE = 64
+SLOW_AHEAD = 4
+"""Slow requests sent ahead for each worker process, so that none waits for the next to travel."""
+_WEIGHT = 0.2
+
+
+@dataclass
+class GroupPolicy:
+    """Sizes groups for one API process; seconds throughout.
+
+    ``slots`` is this process's share of the worker processes alive.
+    """
+
+    batching: bool
+    batch_max_size: int
+    batch_max_wait: float = 0.0
+    slots: int = 1
+    seconds_per_request: float | None = field(default=None, init=False)
+
+    def observe(self, requests: int, seconds: float) -> None:
+        """Take in how long a worker process took for a group."""
+        each = seconds / max(requests, 1)
+        if self.seconds_per_request is None:
+            self.seconds_per_request = each
+        else:
+            self.seconds_per_request += _WEIGHT * (each - self.seconds_per_request)
+
+    def learn(self, seconds_per_request: float) -> None:
+        """Take another process's measurement, for want of one's own."""
+        if self.seconds_per_request is None:
+            self.seconds_per_request = seconds_per_request
+
+    @property
+    def size(self) -> int:
+        """Most requests a group may hold now; 1 until something was measured."""
+        if self.batching:
+            return self.batch_max_size
+        if self.seconds_per_request is None:
+            return 1
+        fitting = GROUP_SECONDS / max(self.seconds_per_request, 1e-6)
+        return max(1, min(MAX_GROUP_SIZE, int(fitting)))
+
+    def patience(self, gathered: int, age: float) -> float:
+        """Return the seconds to wait for more requests before ``gathered`` of them are sent.
+
+        ``age`` is that of the oldest.  0 unless BATCH_MAX_WAIT asks for fuller batches.
+        """
+        if not self.batching or gathered >= self.size:
+            return 0.0
+        return max(0.0, self.batch_max_wait - age)
+
+    @property
+    def limit(self) -> int:
+        """Most groups that may be under way now.
+
+        One for each worker process: what arrives meanwhile goes together.  Where predictions
+        are so slow that each goes alone, nothing is gained by holding them back.
+        """
+        return self.slots if self.size > 1 else SLOW_AHEAD * self.slots

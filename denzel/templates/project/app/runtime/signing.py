@@ -1,0 +1,65 @@
+"""Sign callbacks as Standard Webhooks 1.0 has it (github.com/standard-webhooks/standard-webhooks).
+
+Imports the standard library alone until something is signed, so that a project can be given
+its secret where the runtime's packages are not installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+SECRET_PREFIX = "whsec_"
+MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""No dot, which separates the parts of what is signed."""
+
+
+def new_secret() -> str:
+    """Return a new random secret, 32 bytes, in the form that receivers' libraries take."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def parse_secrets(text: str) -> tuple[bytes, ...]:
+    """Return the secrets in a setting; several, separated by spaces, all sign each callback.
+
+    So a secret is replaced without a lost callback: add the new one, have the receivers take
+    it, remove the old one.  Raises ValueError when one is not ``whsec_`` and base64 of 24 to
+    64 bytes.
+    """
+    return tuple(_parse_secret(item) for item in text.split())
+
+
+def _parse_secret(text: str) -> bytes:
+    try:
+        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a callback secret must be whsec_ and base64") from error
+    if not text.startswith(SECRET_PREFIX) or not 24 <= len(secret) <= 64:
+        raise ValueError("a callback secret must be whsec_ and base64 of 24 to 64 bytes")
+    return secret
+
+
+def signature_headers(
+    secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes
+) -> dict[str, str]:
+    """Return the ``webhook-…`` headers of one attempt; without secrets, no signature.
+
+    ``timestamp`` is this attempt's, in seconds since 1970: receivers take an older one than
+    five minutes for a replay.  ``body`` is the exact bytes sent, and UTF-8.
+    """
+    if not MESSAGE_ID.fullmatch(message_id):
+        raise ValueError(f"{message_id!r} cannot be a webhook-id: letters, digits, - and _ only")
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
+    if secrets:
+        from standardwebhooks.webhooks import Webhook
+
+        at = datetime.fromtimestamp(timestamp, UTC)
+        text = body.decode()
+        headers["webhook-signature"] = " ".join(
+            Webhook(secret).sign(message_id, at, text) for secret in secrets
+        )
+    return headers

@@ -1,0 +1,137 @@
+"""The Celery application and its task; importing this opens no connection, loads no model.
+
+A worker process gets its pipeline, model and store through :func:`equip` before it runs
+anything (see ``app/runtime/worker.py``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from celery import Celery, signals
+
+from app.runtime.equipment import Equipment
+from app.runtime.prediction import predict_group
+from app.runtime.recovery import process_died
+from app.runtime.store import (
+    FAILURE,
+    INVOKE_PREDICT,
+    Outcome,
+    Reply,
+    Request,
+    decode_requests,
+    failure_body,
+)
+
+celery_app = Celery("app", config_source="app.runtime.celeryconfig", set_as_current=True)
+
+
+class PredictionFailed(Exception):
+    """Shown by Flower for a request whose process or predict raised."""
+
+
+_equipment: list[Equipment] = []
+
+
+def equip(equipment: Equipment) -> None:
+    """Give this worker process its model; replaces an earlier one."""
+    _equipment[:] = [equipment]
+
+
+@signals.worker_process_init.connect
+def _equip_spawned_process(**_: Any) -> None:
+    """Load the model in a process that was spawned; a forked one has inherited it."""
+    if not _equipment:
+        from app.runtime.gpu import load_on_own_gpu
+        from app.runtime.worker import configure_logging
+
+        configure_logging()
+        equip(load_on_own_gpu())
+
+
+@celery_app.task(name=INVOKE_PREDICT)
+def invoke_predict(encoded: Sequence[Sequence[Any]], reply_to: str) -> Any:
+    """Predict for a group of requests, store the outcomes, tell the API.
+
+    ``encoded`` is what :func:`app.runtime.store.encode_requests` made; ``reply_to`` names the API
+    process that waits.  Flower shows what this returns: a lone request's result, or a count.
+    """
+    equipment = _equipment[0]
+    requests = decode_requests(encoded)
+    started = time.perf_counter()
+    work = collect(equipment, requests)
+    outcomes = [
+        *work.failed,
+        *predict_group(equipment.pipeline, equipment.model, work.payloads, equipment.time_limit),
+    ]
+    if not outcomes:
+        return "already done"
+    seconds = time.perf_counter() - started
+    reply = Reply(requests[0].id, seconds, outcomes)
+    equipment.store.finish(reply, reply_to, work.accepted, work.beside)
+    return _shown(outcomes)
+
+
+@dataclass
+class Work:
+    """What of a task's requests is to be predicted, and how to finish it.
+
+    ``accepted`` are asynchronous, ``beside`` stood beside the message, ``failed`` needs no
+    prediction any more.
+    """
+
+    payloads: list[tuple[str, bytes]] = field(default_factory=list)
+    accepted: dict[str, Request] = field(default_factory=dict)
+    beside: list[str] = field(default_factory=list)
+    failed: list[Outcome] = field(default_factory=list)
+
+
+def collect(equipment: Equipment, requests: Sequence[Request]) -> Work:
+    """Return the requests this process may predict now, with their payloads."""
+    work = Work()
+    work.beside = [each.id for each in requests if each.payload is None and not each.is_async]
+    for request in requests:
+        if request.payload is not None:
+            work.payloads.append((request.id, request.payload))
+    if work.beside:
+        _collect_beside(equipment, work)
+    accepted = [request.id for request in requests if request.is_async]
+    if accepted:
+        _collect_accepted(equipment, work, accepted)
+    return work
+
+
+def _collect_beside(equipment: Equipment, work: Work) -> None:
+    stored = equipment.store.stored_requests(work.beside)
+    for task_id, request in zip(work.beside, stored, strict=True):
+        if request is None or request.payload is None:
+            body = failure_body(LookupError("the request has expired"))
+            work.failed.append(Outcome(task_id, FAILURE, body))
+        else:
+            work.payloads.append((task_id, request.payload))
+
+
+def _collect_accepted(equipment: Equipment, work: Work, task_ids: Sequence[str]) -> None:
+    for begun in equipment.ledger.begin(task_ids):
+        request = begun.request
+        work.accepted[request.id] = request
+        if begun.deliveries > equipment.max_deliveries:
+            body = failure_body(process_died(equipment.max_deliveries))
+            work.failed.append(Outcome(request.id, FAILURE, body))
+        elif request.payload is not None:
+            work.payloads.append((request.id, request.payload))
+
+
+def _shown(outcomes: Sequence[Outcome]) -> Any:
+    """Return what Flower shows; raise for a lone failed request, so that it shows FAILURE."""
+    failed = [outcome for outcome in outcomes if outcome.state == FAILURE]
+    if len(outcomes) > 1:
+        return {"succeeded": len(outcomes) - len(failed), "failed": [each.id for each in failed]}
+    if failed:
+        failure = orjson.loads(failed[0].body)
+        raise PredictionFailed(f"{failure['type']}: {', '.join(map(str, failure['args']))}")
+    return outcomes[0].body.decode(errors="replace")

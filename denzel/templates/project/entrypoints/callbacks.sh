@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Starts the service that delivers predictions to callback URIs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.prepare callbacks python -m app.runtime.callbacks

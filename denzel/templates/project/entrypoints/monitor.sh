@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Starts the monitoring page: Flower.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.prepare monitor python -m app.runtime.monitor

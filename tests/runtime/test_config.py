@@ -1,0 +1,62 @@
+"""The settings table and how it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from app.runtime.config import INTERNAL, SETTINGS, SettingError, Settings, parse_settings
+
+REFUSED = {
+    "PROJECT_NAME": ["Upper", "with space", "-begins", "ümlaut", "a/b"],
+    "API_PORT": ["0", "65536", "-1", "http", "80.5"],
+    "API_HOST": ["localhost", "127.0.0.l", "1.2.3", "10.0.0.1:80"],
+    "MONITOR_HOST": ["localhost", "127.0.0.l", "::g"],
+    "GPU": ["2", "maybe"],
+    "API_WORKERS": ["0", "-1", "many"],
+    "WORKER_CONCURRENCY": ["0", "1.5"],
+    "MODEL_LOAD_TIMEOUT": ["0", "nan", "-5", "inf", "soon"],
+    "MAX_BODY_MB": ["0", "nan", "-1"],
+    "MAX_JSON_DEPTH": ["0", "901"],
+    "RESULT_TTL": ["0", "-1", "1.5"],
+    "CALLBACK_TIMEOUT": ["0", "nan"],
+    "LOG_LEVEL": ["loud"],
+}
+
+
+def test_each_setting_has_a_field_and_a_default_that_can_be_used() -> None:
+    settings = parse_settings({})
+    names = [setting.name.lower() for setting in SETTINGS + INTERNAL]
+    assert sorted(names) == sorted(field.name for field in dataclasses.fields(Settings))
+    assert len(set(names)) == len(names)
+    assert settings.worker_name == "worker@denzel"
+
+
+@pytest.mark.parametrize(("name", "text"), [(n, t) for n, texts in REFUSED.items() for t in texts])
+def test_a_value_that_cannot_be_used_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name}={text} cannot be used: it takes "):
+        parse_settings({name: text})
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\t"])
+def test_an_empty_value_is_the_default(text: str) -> None:
+    assert parse_settings({setting.name: text for setting in SETTINGS}) == parse_settings({})
+
+
+def test_unknown_names_are_ignored() -> None:
+    assert parse_settings({"PATH": "/bin", "SOMETHING": "else"}) == parse_settings({})
+
+
+def test_values_are_parsed() -> None:
+    values = {
+        "GPU": "YES", "API_WORKERS": "AUTO", "WORKER_CONCURRENCY": " 3 ", "LOG_LEVEL": "DEBUG",
+        "MAX_BODY_MB": "0.5", "PROJECT_NAME": "iris_classifier-2",
+    }  # fmt: skip
+    settings = parse_settings(values)
+    assert settings.gpu is True
+    assert settings.api_workers == 0
+    assert settings.worker_concurrency == 3
+    assert settings.log_level == "debug"
+    assert settings.max_body_bytes == 2**19
+    assert settings.worker_name == "worker@iris_classifier-2"

@@ -1,0 +1,70 @@
+"""How many requests travel together: sizes and limits from measurements."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.runtime.grouping import GROUP_SECONDS, MAX_GROUP_SIZE, SLOW_AHEAD, GroupPolicy
+
+
+def policy(*, batching: bool = False, slots: int = 2, wait: float = 0.0) -> GroupPolicy:
+    return GroupPolicy(batching=batching, batch_max_size=32, batch_max_wait=wait, slots=slots)
+
+
+def test_before_anything_is_measured_requests_go_alone() -> None:
+    assert policy().size == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds_each", "size"),
+    [(1e-9, MAX_GROUP_SIZE), (GROUP_SECONDS / 10, 10), (GROUP_SECONDS * 2, 1)],
+)
+def test_a_group_without_predict_batch_takes_a_few_milliseconds(
+    seconds_each: float, size: int
+) -> None:
+    sized = policy()
+    sized.observe(1, seconds_each)
+    assert sized.size == size
+
+
+def test_a_measurement_of_others_serves_until_there_is_one_of_its_own() -> None:
+    sized = policy()
+    sized.learn(GROUP_SECONDS / 4)
+    assert sized.size == 4
+    sized.observe(1, GROUP_SECONDS * 2)
+    sized.learn(GROUP_SECONDS / 4)
+    assert sized.size < 4
+
+
+def test_sizes_follow_predictions_that_become_slow() -> None:
+    sized = policy()
+    sized.observe(10, GROUP_SECONDS / 10)
+    for _ in range(50):
+        sized.observe(1, 1.0)
+    assert sized.size == 1
+
+
+def test_with_predict_batch_a_group_is_a_batch_however_slow() -> None:
+    sized = policy(batching=True)
+    sized.observe(32, 60.0)
+    assert sized.size == 32
+
+
+def test_one_group_is_under_way_for_each_process_unless_requests_go_alone() -> None:
+    grouped = policy(batching=True, slots=3)
+    assert grouped.limit == 3
+    alone = policy(slots=3)
+    alone.observe(1, 1.0)
+    assert alone.limit == 3 * SLOW_AHEAD
+
+
+def test_nobody_waits_for_company_unless_asked_to() -> None:
+    assert policy(batching=True).patience(1, 0.0) == 0
+    assert policy(wait=1.0).patience(1, 0.0) == 0, "without predict_batch there is no batch"
+
+
+def test_waiting_for_company_ends_with_time_or_a_full_batch() -> None:
+    patient = policy(batching=True, wait=1.0)
+    assert patient.patience(1, 0.25) == 0.75
+    assert patient.patience(1, 2.0) == 0
+    assert patient.patience(32, 0.0) == 0

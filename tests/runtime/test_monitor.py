@@ -1,0 +1,74 @@
+"""What Flower shows of a running deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+from .deployment import Deployment
+
+
+def task(lab: Deployment, task_id: str, state: str) -> dict[str, Any]:
+    """Wait until Flower knows a task in a state; return what it tells of it."""
+
+    def find() -> dict[str, Any] | None:
+        answer = requests.get(f"{lab.monitor_url}/api/task/info/{task_id}", timeout=10)
+        found = answer.json() if answer.ok else {}
+        return found if found.get("state") == state else None
+
+    found = lab.wait(find, f"Flower shows {task_id} as {state}", 20)
+    assert found is not None
+    return found
+
+
+def test_a_prediction_is_shown_under_its_id_with_state_runtime_and_arguments(
+    lab: Deployment,
+) -> None:
+    task_id = lab.accept({"do": "sleep", "seconds": 0.3})
+    shown = task(lab, task_id, "SUCCESS")
+    assert shown["name"] == "app.tasks.invoke_predict"
+    assert shown["runtime"] >= 0.3
+    assert shown["worker"] == "worker@lab"
+    assert "slept" in shown["result"]
+    page = requests.get(f"{lab.monitor_url}/task/{task_id}", timeout=10)
+    assert page.status_code == 200
+    assert task_id in page.text
+    assert "SUCCESS" in page.text
+
+
+def test_the_arguments_of_a_sync_prediction_are_shown(lab: Deployment) -> None:
+    answer = lab.predict({"value": "found me"})
+    shown = task(lab, answer.headers["Denzel-Task-Id"], "SUCCESS")
+    assert "found me" in shown["args"]
+
+
+def test_a_failed_prediction_is_shown_as_one(lab: Deployment) -> None:
+    shown = task(lab, lab.accept({"process": "fail"}), "FAILURE")
+    assert "name 'np' is not defined" in shown["exception"]
+
+
+def test_the_worker_is_shown(lab: Deployment) -> None:
+    def workers() -> Any:
+        answer = requests.get(f"{lab.monitor_url}/api/workers?refresh=1", timeout=30)
+        return answer.json() if answer.ok else {}
+
+    found = lab.wait(lambda: workers().get("worker@lab"), "Flower shows the worker")
+    assert found["stats"]["pool"]["max-concurrency"] == 2
+    assert "worker@lab" in requests.get(f"{lab.monitor_url}/workers", timeout=10).text
+
+
+def test_the_monitors_state_is_up(lab: Deployment) -> None:
+    lab.wait(lambda: lab.state("monitor") == ("UP", ""), "the monitor's state is UP")
+    assert lab.state("api") == ("UP", "")
+    assert lab.state("denzel") == ("UP", "")
+
+
+def test_the_model_is_never_loaded_in_the_api_or_the_monitor(lab: Deployment) -> None:
+    """Nor does the monitor so much as import the pipeline."""
+    loads = lab.trace("load")
+    assert {note["pid"] for note in loads} == {lab.services["denzel"].pid}
+    importers = {note["program"] for note in lab.trace("import")}
+    assert any("gunicorn" in program for program in importers)
+    assert any("worker.py" in program for program in importers)
+    assert not any("monitor" in program or "flower" in program for program in importers)

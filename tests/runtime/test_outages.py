@@ -1,0 +1,197 @@
+"""Redis away and back again; the worker away and back again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+import requests
+
+from .conftest import OBEDIENT
+from .deployment import Deployment, deployed
+
+QUICK_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a deployment whose Redis and worker the tests stop and start."""
+    settings = {"API_WORKERS": "2", "RECOVERY_SECONDS": "5"}
+    with deployed(tmp_path_factory.mktemp("fragile"), OBEDIENT, settings) as deployment:
+        deployment.start_api()
+        yield deployment
+
+
+def quickly(ask: Callable[[], requests.Response]) -> requests.Response:
+    """Return an answer that must not keep anyone waiting."""
+    started = time.monotonic()
+    answer = ask()
+    assert time.monotonic() - started < QUICK_SECONDS
+    return answer
+
+
+def assert_unavailable(deployment: Deployment) -> None:
+    """Ask everything; what needs Redis is a quick 503, the rest goes on."""
+    for _ in range(4):
+        for prefer in ("respond-async", "wait=5", ""):
+            answer = quickly(lambda prefer=prefer: deployment.predict({"a": 1}, Prefer=prefer))  # type: ignore[misc]
+            assert answer.status_code == 503
+            assert answer.json()["title"] == "Queue unavailable"
+            assert int(answer.headers["Retry-After"]) > 0
+        answer = quickly(lambda: requests.get(f"{deployment.url}/status/x", timeout=10))
+        assert answer.status_code == 503
+        assert quickly(lambda: requests.get(f"{deployment.url}/info", timeout=10)).ok
+        # What is wrong with the request is still told.
+        assert quickly(lambda: deployment.predict({"verify": "ValueError"})).status_code == 400
+        assert quickly(lambda: deployment.predict([])).status_code == 400
+
+
+def predicts_again(deployment: Deployment) -> None:
+    """Wait until predictions are answered again, by every API process."""
+
+    def good() -> bool:
+        answers = [deployment.predict({"value": 1}, Prefer="wait=10") for _ in range(6)]
+        return all(answer.status_code == 200 for answer in answers)
+
+    deployment.wait(good, "predictions are answered again", 40)
+
+
+def kill_redis(deployment: Deployment) -> None:
+    """End Redis without a warning."""
+    deployment.services.pop("redis").kill()
+
+
+def test_everything_may_be_started_before_redis(fragile: Deployment) -> None:
+    assert_unavailable(fragile)
+    fragile.start_worker(wait=False)
+    fragile.start_monitor(wait=False)
+    assert_unavailable(fragile)
+    refused = fragile.run("-m", "app.runtime.control", "response", "--async")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    fragile.start_redis()
+    predicts_again(fragile)
+    fragile.wait_for_worker()
+
+
+def test_redis_that_is_killed_and_comes_back_needs_no_restart(fragile: Deployment) -> None:
+    before = {name: fragile.services[name].pid for name in ("api", "denzel", "monitor")}
+    stored = fragile.accept({"value": "kept"})
+    fragile.final_status(stored)
+    fragile.respond("--sync", "--timeout", "7")
+    kill_redis(fragile)
+    assert_unavailable(fragile)
+    fragile.start_redis()
+    predicts_again(fragile)
+    assert fragile.status(stored)["result"] == {"echo": "kept"}
+    accepted = fragile.accept({"value": "later"})
+    assert fragile.final_status(accepted)["result"] == {"echo": "later"}
+    assert {name: fragile.services[name].pid for name in before} == before
+    assert all(fragile.services[name].is_running() for name in before)
+
+
+def test_a_sync_request_under_way_when_redis_is_killed_does_not_hang(
+    fragile: Deployment,
+) -> None:
+    sleeps = len(fragile.trace("sleep"))
+    with ThreadPoolExecutor(4) as clients:
+        body = {"do": "sleep", "seconds": 1.0}
+        answers = [clients.submit(fragile.predict, body, Prefer="wait=4") for _ in range(4)]
+        fragile.wait(lambda: len(fragile.trace("sleep")) > sleeps, "a prediction began", 10)
+        kill_redis(fragile)
+        started = time.monotonic()
+        statuses = {answer.result().status_code for answer in answers}
+        assert statuses <= {200, 503}, statuses
+        assert time.monotonic() - started < 8
+    fragile.start_redis()
+    predicts_again(fragile)
+
+
+def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -> None:
+    sleeps = len(fragile.trace("sleep"))
+    with ThreadPoolExecutor(1) as clients:
+        body = {"do": "sleep", "seconds": 3.0}
+        answer = clients.submit(fragile.predict, body, Prefer="wait=30")
+        fragile.wait(lambda: len(fragile.trace("sleep")) > sleeps, "a prediction began", 10)
+        kill_redis(fragile)
+        fragile.start_redis()
+        assert answer.result().json() == {"slept": 3.0}
+
+
+def test_redis_that_hangs_is_503_in_time(fragile: Deployment) -> None:
+    predicts_again(fragile)
+    fragile.services["redis"].signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        answer = fragile.predict({"value": 1}, Prefer="wait=2")
+        assert answer.status_code in (503, 504)
+        assert time.monotonic() - started < 20
+        assert quickly(lambda: requests.get(f"{fragile.url}/info", timeout=10)).ok
+    finally:
+        fragile.services["redis"].signal(signal.SIGCONT)
+    predicts_again(fragile)
+
+
+def test_without_a_worker_async_requests_wait_and_sync_ones_are_504(fragile: Deployment) -> None:
+    fragile.services.pop("denzel").stop()
+    accepted = fragile.accept({"value": "patient"})
+    answer = fragile.predict({"value": 1}, Prefer="wait=1")
+    assert answer.status_code == 504
+    assert fragile.status(accepted)["status"] == "PENDING"
+    assert fragile.status(answer.json()["task_id"])["status"] == "PENDING"
+    fragile.start_worker()
+    assert fragile.final_status(accepted)["result"] == {"echo": "patient"}
+    assert fragile.final_status(answer.json()["task_id"])["result"] == {"echo": 1}
+
+
+def test_an_api_process_that_is_killed_is_replaced(fragile: Deployment) -> None:
+    imports = fragile.trace("import")
+    children = {note["pid"] for note in imports if "gunicorn" in note["program"]}
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    fragile.wait(
+        lambda: (
+            len(fragile.trace("import")) >= len(imports) + len(children) and fragile.info_answers()
+        ),
+        "the API processes are replaced",
+    )
+    predicts_again(fragile)
+
+
+def test_what_is_garbled_on_a_channel_does_not_make_the_api_deaf(fragile: Deployment) -> None:
+    with redis.Redis(unix_socket_path=str(fragile.redis_socket)) as client:
+        for garbage in (b"", b"garbage", b"{}", b'{"is_async": 1, "no": "receipt"}', b"\xff\n"):
+            for channel in client.pubsub_channels("denzel:*"):
+                client.publish(channel, garbage)
+    # A deaf API process would find the result only at the end of the wait.
+    fragile.wait(lambda: fragile.predict({"a": 1}).status_code == 200, "the API hears again", 10)
+    for _ in range(8):
+        answer = quickly(lambda: fragile.predict({"value": 1}, Prefer="wait=20"))
+        assert answer.json() == {"echo": 1}
+
+
+def test_an_api_that_answers_info_has_found_redis(fragile: Deployment) -> None:
+    for _ in range(3):
+        fragile.services.pop("api").kill()
+        fragile.start_api()
+        assert fragile.predict({}, Prefer="respond-async").status_code == 200
+
+
+def test_the_response_mode_survives_a_restart_of_everything(fragile: Deployment) -> None:
+    fragile.respond("--async")
+    for name in ("api", "denzel", "redis"):
+        fragile.services.pop(name).stop()
+    fragile.start_redis()
+    fragile.start_api()
+    fragile.wait(lambda: fragile.predict({}).status_code == 200, "the API has found Redis", 10)
+    task_id = fragile.predict({"value": 1}).json()["data"]["task_id"]
+    assert fragile.status(task_id)["status"] == "PENDING"
+    fragile.start_worker()
+    assert fragile.final_status(task_id)["result"] == {"echo": 1}
+    fragile.respond("--sync")
+    assert fragile.predict({"value": 2}).json() == {"echo": 2}

@@ -1,0 +1,81 @@
+"""What SIGTERM does: what is under way is finished, nobody else is waited for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from .conftest import OBEDIENT
+from .deployment import Deployment, Service, deployed
+
+PROMPT_SECONDS = 6.0
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Deployment]:
+    """Yield a deployment that is up; the tests stop its services."""
+    with deployed(tmp_path, OBEDIENT, {"WORKER_CONCURRENCY": "2"}) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_api()
+        deployment.wait_for_worker()
+        deployment.wait(lambda: deployment.predict({}).ok, "predictions are answered")
+        yield deployment
+
+
+def end(service: Service) -> float:
+    """Send SIGTERM; return how many seconds the service took to end well."""
+    started = time.monotonic()
+    service.process.terminate()
+    assert service.process.wait(40) == 0, service.output()
+    return time.monotonic() - started
+
+
+def group_is_empty(service: Service) -> bool:
+    """Tell whether no process that the service started is left."""
+    try:
+        os.killpg(service.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_clients_that_keep_idle_connections_do_not_hold_the_api_up(running: Deployment) -> None:
+    """Neither those that have been answered nor those that never asked."""
+    api = running.services["api"]
+    with ExitStack() as connections:
+        for _ in range(5):
+            session = connections.enter_context(requests.Session())
+            assert session.get(f"{running.url}/info", timeout=10).ok
+            address = ("127.0.0.1", int(running.environment["API_PORT"]))
+            connections.enter_context(socket.create_connection(address, timeout=10))
+        assert end(api) < PROMPT_SECONDS
+    running.wait(lambda: group_is_empty(api), "no process of the API is left")
+
+
+def test_a_request_under_way_is_answered_before_the_api_ends(running: Deployment) -> None:
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(running.predict, {"do": "sleep", "seconds": 2.0}, Prefer="wait=30")
+        running.wait(lambda: running.trace("sleep"), "the prediction is under way")
+        assert 1.0 < end(running.services["api"]) < PROMPT_SECONDS + 2
+        assert answer.result().json() == {"slept": 2.0}
+
+
+def test_a_prediction_under_way_is_finished_before_the_worker_ends(running: Deployment) -> None:
+    worker = running.services["denzel"]
+    task_id = running.accept({"do": "sleep", "seconds": 2.0})
+    running.wait(lambda: running.trace("sleep"), "the prediction is under way")
+    waiting = running.accept({"value": "later"})
+    end(worker)
+    assert running.status(task_id)["result"] == {"slept": 2.0}
+    running.wait(lambda: group_is_empty(worker), "no process of the worker is left")
+    running.start_worker()
+    assert running.final_status(waiting)["result"] == {"echo": "later"}
