@@ -1,0 +1,99 @@
+"""What every backend can do with a project's services."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from denzel.project import Project
+from denzel.services import Status
+
+Report = Callable[[str], None]
+"""Receives one line of progress for the person who waits; the command line prints it."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line a service wrote, without its line end."""
+
+    service: str
+    text: str
+
+
+class Backend(ABC):
+    """Runs a project's services; holds no state but the project it was made for.
+
+    Every method raises a :class:`~denzel.errors.DenzelError` with the next step when it
+    cannot do what it says.  Nothing here prints: progress goes to ``report``.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, project: Project, report: Report) -> None:
+        self.project = project
+        self.report = report
+
+    @abstractmethod
+    def preflight(self) -> None:
+        """Check that this machine can run the backend at all, before anything is changed."""
+
+    @abstractmethod
+    def launched(self) -> bool:
+        """Tell whether the services were created and not shut down since, running or not."""
+
+    @abstractmethod
+    def running(self) -> bool:
+        """Tell whether any service is running now."""
+
+    @abstractmethod
+    def up(self) -> None:
+        """Create and start every service; on failure leave nothing running."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the stopped services."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop every service; queue, results and response mode stay."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Stop and start every service, reading ``.env`` and the user's code afresh."""
+
+    @abstractmethod
+    def down(self, *, purge: bool) -> None:
+        """Stop and remove everything ``up`` created; with ``purge`` what it installed, too."""
+
+    @abstractmethod
+    def status(self) -> Status:
+        """Return the state of each service and worker at this moment."""
+
+    @abstractmethod
+    def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
+        """Yield what ``services`` wrote, oldest first; with ``follow`` never end by itself."""
+
+    @abstractmethod
+    def shell(self, service: str) -> int:
+        """Open an interactive bash in ``service`` on this terminal; return its exit code."""
+
+    @abstractmethod
+    def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
+        """Run ``python -m module`` of the project where ``service`` runs; return its stdout.
+
+        Raises ServiceError when the service is down, CommandError (with the end of stderr)
+        when the module exits with a code other than 0.
+        """
+
+    @abstractmethod
+    def check(self, sample: bytes | None) -> str:
+        """Run the pipeline once without services; return ``app.runtime.check``'s JSON report."""
+
+    @abstractmethod
+    def install(self, *, pip: bool, os: bool) -> None:
+        """Install requirements.txt (``pip``) and run requirements.sh (``os``) in the services.
+
+        The services must be running; the caller restarts them once afterwards.
+        """

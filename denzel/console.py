@@ -1,0 +1,254 @@
+"""How results look: the status table, logs, findings, progress; colour only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from denzel.services import (
+    NOT_LAUNCHED,
+    SERVICES,
+    ServiceStatus,
+    State,
+    Status,
+    WorkerStatus,
+)
+
+if TYPE_CHECKING:
+    from denzel.doctor import Finding
+    from denzel.upgrade import UpgradeResult
+
+WITH_PORT_SHOWN = ("api", "monitor")
+CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "LAST ANSWER", "URI")
+NAME_WIDTH = max(len(name) for name in SERVICES)
+STATE_COLOURS = {State.UP: "green", State.DOWN: "red", State.ERROR: "red"}
+SERVICE_COLOURS = ("cyan", "yellow", "magenta", "blue", "green")
+
+
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print a line; colour is kept only on a terminal and without NO_COLOR."""
+    click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def progress(line: str) -> None:
+    """Print one line of progress, apart from data: on stderr."""
+    echo(line, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON for people and programs alike."""
+    echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# --- status
+
+
+def status_lines(status: Status | None) -> list[str]:
+    """Return what ``denzel status`` shows, line by line."""
+    if status is None:
+        return [NOT_LAUNCHED]
+    loading = any(worker.state is State.LOADING for worker in status.workers)
+    services = sorted(status.services, key=_service_order)
+    lines = ["Services:", *(_service_line(service, not loading) for service in services)]
+    if any(service.name == "denzel" and service.state is State.UP for service in services):
+        lines += _worker_lines(status.workers, loading)
+    return lines
+
+
+def status_document(status: Status | None) -> dict[str, Any]:
+    """Return what ``denzel status --json`` prints."""
+    if status is None:
+        return {"launched": False, "ready": False, "services": [], "workers": []}
+    return {"launched": True, "ready": status.ready, **asdict(status)}
+
+
+def print_status(status: Status | None, *, as_json: bool) -> None:
+    """Print a status once."""
+    if as_json:
+        print_json(status_document(status))
+    else:
+        echo("\n".join(status_lines(status)))
+
+
+def print_live(statuses: Iterable[Status | None], *, as_json: bool) -> None:
+    """Print statuses as they change: redrawn in place on a terminal, else one after another."""
+    view = LiveView()
+    for status in statuses:
+        if as_json:
+            view.show([json.dumps(status_document(status), ensure_ascii=False)])
+        else:
+            view.show(status_lines(status))
+
+
+class LiveView:
+    """Lines that are redrawn in place; where that cannot be, printed when they change."""
+
+    def __init__(self, *, err: bool = False) -> None:
+        self.err = err
+        stream = sys.stderr if err else sys.stdout
+        self.in_place = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.shown: list[str] = []
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show ``lines`` in place of what was shown before."""
+        if self.in_place:
+            width = shutil.get_terminal_size().columns
+            fitting = [_cut(line, width) for line in lines]
+            back = f"\x1b[{len(self.shown)}F\x1b[J" if self.shown else ""
+            click.echo(back, nl=False, err=self.err, color=True)
+            if fitting:
+                echo("\n".join(fitting), err=self.err)
+        elif list(lines) != self.shown:
+            echo("\n".join(lines), err=self.err)
+        self.shown = list(lines)
+
+
+class WaitView:
+    """What a person who waits for the services sees; goes to stderr."""
+
+    def __init__(self) -> None:
+        self.view = LiveView(err=True)
+        self.began = time.monotonic()
+        self.states: dict[str, State] = {}
+
+    def show(self, status: Status) -> None:
+        """Show the status, or off a terminal only what changed in it."""
+        seconds = f"{time.monotonic() - self.began:.0f} s"
+        if self.view.in_place:
+            waiting = "Ready" if status.ready else "Waiting until every line says UP"
+            self.view.show([*status_lines(status), click.style(f"{waiting} ({seconds})", dim=True)])
+            return
+        lines = {line.name: line.state for line in status.lines}
+        changed = [f"{name} {state}" for name, state in lines.items() if self._news(name, state)]
+        if changed:
+            progress(f"{seconds:>6}: {', '.join(changed)}")
+        self.states = lines
+
+    def clear(self) -> None:
+        """Take the status off the terminal again: what comes next shows it for good."""
+        if self.view.in_place:
+            self.view.show([])
+
+    def _news(self, name: str, state: State) -> bool:
+        return self.states.get(name) is not state
+
+
+def _service_order(service: ServiceStatus) -> int:
+    return SERVICES.index(service.name) if service.name in SERVICES else len(SERVICES)
+
+
+def _service_line(service: ServiceStatus, ports_open: bool) -> str:
+    line = f"    {service.name} - {_state(service)}"
+    listens = service.state is State.UP and ports_open and service.name in WITH_PORT_SHOWN
+    return f"{line} [ Port: {service.port} ]" if listens and service.port else line
+
+
+def _worker_lines(workers: Sequence[WorkerStatus], loading: bool) -> Iterator[str]:
+    if loading:
+        yield f"Worker: all - {_coloured(State.LOADING)}"
+        return
+    for worker in workers:
+        yield f"Worker: {worker.name} - {_state(worker)}"
+
+
+def _state(line: ServiceStatus | WorkerStatus) -> str:
+    detail = f" ({line.detail})" if line.state is State.ERROR and line.detail else ""
+    return _coloured(line.state) + detail
+
+
+def _coloured(state: State) -> str:
+    return click.style(str(state), fg=STATE_COLOURS.get(state, "yellow"))
+
+
+def _cut(line: str, width: int) -> str:
+    """Shorten a line that would wrap: redrawing counts lines, not rows of the terminal."""
+    if len(click.unstyle(line)) < width:
+        return line
+    return click.unstyle(line)[: max(width - 2, 1)] + "…"
+
+
+# --- logs, findings, reports
+
+
+def print_logs(lines: Iterable[tuple[str, str]]) -> None:
+    """Print log lines, (service, text) each, behind their service's name."""
+    colours: dict[str, str] = {}
+    for service, text in lines:
+        colour = colours.setdefault(service, SERVICE_COLOURS[len(colours) % len(SERVICE_COLOURS)])
+        echo(f"{click.style(f'{service:<{NAME_WIDTH}}', fg=colour)} | {text}")
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print what was examined, and what to do about what is not well."""
+    for finding in findings:
+        mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
+        _print_result(mark, finding.ok, finding.needed, f"{finding.name}: {finding.detail}")
+        if finding.remedy and not finding.ok:
+            echo(f"        {finding.remedy}")
+
+
+def print_callbacks(callbacks: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print callbacks that are not delivered, a line each."""
+    if as_json:
+        print_json(callbacks)
+        return
+    if not callbacks:
+        echo("Every callback is delivered")
+        return
+    rows = [CALLBACK_COLUMNS, *map(_callback_row, callbacks)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(CALLBACK_COLUMNS))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        echo("  ".join(cells).rstrip())
+
+
+def _callback_row(callback: Mapping[str, Any]) -> tuple[str, ...]:
+    next_at = callback["next_at"]
+    return (
+        str(callback["task_id"]),
+        str(callback["state"]),
+        str(callback["attempts"]),
+        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(next_at)) if next_at else "-",
+        str(callback["last_error"] or "-"),
+        str(callback["uri"]),
+    )
+
+
+def print_check(report: Mapping[str, Any], *, sampled: bool) -> None:
+    """Print the steps of a check, and the prediction it made or how to have one made."""
+    for step in report["steps"]:
+        took = f" ({step['seconds']:.3f} s)" if step["ok"] else f": {step['detail']}"
+        _print_result("ok" if step["ok"] else "FAILED", step["ok"], True, step["name"] + took)
+    if not report["ok"]:
+        return
+    if sampled:
+        print_json(report["result"])
+    else:
+        echo("Give a file with a request, `denzel check FILE`, to try a prediction, too")
+
+
+def print_upgrade(result: UpgradeResult) -> None:
+    """Print what an upgrade did to each file."""
+    for verb, paths in (
+        ("Replaced", result.replaced),
+        ("Added", result.added),
+        ("Removed", result.removed),
+    ):
+        for path in paths:
+            echo(f"{verb} {path}")
+    for path in result.conflicts:
+        echo(f"You changed {path}: denzel's version is in {path}.new; merge the two")
+    echo(f"The project is at version {result.version}")
+
+
+def _print_result(mark: str, ok: bool, needed: bool, text: str) -> None:
+    colour = "green" if ok else "red" if needed else "yellow"
+    echo(f"{click.style(f'{mark:<7}', fg=colour)} {text}")

@@ -1,0 +1,45 @@
+"""Every error denzel raises on purpose, on one page.
+
+A message names the thing, the cause and the next command to type.  The command line
+prints it after ``Error:`` and exits with ``exit_code``; nothing below it prints.
+"""
+
+
+class DenzelError(Exception):
+    """Something the user can put right; its text says how."""
+
+    exit_code = 1
+
+
+class UsageError(DenzelError):
+    """A value given on the command line or in ``.env`` cannot be used."""
+
+    exit_code = 2
+
+
+class ProjectError(DenzelError):
+    """There is no project here, or the project's files cannot be used as they are."""
+
+
+class EngineError(DenzelError):
+    """The backend's engine (Docker, Compose, supervisor, Redis) is missing or unusable."""
+
+
+class CommandError(DenzelError):
+    """An external program ended with a non-zero exit code."""
+
+
+class PortTaken(DenzelError):
+    """A port the deployment needs is bound by something else."""
+
+
+class ServiceError(DenzelError):
+    """A service is down, failed to start, or did not become ready in time."""
+
+
+class RequirementsError(DenzelError):
+    """The project's requirements could not be installed."""
+
+
+class PredictionError(DenzelError):
+    """The API answered a prediction with an error."""

@@ -1,0 +1,69 @@
+"""States of services and workers: pure data, shared by backends, operations and console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SERVICES = ("denzel", "monitor", "api", "redis", "callbacks")
+"""The services of every project, in the order ``denzel status`` shows them."""
+
+NOT_LAUNCHED = 'Haven\'t been created yet. Did you forget to run "denzel launch"?'
+"""What ``denzel status`` shows of a project that is not launched."""
+
+
+class State(StrEnum):
+    """What ``denzel status`` shows behind a service's or worker's name.
+
+    The project's own ``app/runtime/state.py`` writes these same strings into the run directory.
+    """
+
+    UP = "UP"
+    DOWN = "DOWN"
+    STARTING = "STARTING..."
+    PIP_INSTALLING = "PIP INSTALLING..."
+    OS_COMMANDS = "OS COMMANDS..."
+    LOADING = "LOADING..."
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One line under ``Services:``; ``port`` is the published port, if there is one."""
+
+    name: str
+    state: State
+    port: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One ``Worker:`` line; ``name`` is Celery's node name, ``worker@PROJECT``."""
+
+    name: str
+    state: State
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything ``denzel status`` knows about a deployment at one moment."""
+
+    services: tuple[ServiceStatus, ...]
+    workers: tuple[WorkerStatus, ...] = ()
+
+    @property
+    def lines(self) -> tuple[ServiceStatus | WorkerStatus, ...]:
+        """The services', then the workers' lines."""
+        return (*self.services, *self.workers)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every line says UP and at least one worker is listed."""
+        return bool(self.workers) and all(line.state is State.UP for line in self.lines)
+
+    @property
+    def failures(self) -> tuple[ServiceStatus | WorkerStatus, ...]:
+        """The lines that say ERROR."""
+        return tuple(line for line in self.lines if line.state is State.ERROR)

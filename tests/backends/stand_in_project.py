@@ -1,0 +1,68 @@
+"""Projects whose services are stand-ins (see stand_in.py); supervisor and Redis are real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import venv
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backends.contract import write_probe
+from denzel.backends.local import LocalBackend
+from denzel.ports import free_port
+from denzel.project import Project
+from denzel.scaffold import start_project
+from denzel.services import SERVICES
+
+ENTRYPOINT = """\
+#!/usr/bin/env bash
+cd "$(dirname "$0")/.."
+exec "$DENZEL_PYTHON" -m app.stand_in {service}
+"""
+
+
+def stand_in_project(parent: Path, name: str = "stand_in") -> Project:
+    """Make a project in ``parent`` whose services are stand-ins."""
+    project = start_project(parent, name)
+    write_probe(project)
+    shutil.copy(Path(__file__).with_name("stand_in.py"), project.root / "app")
+    (project.root / "stand_in").mkdir()
+    for service in set(SERVICES) - {"redis"}:
+        script = project.root / "entrypoints" / f"{service}.sh"
+        script.write_text(ENTRYPOINT.format(service=service), encoding="utf-8")
+    api = free_port(22000 + os.getpid() % 10000)
+    project.set_environment(API_PORT=str(api), MONITOR_PORT=str(free_port(api + 1)))
+    return project
+
+
+def behave(project: Project, service: str, behaviour: str) -> None:
+    """Say how ``service`` behaves from its next start on."""
+    (project.root / "stand_in" / service).write_text(behaviour, encoding="utf-8")
+
+
+def make_venv(project: Project) -> None:
+    """Make the virtual environment the services share, empty but for Python."""
+    project.private.mkdir(exist_ok=True)
+    venv.create(project.private / "venv", with_pip=False, symlinks=True)
+
+
+@dataclass
+class Launched(AbstractContextManager[LocalBackend]):
+    """A launched deployment of stand-ins, taken down on leaving."""
+
+    project: Project
+    reported: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> LocalBackend:
+        """Launch it."""
+        make_venv(self.project)
+        self.project.record_backend("local")
+        self.backend = LocalBackend(self.project, self.reported.append)
+        self.backend.up()
+        return self.backend
+
+    def __exit__(self, *_: object) -> None:
+        """Take it down, whatever happened."""
+        self.backend.down(purge=True)

@@ -1,0 +1,111 @@
+"""The Compose file and the Dockerfile every project gets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import denzel
+from denzel.project import Project
+from denzel.scaffold import start_project
+from denzel.services import SERVICES
+
+TEMPLATES = Path(denzel.__file__).parent / "templates"
+COMPOSE: dict[str, Any] = yaml.safe_load((TEMPLATES / "project/docker-compose.yml").read_text())
+DOCKERFILE = (TEMPLATES / "project/Dockerfile").read_text()
+
+
+def test_every_service_is_there_and_no_other() -> None:
+    assert set(COMPOSE["services"]) == set(SERVICES)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_kept_alive_watched_and_its_log_bounded(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["restart"] == "unless-stopped"
+    assert service["init"] is True
+    assert service["healthcheck"]["test"]
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"redis"})
+def test_every_service_of_the_project_waits_for_redis_and_shares_its_image(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    assert service["image"].startswith("${IMAGE:-")
+    assert (TEMPLATES / "project" / service["entrypoint"][1]).exists()
+
+
+def test_the_image_is_built_by_one_service_alone() -> None:
+    assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["api"]
+
+
+def test_redis_is_durable_and_not_published() -> None:
+    redis = COMPOSE["services"]["redis"]
+    assert "ports" not in redis
+    written = redis["command"][-1].splitlines()
+    assert {
+        "appendonly yes",
+        "appendfsync $$REDIS_FSYNC",
+        "maxmemory-policy noeviction",
+        "maxmemory $$REDIS_MAX_MEMORY",
+    } <= {line.strip() for line in written}
+    assert redis["volumes"] == ["redis-data:/data"]
+    assert "redis-data" in COMPOSE["volumes"]
+
+
+def test_the_api_is_published_everywhere_and_the_monitor_on_this_machine() -> None:
+    assert COMPOSE["services"]["api"]["ports"][0]["host_ip"] == "${API_HOST:-}"
+    assert COMPOSE["services"]["monitor"]["ports"][0]["host_ip"] == "${MONITOR_HOST:-127.0.0.1}"
+
+
+def test_no_image_is_called_latest() -> None:
+    for text in (DOCKERFILE, yaml.dump(COMPOSE)):
+        assert "latest" not in text
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\S+$", DOCKERFILE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("iris_classifier", "iris_classifier:1.0.0"),
+        ("a-b", "a-b:1.0.0"),
+        ("a_-b__c_", "a-b-c:1.0.0"),
+    ],
+)
+def test_every_projects_image_has_a_name_docker_takes(
+    tmp_path: Path, name: str, image: str
+) -> None:
+    assert start_project(tmp_path, name).settings.image == image
+
+
+def test_no_frontend_has_to_be_pulled_to_build() -> None:
+    assert "syntax=" not in DOCKERFILE
+
+
+@pytest.mark.parametrize("gpu", [False, True], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("program", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
+def test_compose_finds_nothing_to_warn_of(tmp_path: Path, program: list[str], gpu: bool) -> None:
+    if not shutil.which(program[0]):
+        pytest.skip(f"{program[0]} is not installed")
+    project: Project = start_project(tmp_path, "shop_window", gpu=gpu)
+    done = subprocess.run(
+        [*program, "config"], cwd=project.root, capture_output=True, text=True, timeout=60
+    )
+    if "is not a docker command" in done.stderr or "unknown command" in done.stderr:
+        pytest.skip("docker has no compose plugin")
+    assert (done.returncode, done.stderr) == (0, "")
+    resolved = yaml.safe_load(done.stdout)
+    assert resolved["name"] == "shop_window"
+    devices = resolved["services"]["denzel"].get("deploy", {}).get("resources")
+    assert bool(devices) is gpu
+    if gpu:
+        (device,) = devices["reservations"]["devices"]
+        assert device["driver"] == "nvidia"
+        assert device["capabilities"] == ["gpu"]

@@ -1,0 +1,33 @@
+"""What the tests of the command line share: a project, the command itself, a free port."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from command_line import Denzel
+from denzel.ports import free_port
+from denzel.project import Project
+from denzel.scaffold import start_project
+
+FIRST_TEST_PORT = 21000
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A new project that is not launched."""
+    return start_project(tmp_path, "shop_window")
+
+
+@pytest.fixture
+def denzel(tmp_path: Path) -> Denzel:
+    """The command line, run in an empty directory unless told otherwise."""
+    return Denzel(tmp_path)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port that nothing listens on."""
+    return free_port(FIRST_TEST_PORT + os.getpid() % 10000)

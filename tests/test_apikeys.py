@@ -1,0 +1,57 @@
+"""API keys: the file holds their hashes, and nobody else can read it."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+
+import pytest
+
+from command_line import Denzel
+from denzel.apikeys import add_key
+from denzel.errors import UsageError
+from denzel.project import Project
+
+
+def test_the_hash_is_kept_and_the_key_is_not(project: Project) -> None:
+    first, second = add_key(project, "shop"), add_key(project, "till-2")
+    digests = [hashlib.sha256(key.encode()).hexdigest() for key in (first, second)]
+    assert project.settings.api_keys == (("shop", digests[0]), ("till-2", digests[1]))
+    text = project.env_file.read_text(encoding="utf-8")
+    assert first not in text
+    assert second not in text
+    assert first != second
+    assert len(first) > 40
+
+
+def test_the_file_stays_readable_by_its_owner_alone(project: Project) -> None:
+    add_key(project, "shop")
+    assert stat.S_IMODE(project.env_file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a,b", "a:b", "x" * 65, "é", ".x"])
+def test_a_name_that_cannot_be_one_changes_nothing(project: Project, name: str) -> None:
+    before = project.env_file.read_bytes()
+    with pytest.raises(UsageError, match="cannot be a key's name"):
+        add_key(project, name)
+    assert project.env_file.read_bytes() == before
+
+
+def test_a_name_that_is_taken_keeps_its_key(project: Project) -> None:
+    add_key(project, "shop")
+    before = project.env_file.read_bytes()
+    with pytest.raises(UsageError, match="a key called shop already"):
+        add_key(project, "shop")
+    assert project.env_file.read_bytes() == before
+
+
+def test_the_command_prints_the_key_and_nothing_else_on_stdout(
+    denzel: Denzel, project: Project
+) -> None:
+    done = denzel("apikey", "shop", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    key = done.stdout.removesuffix("\n")
+    project.forget()
+    assert project.settings.api_keys == (("shop", hashlib.sha256(key.encode()).hexdigest()),)
+    assert "denzel restart" in done.stderr
+    assert key not in done.stderr

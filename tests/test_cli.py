@@ -1,0 +1,285 @@
+"""The command line as its user types it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command_line import Denzel
+from denzel import __version__
+from denzel.project import OUTSIDE_PROJECT, Project
+from denzel.services import NOT_LAUNCHED
+
+IN_PROJECT = [
+    ["launch"],
+    ["shutdown"],
+    ["start"],
+    ["stop"],
+    ["restart"],
+    ["status"],
+    ["status", "--live"],
+    ["status", "--json"],
+    ["status", "--wait"],
+    ["logs"],
+    ["logworker"],
+    ["shell"],
+    ["updatepipreqs"],
+    ["updateosreqs"],
+    ["updatereqs"],
+    ["response", "--async"],
+    ["callbacks"],
+    ["callbacks", "--retry", "all"],
+    ["apikey", "shop"],
+    ["predict", "-"],
+    ["check"],
+    ["upgrade"],
+]
+
+IMPORTED_BY_HELP = """
+import sys
+before = set(sys.modules)
+from denzel.cli import main
+main(["--help"], standalone_mode=False)
+names = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(names - sys.stdlib_module_names), file=sys.stderr)
+"""
+
+
+def test_help_imports_click_and_the_standard_library_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_BY_HELP], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "['click', 'denzel']"
+    assert "startproject" in done.stdout
+
+
+def test_version(denzel: Denzel) -> None:
+    assert denzel("--version").stdout == f"denzel, version {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", IN_PROJECT, ids=" ".join)
+def test_a_command_outside_a_project_says_so(denzel: Denzel, arguments: list[str]) -> None:
+    done = denzel(*arguments)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {OUTSIDE_PROJECT}\n"
+    assert done.stdout == ""
+
+
+def test_every_command_but_three_is_tried_outside_a_project() -> None:
+    from denzel.cli import main
+
+    anywhere = {"startproject", "demo", "doctor"}
+    assert {arguments[0] for arguments in IN_PROJECT} == set(main.commands) - anywhere
+
+
+def test_a_command_finds_its_project_from_a_subfolder(denzel: Denzel, project: Project) -> None:
+    done = denzel("logworker", cwd=project.root / "app" / "logic")
+    assert f"{project.root / 'logs' / 'worker.log'} is not there yet" in done.stderr
+    assert done.returncode == 1
+
+
+def test_startproject_says_that_it_succeeded(denzel: Denzel, tmp_path: Path) -> None:
+    done = denzel("startproject", "iris_classifier")
+    assert done.stdout == "Successfully built iris_classifier project skeleton\n"
+    assert done.returncode == 0
+    assert (tmp_path / "iris_classifier" / "app" / "logic" / "pipeline.py").is_file()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "Iris", "iris model", "_iris", "iris.1", "ïris", ".."])
+def test_startproject_refuses_a_name_compose_cannot_use(
+    denzel: Denzel, tmp_path: Path, name: str
+) -> None:
+    done = denzel("startproject", name)
+    assert done.returncode == 2
+    assert "cannot be a project's name: use lower-case letters" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_startproject_leaves_an_existing_directory_alone(denzel: Denzel, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = denzel("startproject", "mine")
+    assert done.returncode == 1
+    assert "exists already" in done.stderr
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_startproject_in_an_unwritable_place_is_one_line(denzel: Denzel, tmp_path: Path) -> None:
+    done = denzel("startproject", "mine", cwd=Path("/proc/self"))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "could not be written" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sync", "--async"], "Give one of --sync and --async"),
+        ([], "Give one of --sync and --async"),
+        (["--sync", "--timeout", "0"], "not a number of seconds above 0"),
+        (["--sync", "--timeout", "nan"], "not a number of seconds above 0"),
+        (["--sync", "--timeout", "inf"], "not a number of seconds above 0"),
+        (["--sync", "--timeout", "-1"], "not a number of seconds above 0"),
+        (["--sync", "--timeout", "soon"], "not a number of seconds"),
+        (["--async", "--timeout", "3"], "--timeout goes with --sync alone"),
+    ],
+)
+def test_response_refuses_what_makes_no_sense(
+    denzel: Denzel, project: Project, arguments: list[str], said: str
+) -> None:
+    done = denzel("response", *arguments, cwd=project.root)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--api-port", "--monitor-port"])
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
+def test_launch_refuses_what_is_no_port(
+    denzel: Denzel, project: Project, option: str, port: str
+) -> None:
+    done = denzel("launch", "--local", option, port, cwd=project.root)
+    assert done.returncode == 2
+    assert option in done.stderr
+
+
+def test_launch_takes_one_backend(denzel: Denzel, project: Project) -> None:
+    done = denzel("launch", "--local", "--docker", cwd=project.root)
+    assert done.returncode == 2
+    assert "exclude each other" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("API_PORT=99999", "API_PORT=99999 cannot be used: it takes a port, 1 to 65535"),
+        ("PROJECT_NAME=My Shop", "PROJECT_NAME=My Shop cannot be used"),
+        ("GPU=perhaps", "GPU=perhaps cannot be used: it takes 0 or 1"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_by_every_command(
+    denzel: Denzel, project: Project, line: str, said: str
+) -> None:
+    project.env_file.write_text(f"# mine\n\n{line}\nUNKNOWN=1\nnothing\n")
+    done = denzel("logworker", cwd=project.root)
+    assert done.returncode == 2
+    assert done.stderr == f"Error: In {project.env_file}: {said}" + done.stderr.partition(said)[2]
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f"rmdir {tmp_path}/gone; {sys.executable} -P -m denzel status"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (1, "Error: No such file or directory\n")
+
+
+def test_a_damaged_manifest_is_named(denzel: Denzel, project: Project) -> None:
+    (project.root / ".denzel.json").write_text("{")
+    done = denzel("status", cwd=project.root)
+    assert done.returncode == 1
+    assert ".denzel.json cannot be read" in done.stderr
+
+
+def test_predict_needs_json(denzel: Denzel, project: Project) -> None:
+    done = denzel("predict", "-", cwd=project.root, stdin="{'a': 1}")
+    assert done.returncode == 2
+    assert "<stdin> does not hold JSON" in done.stderr
+
+
+def test_predict_needs_a_file_that_exists(denzel: Denzel, project: Project) -> None:
+    done = denzel("predict", "nowhere.json", cwd=project.root)
+    assert done.returncode == 2
+    assert "nowhere.json" in done.stderr
+
+
+def test_predict_without_an_api_says_where_to_look(
+    denzel: Denzel, project: Project, unused_port: int
+) -> None:
+    project.set_environment(API_PORT=str(unused_port))
+    done = denzel("predict", "-", cwd=project.root, stdin="{}")
+    assert done.returncode == 1
+    assert f"http://127.0.0.1:{unused_port} cannot be reached; `denzel status`" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["launch", "start", "restart"])
+def test_a_monitor_for_everybody_is_refused(denzel: Denzel, project: Project, command: str) -> None:
+    project.set_environment(MONITOR_HOST="0.0.0.0")
+    done = denzel(command, cwd=project.root)
+    assert done.returncode == 2
+    assert "MONITOR_HOST=0.0.0.0" in done.stderr
+    assert "MONITOR_USER and MONITOR_PASSWORD" in done.stderr
+
+
+def test_callbacks_takes_one_change(denzel: Denzel, project: Project) -> None:
+    done = denzel("callbacks", "--retry", "all", "--drop", "all", cwd=project.root)
+    assert done.returncode == 2
+    assert "Give one of --retry and --drop" in done.stderr
+
+
+def test_demo_leaves_a_directory_that_is_not_its_own_alone(denzel: Denzel, tmp_path: Path) -> None:
+    (tmp_path / "denzel_demo").mkdir()
+    done = denzel("demo")
+    assert done.returncode == 1
+    assert "is not a denzel project" in done.stderr
+
+
+def test_demo_shutdown_without_a_demo_says_so(denzel: Denzel) -> None:
+    done = denzel("demo", "--shutdown")
+    assert done.returncode == 1
+    assert "There is no demo" in done.stderr
+
+
+def test_doctor_json_is_a_list_of_findings_with_remedies(denzel: Denzel) -> None:
+    findings = json.loads(denzel("doctor", "--json").stdout)
+    assert findings
+    for finding in findings:
+        assert set(finding) == {"name", "ok", "detail", "remedy", "needed"}
+        assert finding["ok"] or finding["remedy"]
+
+
+@pytest.mark.parametrize("command", [["logworker", "--live"], ["status", "--live"]], ids=" ".join)
+def test_ctrl_c_ends_what_is_live_without_an_error(project: Project, command: list[str]) -> None:
+    (project.logs / "worker.log").write_text("ready\n")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "denzel", *command],
+        cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert child.stdout.readline() in ("ready\n", NOT_LAUNCHED + "\n")
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=10)
+    assert (child.returncode, errors.strip()) == (0, "")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(project: Project) -> None:
+    (project.logs / "worker.log").write_text("line\n" * 100_000)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "denzel", "logworker"],
+        cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None and child.stderr is not None
+    assert child.stdout.readline() == "line\n"
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    child.wait(timeout=10)
+
+
+def test_status_of_a_project_that_is_not_launched(denzel: Denzel, project: Project) -> None:
+    done = denzel("status", cwd=project.root)
+    assert (done.stdout, done.returncode) == (NOT_LAUNCHED + "\n", 0)
+    assert json.loads(denzel("status", "--json", cwd=project.root).stdout)["launched"] is False
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "restart", "logs", "shell", "updatereqs"])
+def test_what_needs_services_says_that_there_are_none(
+    denzel: Denzel, project: Project, command: str
+) -> None:
+    done = denzel(command, cwd=project.root)
+    assert (done.stderr, done.returncode) == (f"Error: {NOT_LAUNCHED}\n", 1)

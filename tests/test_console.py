@@ -1,0 +1,214 @@
+"""What results look like."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import click
+import pytest
+
+from denzel import console
+from denzel.services import NOT_LAUNCHED, ServiceStatus, State, Status, WorkerStatus
+
+WORKER = "worker@iris_classifier"
+
+
+def deployment(state: State, *workers: WorkerStatus, denzel: State | None = None) -> Status:
+    """Return a status whose services but Redis are in ``state``, in no particular order."""
+    return Status(
+        (
+            ServiceStatus("redis", State.UP),
+            ServiceStatus("api", state, 8000),
+            ServiceStatus("denzel", denzel or state),
+            ServiceStatus("monitor", state, 5555),
+        ),
+        workers,
+    )
+
+
+READY = deployment(State.UP, WorkerStatus(WORKER, State.UP))
+
+
+@pytest.fixture(autouse=True)
+def no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare plain text."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def shown(status: Status | None, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what ``denzel status`` prints."""
+    console.print_status(status, as_json=False)
+    return capsys.readouterr().out
+
+
+def test_a_ready_deployment_looks_as_in_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(READY, capsys) == (
+        "Services:\n"
+        "    denzel - UP\n"
+        "    monitor - UP [ Port: 5555 ]\n"
+        "    api - UP [ Port: 8000 ]\n"
+        "    redis - UP\n"
+        "Worker: worker@iris_classifier - UP\n"
+    )
+
+
+def test_installing_looks_as_in_the_tutorial(capsys: pytest.CaptureFixture[str]) -> None:
+    status = deployment(State.PIP_INSTALLING, WorkerStatus(WORKER, State.DOWN))
+    assert shown(status, capsys) == (
+        "Services:\n"
+        "    denzel - PIP INSTALLING...\n"
+        "    monitor - PIP INSTALLING...\n"
+        "    api - PIP INSTALLING...\n"
+        "    redis - UP\n"
+    )
+
+
+def test_loading_looks_as_in_the_tutorial(capsys: pytest.CaptureFixture[str]) -> None:
+    status = deployment(State.UP, WorkerStatus(WORKER, State.LOADING))
+    assert shown(status, capsys) == (
+        "Services:\n"
+        "    denzel - UP\n"
+        "    monitor - UP\n"
+        "    api - UP\n"
+        "    redis - UP\n"
+        "Worker: all - LOADING...\n"
+    )
+
+
+def test_an_error_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    status = deployment(State.UP, WorkerStatus(WORKER, State.ERROR, "load_model raised ValueError"))
+    status = replace(
+        status, services=(*status.services, ServiceStatus("extra", State.ERROR, None, "see logs"))
+    )
+    lines = shown(status, capsys).splitlines()
+    assert lines[-1] == f"Worker: {WORKER} - ERROR (load_model raised ValueError)"
+    assert lines[-2] == "    extra - ERROR (see logs)"
+
+
+def test_a_project_that_is_not_launched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(None, capsys) == NOT_LAUNCHED + "\n"
+
+
+@pytest.mark.parametrize(("status", "launched"), [(READY, True), (None, False)])
+def test_json_holds_the_same(
+    status: Status | None, launched: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.print_status(status, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["launched"] == document["ready"] == launched
+    states = {line["name"]: line["state"] for line in document["services"] + document["workers"]}
+    assert states == ({**dict.fromkeys(["api", "denzel", "monitor", "redis"], "UP"), WORKER: "UP"}
+                      if launched else {})  # fmt: skip
+
+
+def test_live_output_into_a_pipe_shows_changes_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    starting = deployment(State.STARTING)
+    console.print_live([starting, starting, READY, READY, None], as_json=False)
+    assert (
+        capsys.readouterr().out
+        == "\n".join(
+            line for status in (starting, READY, None) for line in [*console.status_lines(status)]
+        )
+        .replace("\x1b[32m", "")
+        .replace("\x1b[33m", "")
+        .replace("\x1b[0m", "")
+        + "\n"
+    )
+
+
+def test_live_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_live([None, READY, READY], as_json=True)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [document["ready"] for document in documents] == [False, True]
+
+
+ON_A_TERMINAL = """
+from denzel import console
+from denzel.services import *
+states = (State.STARTING, State.UP)
+statuses = [Status((ServiceStatus("api", state, 8000),)) for state in states]
+console.print_live(statuses, as_json=False)
+"""
+
+
+def on_a_terminal(script: str, **environment: str) -> str:
+    """Return what a Python program writes to a terminal of its own."""
+    leader, follower = pty.openpty()
+    variables = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+    variables = {**variables, "TERM": "xterm", **environment}
+    done = subprocess.run([sys.executable, "-c", script], stdout=follower, env=variables)
+    os.close(follower)
+    with os.fdopen(leader, "rb") as output:
+        text = output.read1().decode().replace("\r\n", "\n")
+    assert done.returncode == 0, text
+    return text
+
+
+def test_live_output_on_a_terminal_is_redrawn_in_place() -> None:
+    assert on_a_terminal(ON_A_TERMINAL, NO_COLOR="1") == (
+        "Services:\n    api - STARTING...\n\x1b[2F\x1b[JServices:\n    api - UP [ Port: 8000 ]\n"
+    )
+
+
+def test_a_terminal_gets_colour_unless_it_is_not_wanted() -> None:
+    green = click.style("UP", fg="green")
+    assert green in on_a_terminal(ON_A_TERMINAL)
+    assert "\x1b[3" not in on_a_terminal(ON_A_TERMINAL, NO_COLOR="1")
+
+
+def test_lines_longer_than_the_terminal_are_cut_where_they_are_redrawn() -> None:
+    script = "from denzel import console; console.LiveView().show(['x' * 200, 'short'])"
+    first, second = on_a_terminal(script, COLUMNS="40").splitlines()
+    assert (len(first), second) == (39, "short")
+
+
+def test_waiting_off_a_terminal_names_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    view = console.WaitView()
+    for status in (deployment(State.STARTING), deployment(State.STARTING), READY):
+        view.show(status)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("redis UP, api STARTING..., denzel STARTING..., monitor STARTING...")
+    assert second.endswith(f"api UP, denzel UP, monitor UP, {WORKER} UP")
+
+
+def test_log_lines_stand_behind_their_service(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_logs([("api", "ready"), ("callbacks", "ready, too")])
+    assert capsys.readouterr().out == "api       | ready\ncallbacks | ready, too\n"
+
+
+def test_a_check_names_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [
+        {"name": "import", "ok": True, "seconds": 0.25, "detail": ""},
+        {"name": "load_model", "ok": False, "seconds": 1.0, "detail": "FileNotFoundError: x"},
+    ]
+    console.print_check({"ok": False, "steps": steps, "result": None}, sampled=False)
+    assert capsys.readouterr().out == (
+        "ok      import (0.250 s)\nFAILED  load_model: FileNotFoundError: x\n"
+    )
+
+
+def test_callbacks_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = {
+        "task_id": "t1", "uri": "http://a/", "state": "PENDING", "attempts": 2,
+        "last_status": 500, "last_error": "500 from the receiver", "last_at": 1.0,
+        "next_at": time.mktime((2026, 11, 23, 10, 0, 0, 0, 0, -1)),
+    }  # fmt: skip
+    given_up = {
+        **waiting, "task_id": "task-2", "state": "FAILED", "next_at": None, "last_error": None,
+    }  # fmt: skip
+    console.print_callbacks([waiting, given_up], as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "TASK    STATE    TRIES  NEXT TRY             LAST ANSWER            URI",
+        "t1      PENDING  2      2026-11-23 10:00:00  500 from the receiver  http://a/",
+        "task-2  FAILED   2      -                    -                      http://a/",
+    ]
+    console.print_callbacks([], as_json=False)
+    assert capsys.readouterr().out == "Every callback is delivered\n"
+    console.print_callbacks([given_up], as_json=True)
+    assert json.loads(capsys.readouterr().out) == [given_up]

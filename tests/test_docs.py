@@ -1,0 +1,67 @@
+"""Every command, setting, endpoint, error and state has its place in the documentation."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from denzel.cli import main
+from denzel.services import State
+from denzel.templates.project.app.runtime.config import SETTINGS
+
+ROOT = Path(__file__).parent.parent
+APP = ROOT / "denzel" / "templates" / "project" / "app" / "runtime"
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.rst").read_text(encoding="utf-8")
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^(.+)\n(?:-{3,}|\^{3,}|={3,})$", text, re.MULTILINE)
+
+
+def test_each_command_has_its_section() -> None:
+    text = page("cli")
+    for name in main.commands:
+        assert f".. _{name}:\n\n{name}\n{'-' * len(name)}\n\n.. command:: {name}\n" in text
+
+
+def test_no_section_describes_a_command_that_is_not_there() -> None:
+    documented = re.findall(r"^\.\. command:: (\w+)$", page("cli"), re.MULTILINE)
+    assert sorted(documented) == sorted(main.commands)
+
+
+def test_settings_page_is_made_from_the_table() -> None:
+    assert re.search(r"^\.\. settings::$", page("settings"), re.MULTILINE)
+
+
+def test_pages_mention_existing_settings_alone() -> None:
+    names = {setting.name for setting in SETTINGS}
+    for path in (ROOT / "docs").glob("*.rst"):
+        mentioned = set(re.findall(r":envvar:`(\w+)`", path.read_text(encoding="utf-8")))
+        assert mentioned <= names, path.name
+
+
+def test_each_endpoint_has_its_section() -> None:
+    routes = re.findall(r'add_route\("([^"]+)"', (APP / "api.py").read_text(encoding="utf-8"))
+    sections = [heading.strip("`").split()[-1] for heading in headings(page("endpoints"))]
+    assert routes
+    assert set(routes) <= set(sections)
+
+
+def test_each_error_is_described() -> None:
+    source = (APP / "errors.py").read_text(encoding="utf-8")
+    errors = re.findall(r'^    status = (\d+)\n    title = "(.+)"$', source, re.MULTILINE)
+    described = re.sub(r"\s+", " ", page("endpoints"))
+    assert ("400", "Bad input format") in errors
+    for status, title in errors:
+        if title != "Internal error":
+            row = f"* - {status} - {title} "
+            sentence = f"answered {status} ``{title}``"
+            assert row in described or sentence in described, title
+
+
+@pytest.mark.parametrize("state", State)
+def test_each_state_is_explained(state: State) -> None:
+    assert re.search(rf"^``{re.escape(state)}`` ", page("cli"), re.MULTILINE)

@@ -1,0 +1,378 @@
+"""The verbs, on a backend that keeps its services in memory."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from denzel import operations
+from denzel.backends.base import Backend, LogLine, Report
+from denzel.errors import EngineError, PortTaken, ProjectError, ServiceError, UsageError
+from denzel.operations import silent
+from denzel.ports import free_port
+from denzel.project import Project
+from denzel.services import NOT_LAUNCHED, ServiceStatus, State, Status, WorkerStatus
+
+UP = Status((ServiceStatus("api", State.UP, 8000),), (WorkerStatus("worker@x", State.UP),))
+STARTING = Status((ServiceStatus("api", State.STARTING),))
+FAILED = Status((ServiceStatus("api", State.ERROR, detail="no such package"),))
+STOPPED = Status((ServiceStatus("api", State.DOWN),))
+HALF_STOPPED = Status((ServiceStatus("api", State.UP), ServiceStatus("monitor", State.DOWN)))
+ON_ITS_WAY = Status((ServiceStatus("redis", State.STARTING), ServiceStatus("api", State.DOWN)))
+
+
+class Deployments:
+    """What runs on this imagined machine: at most one deployment for each backend's name."""
+
+    def __init__(self) -> None:
+        self.up: set[str] = set()
+        self.running: set[str] = set()
+        self.done: list[str] = []
+        self.unusable: set[str] = set()
+        self.failure: BaseException | None = None
+        self.leaves_something = False
+        self.statuses: list[Status] = [UP]
+        self.default = "docker"
+        self.answer = ""
+
+    def choose(self, project: Project, flag: str | None, report: Report) -> Backend:
+        """Stand in for denzel.backends.choose."""
+        return MemoryBackend(
+            project, report, self, flag or project.manifest.backend or self.default
+        )
+
+
+class MemoryBackend(Backend):
+    """Keeps a deployment's state in a Deployments object."""
+
+    def __init__(self, project: Project, report: Report, machine: Deployments, name: str) -> None:
+        super().__init__(project, report)
+        self.machine = machine
+        self.name = name  # type: ignore[misc]
+
+    def _do(self, what: str) -> None:
+        self.machine.done.append(f"{self.name} {what}")
+
+    def preflight(self) -> None:
+        self._do("preflight")
+
+    def launched(self) -> bool:
+        if self.name in self.machine.unusable:
+            raise EngineError(f"{self.name} is not there")
+        return self.name in self.machine.up
+
+    def running(self) -> bool:
+        return self.name in self.machine.running
+
+    def up(self) -> None:
+        self._do("up")
+        if self.machine.failure:
+            self.machine.up |= {self.name} if self.machine.leaves_something else set()
+            raise self.machine.failure
+        self.machine.up.add(self.name)
+        self.machine.running.add(self.name)
+
+    def start(self) -> None:
+        self._do("start")
+
+    def stop(self) -> None:
+        self._do("stop")
+
+    def restart(self) -> None:
+        self._do("restart")
+
+    def down(self, *, purge: bool) -> None:
+        self._do("purge" if purge else "down")
+        self.machine.up.discard(self.name)
+
+    def status(self) -> Status:
+        statuses = self.machine.statuses
+        return statuses.pop(0) if len(statuses) > 1 else statuses[0]
+
+    def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
+        return iter([LogLine(service, f"{follow} {tail}") for service in services])
+
+    def shell(self, service: str) -> int:
+        return 3
+
+    def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
+        self._do(" ".join(["run", service, module, *arguments]))
+        return self.machine.answer
+
+    def check(self, sample: bytes | None) -> str:
+        self._do("check")
+        return json.dumps({"ok": True, "steps": [], "result": json.loads(sample or b"null")})
+
+    def install(self, *, pip: bool, os: bool) -> None:
+        self._do(f"install pip={pip} os={os}")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Deployments:
+    """A machine on which nothing runs yet."""
+    deployments = Deployments()
+    monkeypatch.setattr(operations, "choose", deployments.choose)
+    monkeypatch.setattr(operations, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(operations, "GRACE_SECONDS", 0.05)
+    return deployments
+
+
+@pytest.fixture
+def ports(project: Project, unused_port: int) -> tuple[int, int]:
+    """Two ports that are free; the project's ``.env`` names others."""
+    return unused_port, free_port(unused_port + 1)
+
+
+def launch(
+    project: Project, ports: tuple[int, int], backend: str | None = None
+) -> operations.Deployment:
+    """Launch on certain ports."""
+    return operations.launch(
+        project, backend=backend, api_port=ports[0], monitor_port=ports[1], report=silent
+    )
+
+
+def test_launch_records_backend_and_ports(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    deployment = launch(project, ports, "local")
+    assert machine.done == ["local preflight", "local up"]
+    assert project.manifest.backend == deployment.backend == "local"
+    assert (project.settings.api_port, project.settings.monitor_port) == ports
+    assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
+
+
+def test_launch_takes_the_ports_of_env_when_none_is_given(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(API_PORT=str(ports[0]), MONITOR_PORT=str(ports[1]))
+    operations.launch(project, backend=None, api_port=None, monitor_port=None, report=silent)
+    assert (project.settings.api_port, project.settings.monitor_port) == ports
+
+
+def test_a_second_launch_is_refused(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    for backend in (None, "docker", "local"):
+        with pytest.raises(ProjectError, match="Project already launched! Did you mean to run"):
+            launch(project, ports, backend)
+
+
+def test_a_project_launched_without_denzel_is_launched(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    machine.up.add("docker")
+    with pytest.raises(ProjectError, match="already launched"):
+        launch(project, ports)
+
+
+def test_a_copied_record_is_no_deployment(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.record_backend("local")
+    assert launch(project, ports).backend == "docker"
+
+
+def test_another_backend_serves_when_the_recorded_one_is_gone(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.record_backend("docker")
+    machine.unusable.add("docker")
+    with pytest.raises(EngineError):
+        launch(project, ports)
+    assert launch(project, ports, "local").backend == "local"
+
+
+@pytest.mark.parametrize("failure", [EngineError("no engine"), KeyboardInterrupt(), OSError("x")])
+def test_a_launch_that_fails_leaves_the_project_as_it_was(
+    project: Project, machine: Deployments, ports: tuple[int, int], failure: BaseException
+) -> None:
+    before = project.env_file.read_bytes()
+    machine.failure = failure
+    with pytest.raises(type(failure)):
+        launch(project, ports)
+    assert project.env_file.read_bytes() == before
+    assert project.manifest.backend is None
+    assert project.settings.api_port == 8000
+
+
+def test_a_launch_that_leaves_something_behind_is_remembered_for_shutdown(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    machine.failure = KeyboardInterrupt()
+    machine.leaves_something = True
+    with pytest.raises(KeyboardInterrupt):
+        launch(project, ports, "local")
+    assert project.manifest.backend == "local"
+
+
+def test_a_taken_port_is_refused_before_anything_is_written(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(("::", ports[1]))
+        listener.listen()
+        with pytest.raises(PortTaken, match=f"Port {ports[1]} is taken.*--monitor-port"):
+            launch(project, ports)
+    assert "docker up" not in machine.done
+    assert (project.settings.api_port, project.manifest.backend) == (8000, None)
+
+
+def test_the_same_port_twice_is_refused(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    with pytest.raises(UsageError, match="both"):
+        launch(project, (ports[0], ports[0]))
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda project: operations.start(project, report=silent),
+        lambda project: operations.stop(project, report=silent),
+        lambda project: operations.restart(project, report=silent),
+        lambda project: operations.update(project, pip=True, os=True, report=silent),
+        lambda project: operations.logs(project, None, follow=False, tail=None),
+        lambda project: operations.shell(project, "denzel"),
+        lambda project: operations.set_response(project, synchronous=False, timeout=5.0),
+        lambda project: operations.undelivered_callbacks(project),
+        lambda project: operations.wait_until_ready(project, timeout=1, seen=lambda _: None),
+    ],
+)
+def test_a_project_that_is_not_launched_is_told_so(
+    project: Project, machine: Deployments, verb: Callable[[Project], object]
+) -> None:
+    with pytest.raises(ServiceError, match=NOT_LAUNCHED.replace("?", r"\?")):
+        verb(project)
+    assert operations.status(project) is None
+
+
+def test_start_checks_the_ports_and_names_the_way_out(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    machine.running.clear()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", ports[0]))
+        listener.listen()
+        with pytest.raises(PortTaken, match="`denzel shutdown` and launch again with `--api-port"):
+            operations.start(project, report=silent)
+    operations.start(project, report=silent)
+    assert machine.done[-1] == "docker start"
+
+
+def test_shutdown_forgets_the_deployment(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports, "local")
+    operations.shutdown(project, purge=False, report=silent)
+    assert machine.done[-1] == "local down"
+    assert project.manifest.backend is None
+
+
+def test_shutdown_without_a_record_looks_everywhere(project: Project, machine: Deployments) -> None:
+    project.private.mkdir()
+    operations.shutdown(project, purge=True, report=silent)
+    assert machine.done == ["docker purge", "local purge"]
+
+
+def test_an_update_installs_then_restarts_once(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    machine.done.clear()
+    operations.update(project, pip=True, os=True, report=silent)
+    assert machine.done == ["docker install pip=True os=True", "docker restart"]
+
+
+def test_an_update_of_stopped_services_is_refused(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    machine.running.clear()
+    with pytest.raises(ServiceError, match="`denzel start` first"):
+        operations.update(project, pip=True, os=False, report=silent)
+
+
+def test_the_response_mode_is_set_in_the_project(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    operations.set_response(project, synchronous=True, timeout=2.5)
+    assert machine.done[-1] == "docker run api app.runtime.control response --sync --timeout 2.5"
+    operations.set_response(project, synchronous=False, timeout=5.0)
+    assert machine.done[-1] == "docker run api app.runtime.control response --async"
+
+
+def test_callbacks_are_asked_of_the_api(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    machine.answer = '[{"task_id": "t1"}]\n'
+    assert operations.undelivered_callbacks(project) == [{"task_id": "t1"}]
+    assert machine.done[-1] == "docker run api app.runtime.control callbacks"
+    machine.answer = '{"count": 2}\n'
+    assert operations.retry_callbacks(project, "all") == 2
+    assert machine.done[-1] == "docker run api app.runtime.control callbacks --retry all"
+    assert operations.drop_callbacks(project, "t1") == 2
+    assert machine.done[-1] == "docker run api app.runtime.control callbacks --drop t1"
+    machine.answer = "Segmentation fault"
+    with pytest.raises(ServiceError, match="Segmentation fault"):
+        operations.undelivered_callbacks(project)
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        (FAILED, "api: no such package\n`denzel logs` and `denzel logworker` show more"),
+        (STOPPED, "Stopped: api; `denzel start` starts"),
+        (HALF_STOPPED, "Stopped: monitor; `denzel start` starts"),
+        (STARTING, r"Not ready after 0\.3 s \(api is STARTING\)"),
+        (ON_ITS_WAY, r"Not ready after 0\.3 s \(redis is STARTING, api is DOWN\)"),
+    ],
+)
+def test_waiting_ends_when_it_is_in_vain(
+    project: Project, machine: Deployments, ports: tuple[int, int], then: Status, said: str
+) -> None:
+    launch(project, ports)
+    machine.statuses = [STARTING, then]
+    with pytest.raises(ServiceError, match=said):
+        operations.wait_until_ready(project, timeout=0.3, seen=lambda _: None)
+
+
+def test_waiting_outlasts_a_passing_error(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    machine.statuses = [STARTING, FAILED, STOPPED, UP]
+    seen: list[Status] = []
+    assert operations.wait_until_ready(project, timeout=5, seen=seen.append) is UP
+    assert seen[-1] is UP
+
+
+def test_logs_of_one_service_or_all(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    assert list(operations.logs(project, None, follow=True, tail=3)) == [LogLine("api", "True 3")]
+    with pytest.raises(ServiceError, match="no service 'cache'; there are api"):
+        operations.logs(project, "cache", follow=False, tail=None)
+
+
+def test_check_runs_on_the_backend_asked_for(project: Project, machine: Deployments) -> None:
+    machine.default = "local"
+    operations.check(project, None, source="", backend="docker", report=silent)
+    operations.check(project, None, source="", report=silent)
+    assert machine.done == ["docker check", "local check"]
+
+
+def test_check_hands_the_sample_to_the_pipeline(project: Project, machine: Deployments) -> None:
+    report = operations.check(project, b'{"a": 1}', source="x.json", report=silent)
+    assert report["result"] == {"a": 1}
+    with pytest.raises(UsageError, match=r"x\.json does not hold JSON"):
+        operations.check(project, b"{", source="x.json", report=silent)

@@ -1,0 +1,74 @@
+"""A project on disk: found from anywhere in it, its ``.env`` read as people write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from denzel.errors import ProjectError, UsageError
+from denzel.project import Project, find_project
+
+
+def test_a_project_is_found_from_its_subfolders(project: Project) -> None:
+    assert find_project(project.root / "app" / "logic").root == project.root
+
+
+def test_outside_a_project_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="You must be inside project's directory"):
+        find_project(tmp_path)
+
+
+def test_env_may_hold_comments_blanks_quotes_and_unknown_names(project: Project) -> None:
+    project.env_file.write_text(
+        "# mine\n\nexport API_PORT=8123 # why not\nMONITOR_PORT='5556'\nMINE=x\nalone\nGPU=\n"
+    )
+    settings = project.settings
+    assert (settings.api_port, settings.monitor_port, settings.gpu) == (8123, 5556, False)
+    assert project.environment["MINE"] == "x"
+
+
+def test_without_env_the_directory_names_the_project(project: Project) -> None:
+    project.env_file.unlink()
+    assert project.name == project.root.name
+    assert project.settings.api_port == 8000
+
+
+def test_an_env_that_is_not_text_is_an_error_that_names_it(project: Project) -> None:
+    project.env_file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ProjectError, match=r"\.env cannot be read"):
+        _ = project.settings
+
+
+@pytest.mark.parametrize("text", ["API_PORT=1\nno setting\n", "API_PORT=1\nMINE='open\n"])
+def test_a_line_that_cannot_be_read_is_an_error_that_names_it(project: Project, text: str) -> None:
+    project.env_file.write_text(text)
+    with pytest.raises(UsageError, match=r"\.env: line 2 is neither NAME=value nor a comment"):
+        _ = project.settings
+
+
+def test_a_dollar_is_refused_since_compose_would_read_it_otherwise(project: Project) -> None:
+    project.env_file.write_text("MONITOR_PASSWORD='pa$word'\n")
+    with pytest.raises(UsageError, match=r"\.env: MONITOR_PASSWORD may not contain a \$"):
+        _ = project.settings
+
+
+def test_a_bad_value_is_an_error_that_names_the_file(project: Project) -> None:
+    project.env_file.write_text("API_PORT=http\n")
+    with pytest.raises(UsageError, match=r"\.env: API_PORT=http cannot be used"):
+        _ = project.settings
+
+
+def test_the_backend_is_remembered_and_forgotten(project: Project) -> None:
+    files = project.manifest.files
+    project.record_backend("local")
+    assert find_project(project.root).manifest.backend == "local"
+    project.record_backend(None)
+    assert project.manifest.backend is None
+    assert project.manifest.files == files
+
+
+def test_what_is_remembered_already_is_not_written_again(project: Project) -> None:
+    before = (project.root / ".denzel.json").stat()
+    project.record_backend(None)
+    assert (project.root / ".denzel.json").stat().st_ino == before.st_ino
