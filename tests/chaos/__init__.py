@@ -1,0 +1,1 @@
+"""What a deployment stands up to: deaths of its processes, abuse, and hours of load."""

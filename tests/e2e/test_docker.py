@@ -1,0 +1,573 @@
+"""The tutorial's life of a project, told by ``denzel`` on a real Docker engine.
+
+The tests of ``TestLife`` are one story in the tutorial's order: each goes on where the one
+before ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from denzel.polling import polls
+from denzel.ports import free_port
+from denzel.project import Project
+from denzel.services import SERVICES
+from engine import docker, end_deployment, left_behind, require_engine
+
+pytestmark = pytest.mark.docker
+
+COMMAND_SECONDS = 600
+READY_SECONDS = 300
+SOON = 60
+FIRST_PORT = 24000 + os.getpid() % 5000
+OWNER = 4321
+SPECIES = {"a123": "Iris-setosa", "b456": "Iris-virginica"}
+SLOW_MODEL = """
+
+_load_model = load_model
+
+
+def load_model():
+    import time
+    time.sleep(4)  # long enough for a status to be asked for meanwhile
+    return _load_model()
+"""
+OS_COMMANDS = "sleep 3\ndate +%s%N >> /etc/applied\n"
+
+
+class Receiver:
+    """Receives callbacks on every address of this machine."""
+
+    def __init__(self) -> None:
+        self.bodies: queue.Queue[Any] = queue.Queue()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                receiver.bodies.put(json.loads(self.rfile.read(length)))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def uri(self) -> str:
+        """Where the containers find it."""
+        return f"http://host.docker.internal:{self.server.server_port}/john_q"
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+class Deployment:
+    """A project, and what its user types and asks."""
+
+    def __init__(self, parent: Path, name: str, *options: str) -> None:
+        self.parent = parent
+        self.name = name
+        self.root = parent / name
+        self.run("startproject", name, *options, cwd=parent)
+        self.api_port = free_port(FIRST_PORT)
+        self.monitor_port = free_port(self.api_port + 1)
+        # Purging takes the image away from the name given here alone.
+        self.redis_image = f"{name}-redis:8"
+        docker("tag", "redis:8", self.redis_image)
+        self.project.set_environment(REDIS_IMAGE=self.redis_image)
+
+    @property
+    def project(self) -> Project:
+        """The project as its files are now."""
+        return Project(self.root)
+
+    @property
+    def api(self) -> str:
+        """The API's address."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+    def attempt(
+        self,
+        *arguments: str,
+        stdin: str = "",
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Type a command; return how it ended, stderr within stdout."""
+        return subprocess.run(
+            [sys.executable, "-m", "denzel", *arguments],
+            cwd=cwd or self.root,
+            env={**os.environ, **(env or {})},
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+        )
+
+    def run(self, *arguments: str, stdin: str = "", cwd: Path | None = None) -> str:
+        """Type a command that must succeed; return what it printed."""
+        done = self.attempt(*arguments, stdin=stdin, cwd=cwd)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def refused(self, *arguments: str, env: dict[str, str] | None = None) -> str:
+        """Type a command that must fail without a traceback; return its last line."""
+        done = self.attempt(*arguments, env=env)
+        assert done.returncode in (1, 2), done.stdout
+        assert "Traceback" not in done.stdout
+        error = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
+        assert len(error) == 1, done.stdout
+        return error[0]
+
+    def launch(self) -> str:
+        """Launch on this deployment's ports; return what was printed."""
+        ports = ["--api-port", str(self.api_port), "--monitor-port", str(self.monitor_port)]
+        return self.run("launch", "--docker", *ports)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each service and worker by name."""
+        status = json.loads(self.run("status", "--json"))
+        return {line["name"]: line["state"] for line in [*status["services"], *status["workers"]]}
+
+    def wait_until_ready(self) -> list[dict[str, str]]:
+        """Return every status seen until all of them said UP."""
+        seen = [self.states()]
+        for _ in polls(0.1, timeout=READY_SECONDS):
+            seen.append(self.states())
+            if set(seen[-1].values()) == {"UP"} and f"worker@{self.name}" in seen[-1]:
+                return seen
+        pytest.fail(f"not ready: {seen[-1]}\n{self.run('logs')}")
+
+    def predict(self, **extra: str) -> requests.Response:
+        """Send the tutorial's two flowers."""
+        request = json.loads((self.root / "request.json").read_text())
+        return requests.post(f"{self.api}/predict", json={**request, **extra}, timeout=SOON)
+
+    def inside(self, service: str, *command: str) -> str:
+        """Run a command as root in a service's container."""
+        return docker("exec", "--user", "root", f"{self.name}-{service}-1", *command)
+
+    def end(self) -> None:
+        """Leave nothing of this deployment."""
+        end_deployment(self.name)
+        subprocess.run(["docker", "rmi", "--force", self.redis_image], capture_output=True)
+
+
+def wait_for(predicate: Callable[[], bool], seconds: float = SOON) -> bool:
+    """Tell whether ``predicate`` holds within ``seconds``."""
+    return any(predicate() for _ in polls(0.2, timeout=seconds))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine() -> None:
+    require_engine()
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A project of the iris example that belongs to someone other than root."""
+    parent = tmp_path_factory.mktemp("life")
+    life = Deployment(parent, f"iris-e2e-{os.getpid()}", "--example", "iris")
+    with (life.root / "app/logic/pipeline.py").open("a") as pipeline:
+        pipeline.write(SLOW_MODEL)
+    with (life.root / "requirements.sh").open("a") as commands:
+        commands.write(OS_COMMANDS)
+    if os.getuid() == 0:
+        for path in (life.root, *life.root.rglob("*")):
+            os.chown(path, OWNER, OWNER)
+    yield life
+    life.end()
+
+
+class TestLife:
+    def test_nothing_is_there_before_the_launch(self, life: Deployment) -> None:
+        assert "Haven't been created yet" in life.run("status")
+        assert "Haven't been created yet" in life.refused("response", "--async")
+
+    def test_compose_has_nothing_to_warn_of(self, life: Deployment) -> None:
+        for program in (["docker", "compose"], ["docker-compose"]):
+            if not shutil.which(program[0]):
+                continue
+            done = subprocess.run(
+                [*program, "config"], cwd=life.root, capture_output=True, text=True
+            )
+            assert done.returncode == 0
+            assert done.stderr == ""
+            assert "latest" not in done.stdout
+
+    def test_launch_shows_the_build_and_the_phases_in_order(self, life: Deployment) -> None:
+        printed = life.launch()
+        assert "exporting to image" in printed  # the build's own output
+        assert f"Using the image {life.redis_image}, which is here already" in printed
+        seen = life.wait_until_ready()
+        for name in ("api", "denzel", "monitor", "callbacks"):
+            assert seen[0][name] == "PIP INSTALLING...", seen[0]
+        order = [states["denzel"] for states in seen]
+        phases = list(dict.fromkeys(state for state in order if state != "STARTING..."))
+        assert phases == ["PIP INSTALLING...", "OS COMMANDS...", "UP"]
+        worker = f"worker@{life.name}"
+        states = list(dict.fromkeys(each[worker] for each in seen if worker in each))
+        assert states == ["LOADING...", "UP"]
+        pipeline = life.root / "app/logic/pipeline.py"
+        pipeline.write_text(pipeline.read_text().removesuffix(SLOW_MODEL))
+
+    def test_packages_were_installed_once_for_all(self, life: Deployment) -> None:
+        lines = life.run("logs").splitlines()
+        installed = [line for line in lines if "Successfully installed" in line]
+        assert len(installed) == 1
+        assert "scikit-learn" in installed[0]
+
+    def test_launching_again_is_refused(self, life: Deployment) -> None:
+        assert "Project already launched!" in life.refused("launch")
+
+    def test_status_is_the_tutorials(self, life: Deployment) -> None:
+        assert life.run("status") == (
+            "Services:\n"
+            "    denzel - UP\n"
+            f"    monitor - UP [ Port: {life.monitor_port} ]\n"
+            f"    api - UP [ Port: {life.api_port} ]\n"
+            "    redis - UP\n"
+            "    callbacks - UP\n"
+            f"Worker: worker@{life.name} - UP\n"
+        )
+
+    def test_the_api_answers(self, life: Deployment) -> None:
+        assert "Iris" in requests.get(f"{life.api}/info", timeout=SOON).text
+        assert life.predict().json() == SPECIES
+
+    def test_the_monitor_answers_on_this_machine_alone(self, life: Deployment) -> None:
+        url = f"http://127.0.0.1:{life.monitor_port}/healthcheck"
+        assert requests.get(url, timeout=SOON).status_code == 200
+        assert "127.0.0.1" in docker("port", f"{life.name}-monitor-1")
+        assert "0.0.0.0" in docker("port", f"{life.name}-api-1")
+        assert docker("port", f"{life.name}-redis-1") == ""
+
+    def test_the_engine_finds_every_service_healthy(self, life: Deployment) -> None:
+        def healthy() -> bool:
+            listing = docker(
+                "ps", "--filter", f"label=com.docker.compose.project={life.name}",
+                "--format", "{{.Status}}",
+            )  # fmt: skip
+            return listing.count("(healthy)") == len(SERVICES)
+
+        assert wait_for(healthy)
+
+    @pytest.mark.parametrize("service", ["api", "denzel", "monitor", "callbacks"])
+    def test_nothing_serves_as_root(self, life: Deployment, service: str) -> None:
+        top = docker("top", f"{life.name}-{service}-1", "-eo", "uid,pid,ppid,args")
+        processes = [line.split()[:3] for line in top.splitlines()[1:]]
+        # What the engine's health check or an exec runs is no child of the container's init.
+        inside = {pid for _, pid, _ in processes}
+        serving = {uid for uid, _, parent in processes if parent in inside}
+        assert serving == {str(OWNER if os.getuid() == 0 else os.getuid())}
+        owned = life.inside(service, "find", "/opt", "/srv", "/etc", "-xdev", "-uid", "10001")
+        assert owned == ""
+
+    def test_files_in_the_project_belong_to_its_owner(self, life: Deployment) -> None:
+        written = [path for path in life.root.rglob("*") if path.stat().st_uid != OWNER]
+        if os.getuid() == 0:
+            assert written == []
+        assert (life.root / "logs" / "worker.log").exists()
+        assert not list(life.root.rglob("__pycache__"))
+
+    def test_logs_and_the_workers_log_can_be_read(self, life: Deployment) -> None:
+        redis = life.run("logs", "--service", "redis", "--tail", "5").splitlines()
+        assert 1 <= len(redis) <= 5
+        assert "ready." in life.run("logworker")
+
+    def test_a_shell_opens_in_the_workers_container(self, life: Deployment) -> None:
+        output = life.run("shell", stdin="pwd; command -v celery; whoami\n")
+        assert output.splitlines() == ["/srv/denzel", "/opt/denzel/venv/bin/celery", "denzel"]
+
+    def test_an_asynchronous_answer_reaches_the_receiver(
+        self, life: Deployment, receiver: Receiver
+    ) -> None:
+        life.run("response", "--async")
+        answer = life.predict(callback_uri=receiver.uri).json()
+        assert answer["status"] == "success"
+        assert receiver.bodies.get(timeout=SOON) == SPECIES
+        status = requests.get(f"{life.api}/status/{answer['data']['task_id']}", timeout=SOON)
+        assert status.json()["result"] == SPECIES
+
+    def test_stop_and_start_keep_results_and_response_mode(
+        self, life: Deployment, receiver: Receiver
+    ) -> None:
+        task = life.predict(callback_uri=receiver.uri).json()["data"]["task_id"]
+        url = f"{life.api}/status/{task}"
+        assert wait_for(lambda: requests.get(url, timeout=SOON).json()["status"] == "SUCCESS")
+        life.run("stop")
+        assert set(life.states().values()) == {"DOWN"}
+        assert "denzel start" in life.refused("response", "--sync")
+        life.run("start")
+        life.wait_until_ready()
+        assert requests.get(url, timeout=SOON).json()["result"] == SPECIES
+        assert life.predict(callback_uri=receiver.uri).json()["status"] == "success"
+        life.run("response", "--sync")
+        assert life.predict().json() == SPECIES
+
+    def test_changed_code_takes_effect_at_a_restart(self, life: Deployment) -> None:
+        info = life.root / "app" / "assets" / "info.txt"
+        info.write_text("Version 2\n")
+        assert requests.get(f"{life.api}/info", timeout=SOON).text == "Version 2\n"
+        pipeline = life.root / "app" / "logic" / "pipeline.py"
+        pipeline.write_text(pipeline.read_text() + "\n\ndef process(m, j):\n    np.nothing\n")
+        life.run("restart")
+        life.wait_until_ready()
+        assert life.predict().status_code == 500
+        pipeline.write_text(pipeline.read_text().partition("\n\ndef process(m, j)")[0])
+        life.run("restart")
+        life.wait_until_ready()
+        assert life.predict().json() == SPECIES
+
+    def test_requirements_are_updated_in_the_services(self, life: Deployment) -> None:
+        before = {name: life.inside(name, "cat", "/etc/applied") for name in ("api", "denzel")}
+        assert all(len(text.split()) == 1 for text in before.values())
+        with (life.root / "requirements.txt").open("a") as requirements:
+            requirements.write("cowsay\n")
+        life.run("updatereqs")
+        life.wait_until_ready()
+        for name in ("api", "denzel"):
+            assert len(life.inside(name, "cat", "/etc/applied").split()) == 2
+            life.inside(name, "/opt/denzel/venv/bin/python", "-c", "import cowsay")
+        assert "applied" not in life.inside("monitor", "ls", "/etc").split()
+
+    def test_commands_that_fail_are_told(self, life: Deployment) -> None:
+        script = life.root / "requirements.sh"
+        before = script.read_text()
+        script.write_text("echo no such package >&2\nexit 9\n")
+        assert "no such package" in life.refused("updateosreqs")
+        script.write_text(before)
+        requirements = life.root / "requirements.txt"
+        before = requirements.read_text()
+        requirements.write_text("tornado==1.0\n")
+        assert "flower" in life.refused("updatepipreqs")
+        requirements.write_text(before)
+        assert set(life.states().values()) == {"UP"}
+
+    def test_a_recreated_container_applies_the_commands_by_itself(self, life: Deployment) -> None:
+        life.project.set_environment(LOG_LEVEL="warning")
+        life.run("restart")
+        life.wait_until_ready()
+        assert len(life.inside("denzel", "cat", "/etc/applied").split()) == 1
+
+    def test_the_project_runs_elsewhere_with_plain_compose(self, life: Deployment) -> None:
+        copy = life.parent / "elsewhere"
+        shutil.copytree(life.root, copy)
+        name, port = f"{life.name}-copy", free_port(life.monitor_port + 1)
+        assert f"The project in {life.root} runs" in life.attempt("status", cwd=copy).stdout
+        Project(copy).set_environment(
+            PROJECT_NAME=name, IMAGE=f"{name}:1.0.0", API_PORT=str(port),
+            MONITOR_PORT=str(free_port(port + 1)),
+        )  # fmt: skip
+        environment = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
+        try:
+            subprocess.run(
+                ["docker", "compose", "up", "--detach", "--wait"],
+                cwd=copy, env=environment, check=True, capture_output=True,
+            )  # fmt: skip
+            request = (copy / "request.json").read_bytes()
+            for api in (f"http://127.0.0.1:{port}", life.api):
+                answer = requests.post(f"{api}/predict", data=request, timeout=SOON)
+                assert answer.json() == SPECIES
+            subprocess.run(["docker", "compose", "down"], cwd=copy, check=True, capture_output=True)
+            assert set(life.states().values()) == {"UP"}
+            assert life.predict().json() == SPECIES
+        finally:
+            end_deployment(name)
+
+    def test_a_launch_after_a_shutdown_uses_the_image_that_is_there(self, life: Deployment) -> None:
+        life.run("shutdown")
+        assert "Haven't been created yet" in life.run("status")
+        printed = life.launch()
+        assert f"Using the image {life.name}:1.0.0, built before" in printed
+        assert "exporting to image" not in printed
+        life.wait_until_ready()
+
+    def test_a_purge_leaves_nothing_but_files(self, life: Deployment) -> None:
+        life.run("shutdown", "--purge")
+        assert left_behind(life.name) == []
+        assert docker("images", "--quiet", life.redis_image) == ""
+        assert (life.root / "app" / "logic" / "pipeline.py").exists()
+        life.run("shutdown", "--purge")
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Deployment]:
+    """A new project without an example."""
+    plain = Deployment(tmp_path, f"plain-e2e-{os.getpid()}")
+    yield plain
+    plain.end()
+
+
+def ports(deployment: Deployment) -> list[str]:
+    """Return the options of launch that name the deployment's ports."""
+    return [
+        "--api-port", str(deployment.api_port), "--monitor-port", str(deployment.monitor_port)
+    ]  # fmt: skip
+
+
+def assert_clean(deployment: Deployment) -> None:
+    """Assert that a failed launch left nothing, and that a shutdown is content with that."""
+    label = f"label=com.docker.compose.project={deployment.name}"
+    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
+    assert "Haven't been created yet" in deployment.run("status")
+    deployment.run("shutdown", "--purge")
+    assert left_behind(deployment.name) == []
+
+
+def test_a_bad_line_in_the_dockerfile_is_told(plain: Deployment) -> None:
+    with (plain.root / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("RNU true\n")
+    error = plain.refused("launch", "--docker", *ports(plain))
+    assert "unknown instruction: RNU" in error
+    assert "Correct the Dockerfile" in error
+    assert_clean(plain)
+
+
+def test_a_failing_build_is_told(plain: Deployment) -> None:
+    with (plain.root / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("RUN exit 42\n")
+    error = plain.refused("launch", "--docker", *ports(plain))
+    assert "exit code: 42" in error
+    assert_clean(plain)
+
+
+@pytest.mark.parametrize("setting", ["BASE_IMAGE", "REDIS_IMAGE"])
+def test_an_image_that_cannot_be_had_is_named(plain: Deployment, setting: str) -> None:
+    plain.project.set_environment(**{setting: "registry.invalid/none:1"})
+    error = plain.refused("launch", "--docker", *ports(plain))
+    assert "registry.invalid/none:1" in error
+    assert "could not be pulled" in error
+    assert_clean(plain)
+
+
+@pytest.mark.parametrize("setting", ["IMAGE", "REDIS_IMAGE"])
+def test_a_name_no_image_can_have_is_told(plain: Deployment, setting: str) -> None:
+    plain.project.set_environment(**{setting: "Not A Name"})
+    error = plain.refused("launch", "--docker", *ports(plain))
+    assert "Not A Name" in error
+    assert_clean(plain)
+
+
+def test_a_gpu_project_needs_an_engine_with_gpus(plain: Deployment) -> None:
+    if "nvidia" in docker("info", "--format", "{{json .Runtimes}}"):
+        pytest.skip("this engine has an NVIDIA runtime")
+    plain.project.set_environment(GPU="1")
+    error = plain.refused("launch", "--docker", *ports(plain))
+    assert "no NVIDIA runtime" in error
+    assert "NVIDIA Container Toolkit" in error
+    assert left_behind(plain.name) == []
+
+
+def test_a_port_of_another_container_is_told(plain: Deployment) -> None:
+    hog = f"{plain.name}-hog"
+    docker("run", "--rm", "--detach", "--name", hog, "--publish", f"{plain.api_port}:80", "redis:8")
+    try:
+        error = plain.refused("launch", "--docker", *ports(plain))
+    finally:
+        docker("rm", "--force", "--volumes", hog)
+    assert f"Port {plain.api_port} is taken" in error
+    assert "--api-port" in error
+
+
+def test_without_an_engine_the_way_without_is_named(plain: Deployment) -> None:
+    error = plain.refused(
+        "launch", "--docker", *ports(plain), env={"DOCKER_HOST": "unix:///none.sock"}
+    )
+    assert "No Docker engine answers" in error
+    assert "--local" in error
+
+
+def test_an_old_compose_is_told(plain: Deployment, tmp_path: Path) -> None:
+    old = tmp_path / "docker-compose"
+    old.write_text("#!/bin/sh\necho 1.29.2\n")
+    old.chmod(0o755)
+    error = plain.refused("launch", "--docker", *ports(plain), env={"PATH": str(tmp_path)})
+    assert "version 1.29.2" in error
+    assert "docker-compose-plugin" in error
+
+
+def test_the_standalone_compose_serves(plain: Deployment, tmp_path: Path) -> None:
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("docker-compose is not installed")
+    (tmp_path / "docker-compose").symlink_to(program)
+    done = plain.attempt("launch", "--docker", *ports(plain), env={"PATH": str(tmp_path)})
+    assert done.returncode == 0, done.stdout
+    plain.wait_until_ready()
+    done = plain.attempt("shutdown", "--purge", env={"PATH": str(tmp_path)})
+    assert done.returncode == 0, done.stdout
+    assert left_behind(plain.name) == []
+
+
+def test_ctrl_c_during_a_launch_leaves_nothing(plain: Deployment) -> None:
+    launch = subprocess.Popen(
+        [sys.executable, "-m", "denzel", "launch", "--docker", *ports(plain)],
+        cwd=plain.root, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    label = f"label=com.docker.compose.project={plain.name}"
+    assert wait_for(lambda: bool(docker("ps", "--all", "--quiet", "--filter", label)))
+    os.killpg(launch.pid, signal.SIGINT)
+    printed, _ = launch.communicate(timeout=SOON)
+    assert launch.returncode not in (0, None)
+    assert b"Traceback" not in printed
+    assert_clean(plain)
+
+
+def test_two_projects_of_one_name_do_not_touch_each_other(
+    plain: Deployment, tmp_path: Path
+) -> None:
+    plain.launch()
+    plain.wait_until_ready()
+    twin = tmp_path / "twin"
+    shutil.copytree(plain.root, twin)
+    for command in (["launch", "--docker"], ["shutdown", "--purge"], ["stop"]):
+        done = plain.attempt(*command, cwd=twin)
+        assert done.returncode == 1
+        assert f"The project in {plain.root} runs under the name {plain.name}" in done.stdout
+    assert set(plain.states().values()) == {"UP"}
+
+
+def test_a_check_needs_no_services(plain: Deployment) -> None:
+    assert '"ok": true' in plain.run("check", "--json")
+    label = f"label=com.docker.compose.project={plain.name}"
+    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
+
+
+def test_a_base_image_without_python_gets_one(plain: Deployment) -> None:
+    """CUDA's images are like that; any Debian image stands in for them."""
+    if not docker("images", "--quiet", "debian:trixie-slim"):
+        pytest.skip("the image debian:trixie-slim is not on this machine")
+    plain.project.set_environment(BASE_IMAGE="debian:trixie-slim")
+    plain.launch()
+    plain.wait_until_ready()
+    assert requests.post(f"{plain.api}/predict", json={}, timeout=SOON).json() == {}

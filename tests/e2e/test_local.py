@@ -1,0 +1,464 @@
+"""The tutorial's life of a project, told by the installed ``denzel`` on local processes.
+
+The tests are one story in the tutorial's order: each goes on where the one before ended.  The
+packages are installed for real, so the first launch takes about half a minute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from denzel.backends.layout import Layout
+from denzel.backends.process_table import find_processes
+from denzel.polling import polls
+from denzel.ports import free_port
+from denzel.project import Project
+from denzel.services import SERVICES
+
+COMMAND_SECONDS = 240
+READY_SECONDS = 180
+SOON = 30
+
+TREE = {
+    "Dockerfile",
+    "__init__.py",
+    "docker-compose.yml",
+    "logs",
+    "requirements.sh",
+    "requirements.txt",
+    "app/__init__.py",
+    "app/assets/info.txt",
+    "app/logic/__init__.py",
+    "app/logic/pipeline.py",
+    "app/tasks.py",
+    "entrypoints/api.sh",
+    "entrypoints/denzel.sh",
+    "entrypoints/monitor.sh",
+}
+REQUIREMENTS = "scikit-learn\nnumpy\nscipy\n"
+INFO = "Iris classifier, version 1.0.0 ██\n"
+IMPORT_NUMPY = "import numpy as np\n"
+PIPELINE = """import pickle
+import numpy as np
+
+FEATURES = ["sepal-length", "sepal-width", "petal-length", "petal-width"]
+
+
+def verify_input(json_data):
+    if "callback_uri" not in json_data:
+        raise ValueError("callback_uri not supplied")
+    for features in json_data["data"].values():
+        if not all(feature in features for feature in FEATURES):
+            raise ValueError(f"For each example all of the features [{FEATURES}] must be present")
+    return json_data
+
+
+def load_model():
+    with open("./app/assets/iris_svc.pkl", "rb") as model_file:
+        return pickle.load(model_file)
+
+
+def process(model, json_data):
+    ids = json_data["data"].keys()
+    rows = [[features[name] for name in FEATURES] for features in json_data["data"].values()]
+    return ids, np.array(rows)
+
+
+def predict(model, data):
+    ids, rows = data
+    return dict(zip(ids, model.predict(rows)))
+"""
+TRAINING = """
+import pickle
+from sklearn.datasets import load_iris
+from sklearn.svm import SVC
+iris = load_iris()
+model = SVC().fit(iris.data, [f"Iris-{iris.target_names[target]}" for target in iris.target])
+with open("app/assets/iris_svc.pkl", "wb") as saved_file:
+    pickle.dump(model, saved_file)
+"""
+FLOWERS = {
+    "a123": {"sepal-length": 4.6, "sepal-width": 3.6, "petal-length": 1.0, "petal-width": 0.2},
+    "b456": {"sepal-length": 6.5, "sepal-width": 3.2, "petal-length": 5.1, "petal-width": 2.0},
+}
+SPECIES = {"a123": "Iris-setosa", "b456": "Iris-virginica"}
+
+
+class Receiver:
+    """Receives callbacks over HTTP."""
+
+    def __init__(self) -> None:
+        self.bodies: queue.Queue[Any] = queue.Queue()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                receiver.bodies.put(json.loads(self.rfile.read(length)))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self.server.server_port}/john_q"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+class Life:
+    """The project whose life is told, and what its user types and asks."""
+
+    def __init__(self, parent: Path) -> None:
+        self.parent = parent
+        self.root = parent / "iris_classifier"
+        self.api_port = free_port(23000 + os.getpid() % 10000)
+        self.monitor_port = free_port(self.api_port + 1)
+        self.api = f"http://127.0.0.1:{self.api_port}"
+        self.task_id = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of the ``denzel`` installed beside this Python."""
+        return [str(Path(sys.executable).with_name("denzel")), *arguments]
+
+    def run(
+        self, *arguments: str, stdin: str = "", cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Type a command; return how it ended."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=cwd or self.root,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+        )
+
+    def denzel(self, *arguments: str, stdin: str = "") -> str:
+        """Type a command that must succeed; return what it printed on stdout."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def refused(self, *arguments: str) -> str:
+        """Type a command that must fail; return its message."""
+        done = self.run(*arguments)
+        assert done.returncode in (1, 2), f"{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def await_ready(self) -> str:
+        """Wait until every line of the status says UP; return the status."""
+        return self.denzel("status", "--wait", "--timeout", str(READY_SECONDS))
+
+    def await_status(self, accepted: Callable[[str], bool]) -> str:
+        """Return the first status that is ``accepted``."""
+        text = ""
+        for _ in polls(0.2, timeout=READY_SECONDS):
+            text = self.denzel("status")
+            if accepted(text):
+                return text
+        pytest.fail(f"The status stayed\n{text}")
+
+    def edit(self, name: str, text: str) -> None:
+        """Write one of the user's files."""
+        (self.root / name).write_text(text, encoding="utf-8")
+
+    def predict(self, request: dict[str, Any]) -> requests.Response:
+        """Send a request for a prediction."""
+        return requests.post(f"{self.api}/predict", json=request, timeout=SOON)
+
+    def outcome(self, task_id: str) -> tuple[str, Any]:
+        """Return the state and the result that ``/status`` tells once the task is done."""
+        for _ in polls(0.1, timeout=SOON):
+            answer = requests.get(f"{self.api}/status/{task_id}", timeout=SOON).json()
+            if answer["status"] not in ("PENDING", "STARTED"):
+                return answer["status"], answer["result"]
+        pytest.fail(f"Task {task_id} stayed {answer}")
+
+    def processes(self) -> list[int]:
+        """Return the process ids of the services and their children."""
+        return find_processes(Layout.of(Project(self.root)).mark, None)
+
+    def main_process(self, words: str) -> int:
+        """Return the service process whose command line holds ``words`` and that has the others."""
+        for pid in self.processes():
+            if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+                return pid
+        pytest.fail(f"No process {words}")
+
+    def user_files(self) -> dict[str, str]:
+        """Return a digest of each file that is neither denzel's own nor a log."""
+        return {
+            str(file.relative_to(self.root)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in self.root.rglob("*")
+            if file.is_file() and not {".denzel", "logs", "__pycache__"} & set(file.parts)
+            and file.name not in (".env", ".denzel.json")
+        }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    life = Life(tmp_path_factory.mktemp("tutorial"))
+    yield life
+    if life.root.exists():
+        life.run("shutdown", "--purge")
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+def lines(*states: str) -> str:
+    """Return the lines of the services; the last state is that of all that follow redis."""
+    shown = [*states, *states[-1:] * (len(SERVICES) - len(states))]
+    named = zip(SERVICES, shown, strict=True)
+    return "".join(["Services:\n", *(f"    {name} - {state}\n" for name, state in named)])
+
+
+def up_lines(life: Life) -> str:
+    ports = f"UP [ Port: {life.monitor_port} ]", f"UP [ Port: {life.api_port} ]"
+    return lines("UP", *ports, "UP") + "Worker: worker@iris_classifier - UP\n"
+
+
+def request(receiver: Receiver) -> dict[str, Any]:
+    return {"callback_uri": receiver.uri, "data": FLOWERS}
+
+
+def test_startproject_builds_the_tutorials_tree(life: Life) -> None:
+    done = life.run("startproject", "iris_classifier", cwd=life.parent)
+    assert done.stdout == "Successfully built iris_classifier project skeleton\n"
+    assert {name for name in TREE if not (life.root / name).exists()} == set()
+    assert life.denzel("status").startswith(
+        'Haven\'t been created yet. Did you forget to run "denzel launch"?'
+    )
+
+
+def test_a_partial_project_is_launched(life: Life) -> None:
+    life.edit("requirements.txt", REQUIREMENTS)
+    life.edit("app/assets/info.txt", INFO)
+    launched = life.run(
+        "launch", "--local", "--api-port", str(life.api_port),
+        "--monitor-port", str(life.monitor_port),
+    )  # fmt: skip
+    assert launched.returncode == 0, launched.stderr
+    for service in SERVICES:
+        assert f"Starting {service:<7} ... done\n" in launched.stderr
+    installing = "PIP INSTALLING..."
+    expected = lines(installing, installing, installing, "UP", installing)
+    assert life.await_status(lambda text: text.count(installing) > 2) == expected
+    assert "not ready" in life.refused("response", "--async")
+    assert life.await_ready() == up_lines(life)
+
+
+def test_info_shows_what_the_user_wrote(life: Life) -> None:
+    answer = requests.get(f"{life.api}/info", timeout=SOON)
+    assert answer.content.decode() == INFO
+    assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_the_monitor_answers(life: Life) -> None:
+    page = requests.get(f"http://127.0.0.1:{life.monitor_port}/", timeout=SOON)
+    assert page.status_code == 200
+    assert "Flower" in page.text
+
+
+def test_a_project_is_launched_once(life: Life) -> None:
+    message = life.refused("launch", "--local")
+    assert message == ('Error: Project already launched! Did you mean to run "denzel start"?\n')
+
+
+def test_responses_become_asynchronous_without_a_restart(life: Life) -> None:
+    before = life.processes()
+    life.denzel("response", "--async")
+    assert life.predict({}).json()["status"] == "success"
+    assert life.processes() == before
+
+
+def test_a_forgotten_import_is_told_by_the_status_of_the_task(
+    life: Life, receiver: Receiver
+) -> None:
+    life.denzel("shell", stdin=f"cat > train.py <<'END'\n{TRAINING}\nEND\npython train.py\n")
+    assert (life.root / "app/assets/iris_svc.pkl").exists()
+    life.edit("app/logic/pipeline.py", PIPELINE.replace(IMPORT_NUMPY, ""))
+    life.denzel("restart")
+    life.await_ready()
+    answer = life.predict(request(receiver))
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "success"
+    state, result = life.outcome(answer.json()["data"]["task_id"])
+    assert state == "FAILURE"
+    assert result["args"] == ["name 'np' is not defined"]
+
+
+def test_check_tells_it_without_services(life: Life, receiver: Receiver) -> None:
+    sample = json.dumps(request(receiver))
+    failed = life.run("check", "-", "--json", stdin=sample)
+    assert failed.returncode == 1
+    assert "name 'np' is not defined" in failed.stdout
+    life.edit("app/logic/pipeline.py", PIPELINE)
+    passed = life.run("check", "-", "--json", stdin=sample)
+    assert passed.returncode == 0, passed.stdout
+    assert json.loads(passed.stdout)["result"] == SPECIES
+
+
+def test_predictions_are_sent_to_the_callback(life: Life, receiver: Receiver) -> None:
+    life.denzel("restart")
+    life.await_ready()
+    while not receiver.bodies.empty():
+        receiver.bodies.get()
+    answer = life.predict(request(receiver)).json()
+    assert set(answer) == {"status", "data"}
+    assert answer["status"] == "success"
+    life.task_id = answer["data"]["task_id"]
+    assert receiver.bodies.get(timeout=SOON) == SPECIES
+    assert life.outcome(life.task_id) == ("SUCCESS", SPECIES)
+
+
+def test_a_bad_request_is_told_at_once(life: Life, receiver: Receiver) -> None:
+    flower = {name: 1.0 for name in ("sepal-length", "sepal-width", "petal-length")}
+    answer = life.predict({"callback_uri": receiver.uri, "data": {"a123": flower}})
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "title": "Bad input format",
+        "description": "For each example all of the features [['sepal-length', 'sepal-width', "
+        "'petal-length', 'petal-width']] must be present",
+    }
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_of_the_worker(life: Life) -> None:
+    model = life.root / "app/assets/iris_svc.pkl"
+    model.rename(model.with_suffix(".away"))
+    life.denzel("restart")
+    status = life.await_status(lambda text: "Worker: worker@iris_classifier - ERROR" in text)
+    assert "iris_svc.pkl" in status
+    assert "FileNotFoundError" in life.denzel("logs", "--service", "denzel")
+    assert "FileNotFoundError" in life.denzel("logworker")
+    model.with_suffix(".away").rename(model)
+    life.denzel("restart")
+    life.await_ready()
+
+
+def test_logs_are_followed_until_interrupted(life: Life) -> None:
+    with subprocess.Popen(
+        life.command("logs", "--service", "api", "--live", "--tail", "1"),
+        cwd=life.root,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        first = following.stdout.readline()
+        os.kill(life.main_process("gunicorn"), signal.SIGTTIN)  # gunicorn: one process more
+        second = following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        code = following.wait(SOON)
+    assert first.startswith("api ")
+    assert "ttin" in second
+    assert code == 0
+    services = [line.split()[0] for line in life.denzel("logs", "--tail", "2").splitlines()]
+    assert [services.count(name) for name in ("denzel", "api", "redis")] == [2, 2, 2]
+
+
+def test_a_service_that_crashes_comes_back(life: Life) -> None:
+    for words in ("app.runtime.worker", "gunicorn"):
+        crashed = life.main_process(words)
+        os.kill(crashed, signal.SIGKILL)
+        life.await_status(lambda text: text != up_lines(life))
+        assert life.await_ready() == up_lines(life)
+        assert crashed not in life.processes()
+
+
+def test_new_requirements_are_installed(life: Life) -> None:
+    life.edit("requirements.txt", f"{REQUIREMENTS}toolz\n")
+    before = life.processes()
+    life.denzel("updatepipreqs")
+    assert not set(before) & set(life.processes())
+    assert life.await_ready() == up_lines(life)
+    assert "toolz" in life.denzel("shell", stdin="python -c 'import toolz; print(toolz)'\n")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "opponent"),
+    [("celery==5.4.0", "celery[redis]"), ("packaging<25", "depends on packaging==")],
+)
+def test_conflicting_requirements_are_refused(life: Life, requirement: str, opponent: str) -> None:
+    life.edit("requirements.txt", f"{REQUIREMENTS}{requirement}\n")
+    before = life.processes()
+    message = life.refused("updatepipreqs").splitlines()[-1]
+    assert requirement in message
+    assert opponent in message
+    assert life.processes() == before
+
+
+def test_requirements_that_fail_at_start_are_an_error(life: Life) -> None:
+    life.edit("requirements.txt", "no-such-package-of-denzel==1\n")
+    life.denzel("restart")
+    status = life.await_status(lambda text: text.count("ERROR") >= 1)
+    assert "logs/requirements.log" in status
+    assert "no-such-package-of-denzel" in status
+    life.edit("requirements.txt", REQUIREMENTS)
+    life.denzel("restart")
+    life.await_ready()
+
+
+def test_requirements_sh_is_not_run_on_this_machine(life: Life) -> None:
+    assert "requirements.sh is never run" in life.refused("updateosreqs")
+
+
+def test_stop_and_start_keep_mode_and_results(life: Life, receiver: Receiver) -> None:
+    life.denzel("stop")
+    assert life.processes() == []
+    assert life.denzel("status") == lines("DOWN")
+    assert "denzel start" in life.refused("response", "--sync")
+    life.denzel("start")
+    assert life.await_ready() == up_lines(life)
+    assert life.outcome(life.task_id) == ("SUCCESS", SPECIES)
+    assert "task_id" in life.predict(request(receiver)).json()["data"]
+
+
+def test_responses_become_synchronous(life: Life, receiver: Receiver) -> None:
+    life.denzel("response", "--sync", "--timeout", "5.0")
+    assert life.predict(request(receiver)).json() == SPECIES
+    printed = life.denzel("predict", "-", stdin=json.dumps(request(receiver)))
+    assert json.loads(printed) == SPECIES
+
+
+def test_shutdown_leaves_nothing_but_the_users_files(life: Life) -> None:
+    files = life.user_files()
+    mark = Layout.of(Project(life.root)).mark
+    life.denzel("shutdown", "--purge")
+    assert find_processes(mark, None) == []
+    assert not (life.root / ".denzel").exists()
+    assert life.user_files() == files
+    assert "denzel launch" in life.denzel("status")
+
+
+def test_the_project_is_launched_from_scratch(life: Life, receiver: Receiver) -> None:
+    life.denzel("launch", "--local", "--wait")
+    assert life.predict(request(receiver)).json() == SPECIES
+    life.denzel("shutdown")
+    assert life.processes() == []
