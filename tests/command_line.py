@@ -5,10 +5,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT_SECONDS = 60
+
+
+@contextmanager
+def running(command: Sequence[str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a command beside the test, which reads what it prints; it never outlives the test.
+
+    It is killed after TIMEOUT_SECONDS, so that whoever waits for a line gets an empty one.
+    """
+    with subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        too_late = threading.Timer(TIMEOUT_SECONDS, child.kill)
+        too_late.start()
+        try:
+            yield child
+        finally:
+            too_late.cancel()
+            child.kill()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from denzel.project import Project
 from denzel.scaffold import start_project
 
 FIRST_TEST_PORT = 21000
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in what the tests start, also where they run in a shell's background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

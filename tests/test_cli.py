@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Denzel
+from command_line import Denzel, running
 from denzel import __version__
 from denzel.project import OUTSIDE_PROJECT, Project
 from denzel.services import NOT_LAUNCHED
@@ -246,29 +246,21 @@ def test_doctor_json_is_a_list_of_findings_with_remedies(denzel: Denzel) -> None
 @pytest.mark.parametrize("command", [["logworker", "--live"], ["status", "--live"]], ids=" ".join)
 def test_ctrl_c_ends_what_is_live_without_an_error(project: Project, command: list[str]) -> None:
     (project.logs / "worker.log").write_text("ready\n")
-    child = subprocess.Popen(
-        [sys.executable, "-m", "denzel", *command],
-        cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert child.stdout.readline() in ("ready\n", NOT_LAUNCHED + "\n")
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=10)
+    with running([sys.executable, "-m", "denzel", *command], project.root) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() in ("ready\n", NOT_LAUNCHED + "\n")
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=10)
     assert (child.returncode, errors.strip()) == (0, "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(project: Project) -> None:
     (project.logs / "worker.log").write_text("line\n" * 100_000)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "denzel", "logworker"],
-        cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stdout is not None and child.stderr is not None
-    assert child.stdout.readline() == "line\n"
-    child.stdout.close()
-    assert child.stderr.read() == ""
-    child.stderr.close()
-    child.wait(timeout=10)
+    with running([sys.executable, "-m", "denzel", "logworker"], project.root) as child:
+        assert child.stdout is not None and child.stderr is not None
+        assert child.stdout.readline() == "line\n"
+        child.stdout.close()
+        assert child.stderr.read() == ""
 
 
 def test_status_of_a_project_that_is_not_launched(denzel: Denzel, project: Project) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import requests
 
+from command_line import running
 from denzel.backends.layout import Layout
 from denzel.backends.process_table import find_processes
 from denzel.polling import polls
@@ -203,10 +204,15 @@ class Life:
 
     def main_process(self, words: str) -> int:
         """Return the service process whose command line holds ``words`` and that has the others."""
-        for pid in self.processes():
-            if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
-                return pid
-        pytest.fail(f"No process {words}")
+        named = [
+            pid
+            for pid in self.processes()
+            if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        ]
+        # Not the lowest number: those begin again at 1 now and then.
+        main = [pid for pid in named if parent(pid) not in named]
+        assert len(main) == 1, f"Processes {named} have {words} in their command lines"
+        return main[0]
 
     def user_files(self) -> dict[str, str]:
         """Return a digest of each file that is neither denzel's own nor a log."""
@@ -216,6 +222,11 @@ class Life:
             if file.is_file() and not {".denzel", "logs", "__pycache__"} & set(file.parts)
             and file.name not in (".env", ".denzel.json")
         }  # fmt: skip
+
+
+def parent(pid: int) -> int:
+    """Return a process's parent: the fourth field of /proc/PID/stat (proc(5))."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture(scope="module")
@@ -364,11 +375,8 @@ def test_a_model_that_cannot_be_loaded_is_an_error_of_the_worker(life: Life) -> 
 
 
 def test_logs_are_followed_until_interrupted(life: Life) -> None:
-    with subprocess.Popen(
-        life.command("logs", "--service", "api", "--live", "--tail", "1"),
-        cwd=life.root,
-        stdout=subprocess.PIPE,
-        text=True,
+    with running(
+        life.command("logs", "--service", "api", "--live", "--tail", "1"), life.root
     ) as following:
         assert following.stdout is not None
         first = following.stdout.readline()
