@@ -9,7 +9,8 @@ from pathlib import Path
 
 import redis
 
-from app.runtime.channel import PONG_SECONDS, QUIET_SECONDS, Channel
+from app.runtime.channel import Channel
+from app.runtime.link import PONG_SECONDS, QUIET_SECONDS
 
 from .deployment import Deployment, deployed
 
@@ -65,7 +66,7 @@ async def _hears_after_a_cut(deployment: Deployment) -> list[bytes]:
     async with network.running():
         channel = Channel(
             f"redis://127.0.0.1:{network.port}/0", (NAME,), lambda: opened.put(None),
-            lambda name, data: heard.put(data),
+            lambda name, data: heard.put_nowait(data),
         )  # fmt: skip
         await channel.start()
         try:

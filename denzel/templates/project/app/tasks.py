@@ -54,7 +54,7 @@ def _equip_spawned_process(**_: Any) -> None:
 
 
 @celery_app.task(name=INVOKE_PREDICT)
-def invoke_predict(encoded: Sequence[Sequence[Any]], reply_to: str) -> Any:
+def invoke_predict(encoded: Sequence[Sequence[Any]], reply_to: str) -> str:
     """Predict for a group of requests, store the outcomes, tell the API.
 
     ``encoded`` is what :func:`app.runtime.store.encode_requests` made; ``reply_to`` names the API
@@ -126,11 +126,12 @@ def _collect_accepted(equipment: Equipment, work: Work, task_ids: Sequence[str])
             work.payloads.append((request.id, request.payload))
 
 
-def _shown(outcomes: Sequence[Outcome]) -> Any:
+def _shown(outcomes: Sequence[Outcome]) -> str:
     """Return what Flower shows; raise for a lone failed request, so that it shows FAILURE."""
     failed = [outcome for outcome in outcomes if outcome.state == FAILURE]
-    if len(outcomes) > 1:
-        return {"succeeded": len(outcomes) - len(failed), "failed": [each.id for each in failed]}
+    if len(outcomes) > 1:  # a plain text, because Celery takes long to show anything else
+        shown = f"{len(outcomes) - len(failed)} succeeded"
+        return f"{shown}, failed: {', '.join(each.id for each in failed)}" if failed else shown
     if failed:
         failure = orjson.loads(failed[0].body)
         raise PredictionFailed(f"{failure['type']}: {', '.join(map(str, failure['args']))}")

@@ -18,6 +18,7 @@ broker_transport_options = {
     # requests until they are done, and does not run a long prediction twice, as the
     # visibility timeout would (celery #5935).
     "ack_emulation": False,
+    "priority_steps": [0],  # no task has a priority; kombu would wait on four lists for them
     # Notice a half-open connection instead of waiting on it for ever (celery #7276).
     "health_check_interval": 25,
     "socket_keepalive": True,

@@ -12,14 +12,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.runtime.link import Link
+
 RECONNECT_SECONDS = 0.5
-QUIET_SECONDS = 10.0
-PONG_SECONDS = 5.0
+CONNECT_SECONDS = 2.0
 FIRST_TRY_SECONDS = 3.0
 
 log = logging.getLogger("denzel.channel")
@@ -29,7 +27,7 @@ class Channel:
     """Listens on Redis channels for as long as the process lives.
 
     ``heard(channel, data)`` is called for each message, ``opened()`` each time the connection
-    stands and before the first message is heard.
+    stands and before ``is_open`` says so; messages may be heard meanwhile.
     """
 
     def __init__(
@@ -37,15 +35,13 @@ class Channel:
         redis_url: str,
         names: tuple[str, ...],
         opened: Callable[[], Awaitable[None]],
-        heard: Callable[[str, bytes], Awaitable[None]],
+        heard: Callable[[bytes, bytes], None],
     ) -> None:
-        # Reconnecting is done here: redis-py would do it silently and lose messages.
-        self._redis = redis.asyncio.Redis.from_url(
-            redis_url, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
-        )
+        self._redis_url = redis_url
         self._names = names
         self._opened = opened
         self._heard = heard
+        self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self.is_open = False
@@ -62,7 +58,14 @@ class Channel:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await self._redis.aclose()
+
+    def send(self, *command: str | bytes) -> asyncio.Future[Any]:
+        """Send a command over the connection the channel listens on; the future is its reply.
+
+        It raises RedisError.  Only while ``is_open``.
+        """
+        assert self._link is not None
+        return self._link.send(*command)
 
     async def _listen(self) -> None:
         while True:
@@ -78,29 +81,14 @@ class Channel:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        async with self._redis.pubsub() as subscription:
-            await subscription.subscribe(*self._names)
-            for _ in self._names:  # once Redis confirms, nothing that is said is missed
-                await _next_message(subscription)
+        async with asyncio.timeout(CONNECT_SECONDS):  # TimeoutError is an OSError
+            link = await Link.connect(self._redis_url, self._names, self._heard)
+        try:
             await self._opened()
+            self._link = link
             self.is_open = True
             self._tried.set()
             log.info("Connected to Redis")
-            while True:
-                message = await _next_message(subscription)
-                if message["type"] == "message":
-                    await self._heard(message["channel"].decode(), message["data"])
-
-
-async def _next_message(subscription: redis.asyncio.client.PubSub) -> dict[str, Any]:
-    """Return what comes next; raises ConnectionError when Redis does not even answer a ping.
-
-    A connection may end without a word to this side: a machine that fails, a network that is cut.
-    """
-    message = await subscription.get_message(timeout=QUIET_SECONDS)
-    if message is None:
-        await subscription.ping()
-        message = await subscription.get_message(timeout=PONG_SECONDS)
-    if message is None:
-        raise ConnectionError(f"Redis has not answered for {PONG_SECONDS:g} s")
-    return message
+            await link.watch()
+        finally:
+            link.close()

@@ -282,17 +282,43 @@ class Dispatcher:
             self._waiting[task_id] = waiter
             requests.append(Request(task_id, waiter.payload))
         self._groups[requests[0].id] = group
-        self._spawn(self._send(requests, waiters))
+        if all(request.is_inline for request in requests):
+            self._publish(requests).add_done_callback(partial(self._sent, requests[0].id, waiters))
+        else:
+            self._spawn(self._send_large(requests, waiters))
 
-    async def _send(self, requests: Sequence[Request], waiters: Sequence[_Waiter]) -> None:
+    def _publish(self, requests: Sequence[Request]) -> asyncio.Future[Any]:
+        """Put one task for synchronous requests on the queue."""
+        now = time.time()
+        message = encode_prediction_message(
+            requests, self.name, sent=now, expires=now + SYNC_TTL_SECONDS
+        )
+        return self._channel.send("LPUSH", PREDICTIONS_QUEUE, message)
+
+    async def _send_large(self, requests: Sequence[Request], waiters: Sequence[_Waiter]) -> None:
+        """Store the large payloads of a group first: its message may come sooner than they."""
+        pipe = self._redis.pipeline(transaction=False)
+        for request in requests:
+            if not request.is_inline:
+                stored = encode_stored_request(request)
+                pipe.set(request_key(request.id), stored, ex=SYNC_TTL_SECONDS)
         try:
+            await pipe.execute()
             await self._publish(requests)
         except (RedisError, OSError) as error:
-            self._groups.pop(requests[0].id, None)
-            for waiter in waiters:
-                if not waiter.future.done():
-                    waiter.future.set_exception(_unavailable(error))
-            self._send_groups()
+            self._fail(requests[0].id, waiters, error)
+
+    def _sent(self, group: str, waiters: Sequence[_Waiter], reply: asyncio.Future[Any]) -> None:
+        error = None if reply.cancelled() else reply.exception()
+        if error is not None:
+            self._fail(group, waiters, error)
+
+    def _fail(self, group: str, waiters: Sequence[_Waiter], error: BaseException) -> None:
+        self._groups.pop(group, None)
+        for waiter in waiters:
+            if not waiter.future.done():
+                waiter.future.set_exception(_unavailable(error))
+        self._send_groups()
 
     async def _store_accepted(self) -> None:
         """Store asynchronous requests, group after group, until none is left."""
@@ -318,24 +344,11 @@ class Dispatcher:
             if not accepted.stored.done():
                 accepted.stored.set_exception(error())
 
-    async def _publish(self, requests: Sequence[Request]) -> None:
-        """Put one task for synchronous requests on the queue, in one round trip."""
-        now = time.time()
-        expires = now + SYNC_TTL_SECONDS
-        pipe = self._redis.pipeline(transaction=False)
-        for request in requests:
-            if not request.is_inline:
-                stored = encode_stored_request(request)
-                pipe.set(request_key(request.id), stored, ex=SYNC_TTL_SECONDS)
-        message = encode_prediction_message(requests, self.name, sent=now, expires=expires)
-        pipe.lpush(PREDICTIONS_QUEUE, message)
-        await pipe.execute()
-
     # Hearing
 
-    async def _hear(self, channel: str, data: bytes) -> None:
-        if channel == CONTROL_CHANNEL:
-            await self._change_response_mode(data)
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        if channel == CONTROL_CHANNEL.encode():
+            self._spawn(self._change_response_mode(data))
             return
         reply = decode_reply(data)
         self._policy.observe(len(reply.outcomes), reply.seconds)
@@ -430,7 +443,7 @@ def give_up(future: asyncio.Future[Outcome]) -> None:
         future.set_exception(TimeoutError())
 
 
-def _unavailable(error: Exception) -> QueueUnavailable:
+def _unavailable(error: BaseException) -> QueueUnavailable:
     if isinstance(error, OutOfMemoryError):
         return memory_full()
     return QueueUnavailable(f"Redis cannot take the request: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from app.runtime.store import (
     SPEED_KEY,
     SYNC_TTL_SECONDS,
     WORKERS_KEY,
+    Outcome,
     Reply,
     Request,
     decode_stored_request,
@@ -33,6 +35,9 @@ SPEED_SECONDS = 0.5
 """How often a worker process tells how long its predictions take."""
 SPEED_TTL_SECONDS = 3600
 MEMORY_SECONDS = 1.0
+
+Command = tuple[str | bytes | float, ...]
+"""A command to Redis and its arguments."""
 
 log = logging.getLogger("denzel.results")
 
@@ -73,7 +78,7 @@ class ResultStore:
         accepted: Mapping[str, Request],
         beside: Sequence[str] = (),
     ) -> None:
-        """Store each outcome and tell the API process ``reply_to``, in one round trip.
+        """Store each outcome and tell the API process ``reply_to``.
 
         Outcomes of synchronous requests stand together, as they are sent: storing each on its
         own would cost more than most predictions.
@@ -81,41 +86,78 @@ class ResultStore:
         callback is queued for each that named one.  ``beside`` are those whose payload stood
         beside the message and is needed no more.
         """
+        frame = encode_reply(reply)
+        telling = [("PUBLISH", reply_channel(reply_to), frame)] if reply_to else []
+        storing = self._speed_commands(reply)
+        if beside:
+            storing.append(("UNLINK", *map(request_key, beside)))
+        if accepted:
+            storing.append(self._finish_command(reply.outcomes, accepted))
+            self._execute([*storing, *telling], must_be_stored=True)
+            return
+        storing.append(self._keep_command(reply, frame))
+        try:
+            self._tell_first(telling, storing)
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._execute([*telling, *storing], must_be_stored=False)
+
+    def _speed_commands(self, reply: Reply) -> list[Command]:
+        """Take in how long predictions take; return what tells it, now and then."""
         each = reply.seconds / len(reply.outcomes)
         self._speed += SPEED_WEIGHT * (each - self._speed)
-        now = time.time()
-        frame = encode_reply(reply)
-        finished: list[object] = []
-        pipe = self._redis.pipeline(transaction=False)
-        for outcome in reply.outcomes:
+        now = time.monotonic()
+        if now - self._speed_told < SPEED_SECONDS:
+            return []
+        self._speed_told = now
+        return [("SET", SPEED_KEY, self._speed, "EX", SPEED_TTL_SECONDS)]
+
+    def _keep_command(self, reply: Reply, frame: bytes) -> Command:
+        """Return what stores the outcomes of synchronous requests."""
+        if len(reply.outcomes) > 1:
+            return ("SET", frame_key(reply.group), frame, "EX", self._sync_result_ttl)
+        record = encode_record(reply.outcomes[0].state, reply.outcomes[0].body)
+        return ("SET", task_key(reply.group), record, "EX", self._sync_result_ttl)
+
+    def _finish_command(
+        self, outcomes: Sequence[Outcome], accepted: Mapping[str, Request]
+    ) -> Command:
+        """Return what ends asynchronous requests in the ledger."""
+        finished: list[str | bytes] = []
+        for outcome in outcomes:
             if outcome.id in accepted:
                 record = encode_record(outcome.state, outcome.body)
-                uri = accepted[outcome.id].callback_uri or ""
-                finished += [outcome.id, record, uri]
-        if not accepted and len(reply.outcomes) > 1:
-            pipe.set(frame_key(reply.group), frame, ex=self._sync_result_ttl)
-        elif not accepted:
-            record = encode_record(reply.outcomes[0].state, reply.outcomes[0].body)
-            pipe.set(task_key(reply.group), record, ex=self._sync_result_ttl)
-        if beside:
-            pipe.unlink(*map(request_key, beside))
-        if finished:
-            pipe.eval(FINISH, 0, self._result_ttl, now, *finished)
-        if now - self._speed_told >= SPEED_SECONDS:
-            self._speed_told = now
-            pipe.set(SPEED_KEY, self._speed, ex=SPEED_TTL_SECONDS)
-        if reply_to:
-            pipe.publish(reply_channel(reply_to), frame)
-        self._execute(pipe, must_be_stored=bool(finished))
+                finished += [outcome.id, record, accepted[outcome.id].callback_uri or ""]
+        return ("EVAL", FINISH, 0, self._result_ttl, time.time(), *finished)
 
-    @staticmethod
-    def _execute(pipe: Any, *, must_be_stored: bool) -> None:
-        """Send the commands; while Redis is out of memory, hold on to what must be stored.
+    def _tell_first(self, telling: Sequence[Command], storing: Sequence[Command]) -> None:
+        """Send these commands, the first of them in a packet of their own.
 
-        Giving up would have it predicted again, and fail after a few times.
+        Redis holds back what it has to say until all it took in at once is on disk
+        (REDIS_FSYNC=always); whoever waits for an answer need not wait for that.
         """
-        commands = list(pipe.command_stack)
+        connection = self._redis.connection_pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(telling))
+            connection.send_packed_command(connection.pack_commands(storing))
+            for _ in (*telling, *storing):
+                with suppress(redis.exceptions.OutOfMemoryError):  # the client has been told
+                    connection.read_response()
+        except BaseException:
+            connection.disconnect()  # nobody would know whose the next reply is
+            raise
+        finally:
+            self._redis.connection_pool.release(connection)
+
+    def _execute(self, commands: Sequence[Command], *, must_be_stored: bool) -> None:
+        """Send commands in one round trip.
+
+        While Redis is out of memory, hold on to what must be stored: giving up would have it
+        predicted again, and fail after a few times.
+        """
         while True:
+            pipe = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
             try:
                 pipe.execute()
                 return
@@ -124,7 +166,6 @@ class ResultStore:
                     return  # its client has been told by the same commands
                 log.warning("Redis has no memory for results (REDIS_MAX_MEMORY); trying on")
                 time.sleep(MEMORY_SECONDS)
-                pipe.command_stack = list(commands)
 
     def announce(self, worker: str, processes: int) -> None:
         """Tell the API processes that ``worker`` lives; what is written changes each time."""

@@ -44,6 +44,7 @@ class Watch:
         self._futures: dict[str, set[asyncio.Future[Outcome]]] = {}
         self._channel = Channel(redis_url, (ended_channel(self.name),), self._look, self._hear)
         self._looking: asyncio.Task[None] | None = None
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Begin to listen; Redis need not be there yet."""
@@ -91,8 +92,14 @@ class Watch:
         if not futures:
             del self._futures[task_id]
 
-    async def _hear(self, channel: str, data: bytes) -> None:
-        await self._read([data.decode()])
+    def _hear(self, channel: bytes, data: bytes) -> None:
+        reading = asyncio.create_task(self._read_heard(data.decode()))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+
+    async def _read_heard(self, task_id: str) -> None:
+        with suppress(RedisError, OSError):  # it is looked at again within a second
+            await self._read([task_id])
 
     async def _look(self) -> None:
         await self._read(list(self._futures))
