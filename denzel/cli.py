@@ -95,6 +95,18 @@ def _until_interrupted() -> Iterator[None]:
         click.echo(err=True)
 
 
+@contextmanager
+def _restarting() -> Iterator[None]:
+    """Say what Ctrl-C leaves behind: services that are stopped already."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Shown(
+            "Interrupted; services may be stopped, and `denzel start` starts them",
+            INTERRUPTED_EXIT_CODE,
+        ) from None
+
+
 def _backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --local and --docker, of which one may be given."""
     local = click.option("--local", is_flag=True, help="Run the services as local processes.")
@@ -228,7 +240,8 @@ def restart() -> None:
     """Stop and start the services, so that changed code takes effect."""
     from denzel import console, operations
 
-    operations.restart(_project(), report=console.progress)
+    with _restarting():
+        operations.restart(_project(), report=console.progress)
 
 
 @main.command()
@@ -324,7 +337,8 @@ def updatereqs() -> None:
 def _update(*, pip: bool, os: bool) -> None:
     from denzel import console, operations
 
-    operations.update(_project(), pip=pip, os=os, report=console.progress)
+    with _restarting():
+        operations.update(_project(), pip=pip, os=os, report=console.progress)
 
 
 @main.command()

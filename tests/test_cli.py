@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from command_line import Denzel, running
 from denzel import __version__
+from denzel.cli import main
 from denzel.project import OUTSIDE_PROJECT, Project
 from denzel.services import NOT_LAUNCHED
 
@@ -252,6 +254,21 @@ def test_ctrl_c_ends_what_is_live_without_an_error(project: Project, command: li
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=10)
     assert (child.returncode, errors.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["restart", "updatepipreqs"])
+def test_ctrl_c_during_a_restart_says_how_to_go_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr("denzel.operations.restart", interrupt)
+    monkeypatch.setattr("denzel.operations.update", interrupt)
+    done = CliRunner().invoke(main, [command])
+    assert done.exit_code == 130
+    assert "`denzel start` starts them" in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(project: Project) -> None:

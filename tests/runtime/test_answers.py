@@ -294,9 +294,10 @@ def test_falcons_own_errors_have_the_same_form(
     answer = requests.request(method, lab.url + path, timeout=10)
     assert answer.status_code == status
     assert set(answer.json()) == {"title", "description"}
+    assert path in answer.json()["description"]
     assert answer.headers["Content-Type"] == "application/json"
     if status == 405:
-        assert answer.headers["Allow"]
+        assert answer.headers["Allow"] in answer.json()["description"]
 
 
 def test_keep_alive_serves_many_requests(lab: Deployment) -> None:

@@ -138,5 +138,15 @@ def serialize_http_error(
     req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError
 ) -> None:
     """Give Falcon's own errors (404, 405, …) the same JSON form."""
-    resp.data = orjson.dumps({"title": error.title, "description": error.description or ""})
+    description = error.description or _describe(req, error)
+    resp.data = orjson.dumps({"title": error.title, "description": description})
     resp.content_type = falcon.MEDIA_JSON
+
+
+def _describe(req: falcon.Request, error: falcon.HTTPError) -> str:
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        allowed = (error.headers or {}).get("Allow", "")
+        return f"{req.method} is not among what {req.path} answers: {allowed}"
+    if isinstance(error, falcon.HTTPNotFound):
+        return f"There is nothing at {req.path}"
+    return ""
