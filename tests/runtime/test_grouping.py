@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from app.runtime.grouping import GROUP_SECONDS, MAX_GROUP_SIZE, SLOW_AHEAD, GroupPolicy
+from app.runtime.grouping import (
+    CROWD,
+    GROUP_SECONDS,
+    LONGEST_PAUSE,
+    MAX_GROUP_SIZE,
+    SLOW_AHEAD,
+    TASK_SECONDS,
+    GroupPolicy,
+)
 
 
 def policy(*, batching: bool = False, slots: int = 2, wait: float = 0.0) -> GroupPolicy:
@@ -68,3 +76,36 @@ def test_waiting_for_company_ends_with_time_or_a_full_batch() -> None:
     assert patient.patience(1, 0.25) == 0.75
     assert patient.patience(1, 2.0) == 0
     assert patient.patience(32, 0.0) == 0
+
+
+QUICK = TASK_SECONDS / 100
+
+
+def measured(seconds_each: float) -> GroupPolicy:
+    known = policy(batching=True)
+    known.observe(1, seconds_each)
+    return known
+
+
+def test_a_crowd_of_quick_requests_shares_the_next_task() -> None:
+    assert measured(QUICK).pause(1, CROWD, 0.0) == LONGEST_PAUSE
+
+
+def test_few_requests_under_way_keep_nobody_waiting() -> None:
+    assert measured(QUICK).pause(1, CROWD - 1, 0.0) == 0
+
+
+def test_slow_requests_under_way_keep_nobody_waiting() -> None:
+    assert measured(TASK_SECONDS / CROWD).pause(1, CROWD, 0.0) == 0
+
+
+def test_a_full_group_waits_for_no_other() -> None:
+    assert measured(QUICK).pause(32, CROWD, 0.0) == 0
+
+
+def test_a_group_that_is_late_is_waited_for_no_longer() -> None:
+    assert measured(QUICK).pause(1, CROWD, LONGEST_PAUSE) == 0
+
+
+def test_nobody_waits_before_anything_is_measured() -> None:
+    assert policy(batching=True).pause(1, CROWD, 0.0) == 0

@@ -281,6 +281,40 @@ def test_a_long_head_is_refused(narrow: Deployment, head: bytes, status: bytes) 
     assert send(narrow, head).split(b" ", 2)[1] == status
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /info?",
+        b"GET /info HTTP/1.1\r\nX-Endless: ",
+        b"GET /info HTTP/1.1\r\nX-Endless",
+        b"POST /info HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Endless: ",
+    ],
+    ids=["target", "header", "header's name", "trailer"],
+)
+def test_a_line_without_an_end_is_not_collected(narrow: Deployment, begin: bytes) -> None:
+    with connect(narrow) as connection:
+        connection.sendall(begin)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 64 * MEGABYTE:
+                sent += connection.send(b"x" * 65536)
+        assert sent < 16 * MEGABYTE  # what lies in the system's buffers included
+
+
+def test_many_trailers_are_refused(narrow: Deployment) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = send(narrow, head + b"1\r\n{\r\n0\r\n" + b"X-Y: z\r\n" * 2000 + b"\r\n")
+    assert answer.split(b" ", 2)[1] == b"431"
+
+
+def test_a_connection_in_use_is_kept(narrow: Deployment) -> None:
+    with connect(narrow) as connection:
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5 * CLIENT_TIMEOUT:
+            connection.sendall(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
 def trickle(connection: socket.socket, data: Callable[[], bytes], seconds: float) -> float:
     """Send a byte now and then until the other side hangs up; return after how long it did."""
     began = time.monotonic()

@@ -1,104 +1,294 @@
-"""gunicorn's worker for the API, with time limits for clients that gunicorn has none for.
+"""gunicorn's worker for the API: uvicorn, with limits for clients that uvicorn has none for.
 
 A client may be slow in three ways: with its request's head, with its body, and with taking the
 answer.  Each ties up a connection and what is buffered for it, so a connection that moves less
-than a trickle for CLIENT_TIMEOUT seconds is closed.
+than a trickle for CLIENT_TIMEOUT seconds is closed.  A head is not only limited in time but
+also in size.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
 
-from gunicorn.asgi.protocol import ASGIProtocol
-from gunicorn.workers import gasgi
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn_worker import UvicornWorker
 
 TRICKLE = 4096
 """Bytes a second that a client must take or send in the long run."""
+MAX_HEADERS = 100
+LOOKS = 10
+"""How often a connection is looked at within the time it may stall."""
 
 
-class ClientProtocol(ASGIProtocol):
-    """One client's connection; what is watched here is looked at by the worker, now and then."""
+class HeadTooLarge(Exception):
+    """Ends the parsing of a head that is longer than allowed."""
 
-    def __init__(self, worker: ClientWorker) -> None:
-        super().__init__(worker)
-        self._clients = worker.clients
+
+@dataclass
+class Clients:
+    """The connections of one API process, and what they may cost it."""
+
+    patience: float
+    max_header_bytes: int
+    max_connections: int
+    connected: set[ClientProtocol] = field(default_factory=set)
+
+    async def watch(self) -> None:
+        """Close connections that stall, for as long as the process lives."""
+        interval = self.patience / LOOKS
+        while True:
+            await asyncio.sleep(interval)
+            for client in list(self.connected):
+                client.look(interval, self.patience)
+
+
+class OneWrite:
+    """A connection as one response sees it: the head waits for the body that follows it.
+
+    Each write is a system call, and wakes the client.
+    """
+
+    __slots__ = ("_has_begun", "_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Write, but for the head."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines([head, data])
+        elif self._has_begun or data.startswith(b"HTTP/1.1 100 "):
+            self._transport.write(data)
+        else:
+            self._head, self._has_begun = data, True
+
+    def flush(self) -> None:
+        """Write a head that no body followed."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Write what is left, then close the connection."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection is closed, or about to be."""
+        return self._transport.is_closing()
+
+
+class ClientProtocol(HttpToolsProtocol):
+    """One client's connection; how it moves is looked at now and then."""
+
+    def __init__(self, *args: Any, clients: Clients, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clients = clients
+        self._task: asyncio.Task[None] | None = None
+        self._response: OneWrite | None = None
+        self._refusal: tuple[int, str] = (400, "The request is not valid HTTP")
+        self._data = b""
+        self._steps = 0
+        self._unparsed = 0
         self._body_bytes = 0
-        self._credit: float | None = None
         self._body_seen = 0
         self._unsent = 0
+        self._credit: float | None = None
+        self._last_cycle: RequestResponseCycle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """Give the first request's head as much time as later ones have; refuse one too many."""
-        super().connection_made(transport)
-        self._clients.add(self)
-        if len(self._clients) > self.cfg.worker_connections:
-            transport.abort()
-        else:
-            self._arm_keepalive_timer()
+    # What comes and goes
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the connection."""
-        self._clients.discard(self)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or refuse one too many."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._clients.connected.add(self)
+        if len(self._clients.connected) > self._clients.max_connections:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and stop what only its client waits for."""
+        self._clients.connected.discard(self)
         super().connection_lost(exc)
+        if self._task is not None:
+            self._task.cancel()
 
-    def _on_body(self, chunk: bytes) -> None:
-        self._body_bytes += len(chunk)
-        super()._on_body(chunk)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._response = OneWrite(self.transport)
+        cycle.transport = cast(asyncio.Transport, self._response)
+        self._task = self.loop.create_task(cycle.run_asgi(partial(_until_gone, cycle, app)))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
 
-    def close_if_idle(self) -> None:
-        """Close the connection if no request is under way on it."""
-        if self._keepalive_handle is not None:  # its timer runs while the next is awaited
-            self._keepalive_timeout()
+    def on_response_complete(self) -> None:
+        """Send what is left of a response, then go on with the next request."""
+        if self._response is not None:
+            self._response.flush()
+        super().on_response_complete()
+
+    # How large a head may be
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and refuse a line of the head that has no end."""
+        steps = self._steps
+        self._data = data
+        super().data_received(data)
+        self._data = b""
+        if self._steps != steps:
+            self._unparsed = 0
+            return
+        self._unparsed += len(data)  # the parser keeps it until the line is complete
+        if self._unparsed > self._clients.max_header_bytes and not self.transport.is_closing():
+            self._refuse(431, "A header")
+            self.send_400_response("")
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target; raises HeadTooLarge."""
+        super().on_url(url)
+        self._steps += 1
+        if len(self.url) > self._clients.max_header_bytes:
+            self._refuse(414, "The request's target")
+            raise HeadTooLarge
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or one that follows a body in chunks; raises HeadTooLarge."""
+        super().on_header(name, value)
+        self._steps += 1
+        if len(name) + len(value) > self._clients.max_header_bytes:
+            self._refuse(431, "A header")
+            raise HeadTooLarge
+        if len(self.headers) > MAX_HEADERS:
+            self._refusal = (431, f"A request may have {MAX_HEADERS} headers at most")
+            raise HeadTooLarge
+
+    def _refuse(self, status: int, what: str) -> None:
+        limit = self._clients.max_header_bytes
+        self._refusal = (status, f"{what} may have {limit} bytes at most")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that cannot be read as all errors are answered."""
+        status, description = self._refusal
+        title = HTTPStatus(status).phrase
+        body = orjson.dumps({"title": title, "description": description})
+        head = (
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    # Offers of another protocol, as Java's client makes with every request
+
+    def on_headers_complete(self) -> None:
+        """Begin the request, unless it has to be read again."""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Take note that the request is complete."""
+        self._steps += 1
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read a request again without its offer: the parser takes its body for the other protocol.
+
+        uvicorn calls this while it handles the parser's exception, which holds the offset at
+        which the head ended.
+        """
+        upgrade = sys.exception()
+        assert isinstance(upgrade, httptools.HttpParserUpgrade)
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self.send_400_response("")
+            return
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        rest = self._data[upgrade.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        super().data_received(b"\r\n".join([*lines, b"", b""]) + rest)
+
+    # How slow a client may be
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the request's body."""
+        self._steps += 1
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def look(self, elapsed: float, patience: float) -> None:
         """Close the connection if it has stalled; ``elapsed`` seconds since the last look.
 
         While something is to move, time uses up credit and bytes restore it, up to
-        ``patience`` seconds.
+        ``patience`` seconds.  Of a head, only its end counts as a move.
         """
-        receiver = self._body_receiver
+        cycle = self.cycle
         unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 and (receiver is None or receiver._complete):
-            self._credit = None
+        is_answered = cycle is None or cycle.response_complete
+        if not is_answered and not cycle.more_body and unsent == 0:
+            self._credit = None  # the client waits for us
             return
-        moved = self._body_bytes - self._body_seen + max(0, self._unsent - unsent)
+        moved = self._body_bytes - self._body_seen if not is_answered else 0
+        moved += max(0, self._unsent - unsent)
         self._body_seen, self._unsent = self._body_bytes, unsent
-        if self._credit is None:
-            self._credit = patience
+        if self._credit is None or cycle is not self._last_cycle:
+            self._last_cycle, self._credit = cycle, patience
             return
         self._credit = min(patience, self._credit - elapsed + moved / TRICKLE)
         if self._credit <= 0:
             self.transport.abort()
 
 
-class ClientWorker(gasgi.ASGIWorker):
+async def _until_gone(
+    cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any
+) -> None:
+    """Run the application; that its client has gone is no error of it."""
+    try:
+        await app(scope, receive, send)
+    except asyncio.CancelledError:
+        if not cycle.disconnected:
+            raise
+
+
+class ClientWorker(UvicornWorker):
     """Runs the API and looks after its clients' connections."""
 
-    clients: set[ClientProtocol]
+    CONFIG_KWARGS = {  # noqa: RUF012 - uvicorn-worker's own name and kind
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "on",
+        "proxy_headers": False,
+        "server_header": False,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        limit = self.cfg.limit_request_field_size
+        self._clients = Clients(self.cfg.keepalive, limit, self.cfg.worker_connections)
+        self.config.http = cast(Any, partial(ClientProtocol, clients=self._clients))
+        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
+        # Anyone can send what is no HTTP, as often as they like.
+        logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
 
     async def _serve(self) -> None:
-        self.clients = set()
-        gasgi.ASGIProtocol = ClientProtocol  # gunicorn names it in this global alone
-        looking = asyncio.create_task(self._look_after_clients())
+        watching = asyncio.create_task(self._clients.watch())
         try:
             await super()._serve()
         finally:
-            looking.cancel()
+            watching.cancel()
             with suppress(asyncio.CancelledError):
-                await looking
+                await watching
 
-    async def _shutdown(self) -> None:
-        """Stop when the requests under way are answered; idle clients are not waited for."""
-        for client in list(self.clients):
-            client.close_if_idle()
-        await super()._shutdown()
 
-    async def _look_after_clients(self) -> None:
-        patience: Any = self.cfg.keepalive
-        interval = patience / 10
-        while True:
-            await asyncio.sleep(interval)
-            for client in list(self.clients):
-                client.look(interval, patience)
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Invalid HTTP request")

@@ -7,11 +7,12 @@ from typing import Any
 from celery.worker.consumer import Consumer
 
 EVENT_SECONDS = 0.25
-EVENT_LIMIT = 1000
+EVENT_LIMIT = 24
+"""Events sent together at most: while it writes them, the worker takes no task."""
 
 
 class PatientConsumer(Consumer):  # Celery has no types
-    """Sends task events together every quarter of a second.
+    """Sends task events together, a quarter of a second late at most.
 
     Celery sends them after each turn of its loop, which costs the worker and Flower as much
     as the tasks themselves.

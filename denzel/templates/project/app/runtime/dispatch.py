@@ -92,7 +92,9 @@ class _Waiter:
 class _Group:
     """Requests sent as one task; ``open`` counts those whose clients still wait."""
 
+    size: int
     open: int
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False, slots=True)
@@ -152,7 +154,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._storing = False
         self._sending_soon = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience_timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begin to listen for outcomes; Redis need not be there yet."""
@@ -251,17 +253,28 @@ class Dispatcher:
         """Send what gathers, as long as another group may be under way."""
         self._sending_soon = False
         while self._gathering and len(self._groups) < self._policy.limit:
-            patience = self._policy.patience(len(self._gathering), self._gathering[0].age())
+            patience = self._patience_now()
             if patience > 0:
                 self._send_later(patience)
                 return
             self._send_group(self._take_group())
 
+    def _patience_now(self) -> float:
+        """Return the seconds that what gathers had better wait."""
+        gathered = len(self._gathering)
+        patience = self._policy.patience(gathered, self._gathering[0].age())
+        if not self._groups:
+            return patience
+        under_way = sum(group.size for group in self._groups.values())
+        oldest = next(iter(self._groups.values()))  # a dict keeps the order
+        pause = self._policy.pause(gathered, under_way, time.monotonic() - oldest.since)
+        return max(patience, pause)
+
     def _send_later(self, seconds: float) -> None:
         """Send what gathers in ``seconds`` at the latest; a full batch goes sooner."""
-        if self._patience is not None:
-            self._patience.cancel()
-        self._patience = asyncio.get_running_loop().call_later(seconds, self._send_groups)
+        if self._patience_timer is not None:
+            self._patience_timer.cancel()
+        self._patience_timer = asyncio.get_running_loop().call_later(seconds, self._send_groups)
 
     def _take_group(self) -> list[_Waiter]:
         """Take the next group from what gathers; large payloads make it smaller."""
@@ -275,7 +288,7 @@ class Dispatcher:
         return group
 
     def _send_group(self, waiters: Sequence[_Waiter]) -> None:
-        group = _Group(open=len(waiters))
+        group = _Group(len(waiters), len(waiters))
         requests = []
         for waiter, task_id in zip(waiters, group_ids(len(waiters)), strict=True):
             waiter.task_id, waiter.group = task_id, group

@@ -1,4 +1,4 @@
-"""gunicorn's configuration for the API: one asyncio process or more, each with Falcon in it."""
+"""gunicorn's configuration for the API: one uvicorn process or more, each with Falcon in it."""
 
 import gc
 from pathlib import Path
@@ -13,11 +13,9 @@ workers = _settings.api_processes
 worker_connections = 10_000
 backlog = 4096
 keepalive = _settings.client_timeout
-limit_request_line = _settings.max_header_bytes
 limit_request_field_size = _settings.max_header_bytes
 timeout = 60  # of silence, after which gunicorn takes an API process for hung
 graceful_timeout = 30
-asgi_lifespan = "on"
 loglevel = _settings.log_level
 accesslog = "-" if _settings.log_level == "debug" else None
 control_socket_disable = True  # it would be opened in $HOME, which may be read-only
@@ -29,3 +27,4 @@ def post_worker_init(worker: object) -> None:
     """Spare the garbage collector what was imported: it stays until the process ends."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)  # requests make no cycles, and many objects
