@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -40,9 +40,9 @@ class Deployment:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self._denzel = commands.find_program("denzel", REMEDY, path)
 
-    def start(self, *, batches: bool) -> _Start:
-        """Return how the project is launched with a job's pipeline."""
-        return _Start(self, batches)
+    def start(self, *, batches: bool, settings: Mapping[str, str] | None = None) -> _Start:
+        """Return how the project is launched with a job's pipeline, and lines of ``.env``."""
+        return _Start(self, batches, settings or {})
 
     @property
     def redis(self) -> RedisServer:
@@ -79,7 +79,7 @@ class Deployment:
             else:
                 raise BenchmarkError(f"`denzel shutdown` left processes running: {left}")
 
-    def set_pipeline(self, job: Job, *, batches: bool) -> None:
+    def set_pipeline(self, job: Job, settings: Mapping[str, str], *, batches: bool) -> None:
         """Write the job's pipeline and settings."""
         source = job.workload.pipeline.read_text(encoding="utf-8")
         if not batches and "def predict_batch(" in source:
@@ -88,7 +88,9 @@ class Deployment:
         values = {
             "WORKER_CONCURRENCY": "auto",
             "BATCH_MAX_SIZE": str(job.batching.size),
+            "REDIS_FSYNC": "always",
             **job.workload.settings,
+            **settings,
         }
         env_file = self.root / ".env"
         text = env_file.read_text(encoding="utf-8")
@@ -107,9 +109,10 @@ class Deployment:
 class _Start:
     """Starts denzel for one job; made by :meth:`Deployment.start`."""
 
-    def __init__(self, deployment: Deployment, batches: bool) -> None:
+    def __init__(self, deployment: Deployment, batches: bool, settings: Mapping[str, str]) -> None:
         self._deployment = deployment
         self._batches = batches
+        self._settings = settings
 
     @contextmanager
     def __call__(self, job: Job) -> Iterator[Running]:
@@ -117,7 +120,7 @@ class _Start:
         try:
             if not deployment.root.exists():
                 deployment.create()
-            deployment.set_pipeline(job, batches=self._batches)
+            deployment.set_pipeline(job, self._settings, batches=self._batches)
             started = time.monotonic()
             with deployment.launched() as (port, mark):
                 seconds = await_first_answer(job.workload, port, started, lambda: None)

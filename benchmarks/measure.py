@@ -22,7 +22,7 @@ from benchmarks.sides import (
     SERVERS,
     Job,
     StartSide,
-    all_sides,
+    peer_sides,
     redis_server,
     server_environment,
 )
@@ -91,7 +91,13 @@ class _Run:
             return [(label, partial(self._round_trips, repeat))]
         if workload == GATE.name:
             return [(label, partial(self._backlog, repeat))]
-        starts = all_sides(lambda batches: self.deployment.start(batches=batches))
+        start = self.deployment.start
+        starts = {
+            "denzel-batch": start(batches=True),
+            "denzel": start(batches=False),
+            "denzel-everysec": start(batches=True, settings={"REDIS_FSYNC": "everysec"}),
+            **peer_sides(),
+        }
         sides = [side for side in WORKLOADS[workload].sides if side in self.plan.sides]
         return [
             (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 COLOURS = {
     "denzel": "#c0392b", "fastapi": "#16a085", "litserve": "#8e44ad", "mosec": "#2c6fbb",
-    "falcon": "#7f8c8d", "celery": "#b7950b",
+    "denzel-everysec": "#e67e22", "falcon": "#7f8c8d", "celery": "#b7950b",
 }  # fmt: skip
 SIZE_INCHES = (10.0, 4.6)
 DPI = 110

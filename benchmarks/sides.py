@@ -22,6 +22,7 @@ from benchmarks.workloads import Workload
 from denzel.backends.redis_server import find_redis_server
 from denzel.polling import polls
 from denzel.ports import free_port
+from denzel.templates import TEMPLATES
 
 SERVERS = Path(__file__).parent / "servers"
 FIRST_PORT = 21000
@@ -35,6 +36,7 @@ GUNICORN_OPTIONS = (
 TITLES = {
     "denzel-batch": "denzel with predict_batch",
     "denzel": "denzel",
+    "denzel-everysec": "denzel with predict_batch, REDIS_FSYNC=everysec",
     "fastapi": "FastAPI, 1 worker, inline",
     "fastapi-batch": "FastAPI with batches",
     "litserve": "LitServe",
@@ -147,11 +149,11 @@ def peer(name: str, *, batches: bool) -> StartSide:
 
 def falcon_floor(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
     """Return the command of denzel's own HTTP server with a constant behind it."""
+    shutil.copytree(TEMPLATES / "project" / "app" / "runtime", job.root / "app" / "runtime")
     return [
         [
-            str(bin_directory / "gunicorn"), "--worker-class", "asgi",
-            "--bind", f"127.0.0.1:{port}", "--worker-connections", "10000", *GUNICORN_OPTIONS,
-            "serve_constant:create_app()",
+            str(bin_directory / "gunicorn"), "--config", "app/runtime/gunicorn_conf.py",
+            "--bind", f"127.0.0.1:{port}", "--workers", "1", "serve_constant:create_app()",
         ]
     ]  # fmt: skip
 
@@ -234,9 +236,9 @@ def redis_server(root: Path, env: dict[str, str]) -> Iterator[Path]:
         yield socket_path
 
 
-def all_sides(denzel: Callable[[bool], StartSide]) -> dict[str, StartSide]:
-    """Return how every side is started; ``denzel`` tells it of denzel, with or without batches."""
-    starts = {"denzel-batch": denzel(True), "denzel": denzel(False)}
+def peer_sides() -> dict[str, StartSide]:
+    """Return how every side but denzel is started."""
+    starts = {}
     for name in PEERS:
         starts[name] = peer(name, batches=False)
         starts[f"{name}-batch"] = peer(name, batches=True)

@@ -64,7 +64,7 @@ WORKLOADS = {
             EXAMPLE / "app" / "logic" / "pipeline.py",
             {"data": FLOWERS},
             SPECIES,
-            (*ALL_SIDES, "falcon", "celery"),
+            (*ALL_SIDES, "denzel-everysec", "falcon", "celery"),
             open_loop=True,
             assets=(EXAMPLE / "app" / "assets" / "iris_svc.pkl",),
         ),

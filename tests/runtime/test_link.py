@@ -139,7 +139,7 @@ def test_a_worker_tells_before_it_stores(url: str, client: redis.Redis) -> None:
     """Whoever waits for an answer does not wait for Redis's disk."""
     task_id = "00000000-0000-0000-0000-000000000000"
     store = ResultStore(redis.Redis.from_url(url), 60)
-    with client.monitor() as monitor:
+    with client.monitor() as monitor:  # type: ignore[no-untyped-call]
         store.finish(Reply(task_id, 0.1, [Outcome(task_id, SUCCESS, b"{}")]), "test", {})
         seen: list[str] = []
         while not seen or not seen[-1].startswith(f"SET {task_key(task_id)} "):

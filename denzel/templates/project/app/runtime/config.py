@@ -224,7 +224,8 @@ SETTINGS: tuple[Setting, ...] = (
         _seconds(0, 60),
         "seconds",
         "How long a request may wait for others to be batched with while a worker process is "
-        "free. 0: not at all; requests are batched only when they wait anyway.",
+        "free. 0: not at all, but where predictions are quicker than the tasks that carry them, "
+        "requests follow the few under way instead of having tasks of their own.",
     ),
     Setting(
         "MODEL_LOAD_TIMEOUT",

@@ -145,7 +145,7 @@ def serialize_http_error(
 
 def _describe(req: falcon.Request, error: falcon.HTTPError) -> str:
     if isinstance(error, falcon.HTTPMethodNotAllowed):
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = dict(error.headers or {}).get("Allow", "")
         return f"{req.method} is not among what {req.path} answers: {allowed}"
     if isinstance(error, falcon.HTTPNotFound):
         return f"There is nothing at {req.path}"

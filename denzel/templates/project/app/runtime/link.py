@@ -98,7 +98,8 @@ class Link(asyncio.Protocol):
 
     def _write(self, *command: str | bytes) -> None:
         assert self._transport is not None  # there is no link before connection_made
-        self._transport.write(hiredis.pack_command(command))
+        # hiredis's stub has it that a command is one word.
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     async def watch(self) -> None:
         """Watch the connection until it ends, and raise ConnectionError then.
