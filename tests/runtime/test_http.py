@@ -72,6 +72,20 @@ def test_an_offer_of_http_2_does_not_lose_the_body(lab: Deployment) -> None:
             assert answer.endswith(b'{"echo":7}')
 
 
+def test_offers_of_http_2_in_a_row_are_all_taken(lab: Deployment) -> None:
+    offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    few = [post(LENGTH, offer)] * 5 + [post(LENGTH, CLOSE)]
+    assert talk(lab, b"".join(few)).count(b'{"echo":7}') == 6
+    many = talk(lab, post(LENGTH, offer) * 1000)
+    assert b"HTTP/1.1 400 Bad Request\r\n" in many
+
+
+def test_a_header_after_the_body_counts_for_nothing(lab: Deployment) -> None:
+    chunks = b"%x\r\n%b\r\n0\r\nPrefer: respond-async\r\n\r\n" % (len(BODY), BODY)
+    answer = talk(lab, post(b"Transfer-Encoding: chunked\r\n", CLOSE, body=chunks))
+    assert answer.endswith(b'{"echo":7}')
+
+
 def test_an_answer_leaves_in_one_piece(lab: Deployment) -> None:
     """Each write is a system call here and wakes the client there."""
     port = int(lab.environment["API_PORT"])

@@ -25,6 +25,8 @@ from uvicorn_worker import UvicornWorker
 TRICKLE = 4096
 """Bytes a second that a client must take or send in the long run."""
 MAX_HEADERS = 100
+MAX_OFFERS = 10
+"""Requests that offer another protocol, sent all at once: each is a step deeper into the parser."""
 LOOKS = 10
 """How often a connection is looked at within the time it may stall."""
 
@@ -99,8 +101,11 @@ class ClientProtocol(HttpToolsProtocol):
         self._response: OneWrite | None = None
         self._refusal: tuple[int, str] = (400, "The request is not valid HTTP")
         self._data = b""
+        self._offers = 0
         self._steps = 0
         self._unparsed = 0
+        self._has_head = False
+        self._header_count = 0
         self._body_bytes = 0
         self._body_seen = 0
         self._unsent = 0
@@ -141,7 +146,7 @@ class ClientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came, and refuse a line of the head that has no end."""
         steps = self._steps
-        self._data = data
+        self._data, self._offers = data, 0
         super().data_received(data)
         self._data = b""
         if self._steps != steps:
@@ -152,6 +157,12 @@ class ClientProtocol(HttpToolsProtocol):
             self._refuse(431, "A header")
             self.send_400_response("")
 
+    def on_message_begin(self) -> None:
+        """Begin with a request's head."""
+        self._has_head = False
+        self._header_count = 0
+        super().on_message_begin()
+
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request's target; raises HeadTooLarge."""
         super().on_url(url)
@@ -161,15 +172,20 @@ class ClientProtocol(HttpToolsProtocol):
             raise HeadTooLarge
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or one that follows a body in chunks; raises HeadTooLarge."""
-        super().on_header(name, value)
+        """Take a header; raises HeadTooLarge.
+
+        What follows a body in chunks looks alike, but counts for nothing (RFC 9110, 6.5.1).
+        """
         self._steps += 1
+        self._header_count += 1
         if len(name) + len(value) > self._clients.max_header_bytes:
             self._refuse(431, "A header")
             raise HeadTooLarge
-        if len(self.headers) > MAX_HEADERS:
+        if self._header_count > MAX_HEADERS:
             self._refusal = (431, f"A request may have {MAX_HEADERS} headers at most")
             raise HeadTooLarge
+        if not self._has_head:
+            super().on_header(name, value)
 
     def _refuse(self, status: int, what: str) -> None:
         limit = self._clients.max_header_bytes
@@ -191,6 +207,7 @@ class ClientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the request, unless it has to be read again."""
+        self._has_head = True
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
@@ -209,14 +226,16 @@ class ClientProtocol(HttpToolsProtocol):
         upgrade = sys.exception()
         assert isinstance(upgrade, httptools.HttpParserUpgrade)
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if method == b"CONNECT":
+        self._offers += 1
+        if method == b"CONNECT" or self._offers > MAX_OFFERS:
             self.send_400_response("")
             return
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         rest = self._data[upgrade.args[0] :]
+        self._data = b"\r\n".join([*lines, b"", b""]) + rest
         self.parser = httptools.HttpRequestParser(self)
-        super().data_received(b"\r\n".join([*lines, b"", b""]) + rest)
+        super().data_received(self._data)  # which may come here again, for the next request
 
     # How slow a client may be
 
@@ -256,7 +275,7 @@ async def _until_gone(
     try:
         await app(scope, receive, send)
     except asyncio.CancelledError:
-        if not cycle.disconnected:
+        if not (cycle.disconnected or cycle.response_complete):
             raise
 
 
