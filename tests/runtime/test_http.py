@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import time
 
@@ -43,6 +45,23 @@ def test_pipelined_requests_are_answered_in_order(lab: Deployment) -> None:
     assert [answer.count(b'{"echo":%d}' % number) for number in range(5)] == [1] * 5
     places = [answer.index(b'{"echo":%d}' % number) for number in range(5)]
     assert places == sorted(places)
+
+
+def test_what_came_before_nonsense_is_answered_first(lab: Deployment) -> None:
+    answer = talk(lab, post(LENGTH) * 2 + b"nonsense\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200", b"400"]
+
+
+def test_no_more_is_read_of_a_client_that_asks_faster_than_it_is_answered(lab: Deployment) -> None:
+    slow = b'{"do": "sleep", "seconds": 2}'
+    request = post(b"Content-Length: %d\r\n" % len(slow), body=slow)
+    port = int(lab.environment["API_PORT"])
+    with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 * 2**20:
+                sent += connection.send(request * 500)
+        assert sent < 16 * 2**20  # what lies in the system's buffers included
 
 
 def test_http_1_0_is_answered_and_ended(lab: Deployment) -> None:
@@ -111,6 +130,8 @@ def test_an_answer_leaves_in_one_piece(lab: Deployment) -> None:
         post(LENGTH, b"X-Null: a\x00b\r\n"),
         b"POST /predict HTTP/1.1 \r\n\r\n\r\n",
         b"nonsense\r\n\r\n",
+        post(LENGTH, version=b"0.9"),
+        post(LENGTH, version=b"2.0"),
         b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],

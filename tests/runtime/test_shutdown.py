@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +70,37 @@ def test_a_request_under_way_is_answered_before_the_api_ends(running: Deployment
         running.wait(lambda: running.trace("sleep"), "the prediction is under way")
         assert 1.0 < end(running.services["api"]) < PROMPT_SECONDS + 2
         assert answer.result().json() == {"slept": 2.0}
+
+
+def test_a_restart_of_the_api_loses_no_request(running: Deployment) -> None:
+    """Clients that use their connections over and over are told when one ends."""
+    api = running.services["api"]
+    address = ("127.0.0.1", int(running.environment["API_PORT"]))
+    done = threading.Event()
+
+    def ask() -> int:
+        asked = 0
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        while not done.is_set():
+            connection.request("POST", "/predict", b'{"value": 1}')
+            assert connection.getresponse().read() == b'{"echo":1}'
+            asked += 1
+        connection.close()
+        return asked
+
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(ask) for _ in range(4)]
+        try:
+            for count in (1, 2, 3):
+                os.kill(api.pid, signal.SIGHUP)
+                running.wait(
+                    lambda count=count: api.output().count("Finished server process") == count,  # type: ignore[misc]
+                    "the process before has ended",
+                    20,
+                )
+        finally:
+            done.set()
+        assert all(each.result() for each in asking)
 
 
 def test_a_prediction_under_way_is_finished_before_the_worker_ends(running: Deployment) -> None:

@@ -44,7 +44,7 @@ class InfoResource:
 
 COMMON_HEADERS = {
     "x-content-type-options": "nosniff",
-    "server": "denzel",  # else gunicorn names itself
+    "server": "denzel",
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 import httptools
 import orjson
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker
 
@@ -27,12 +29,20 @@ TRICKLE = 4096
 MAX_HEADERS = 100
 MAX_OFFERS = 10
 """Requests that offer another protocol, sent all at once: each is a step deeper into the parser."""
+HTTP_VERSIONS = ("1.1", "1.0")
+"""Those whose requests look the way the parser reads them; it lets 0.9 and 2.0 pass."""
+LAST_CALL = 0.05
+"""Seconds in which the ending process reads what its clients sent before they could know of it."""
 LOOKS = 10
 """How often a connection is looked at within the time it may stall."""
 
 
 class HeadTooLarge(Exception):
     """Ends the parsing of a head that is longer than allowed."""
+
+
+class UnknownVersion(Exception):
+    """Ends the parsing of a request in a version of HTTP that is not spoken here."""
 
 
 @dataclass
@@ -51,6 +61,23 @@ class Clients:
             await asyncio.sleep(interval)
             for client in list(self.connected):
                 client.look(interval, self.patience)
+
+
+class InTurn(FlowControl):
+    """Reads no further requests while some wait for their turn.
+
+    uvicorn reads on after each answer.  A client that asks quicker than it is answered would fill
+    the memory with requests, each of which takes 2 KB there.
+    """
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait: only the last of them can lack a part of its body."""
+        if self.read_paused and not self._waiting:
+            super().resume_reading()
 
 
 class OneWrite:
@@ -99,6 +126,9 @@ class ClientProtocol(HttpToolsProtocol):
         self._clients = clients
         self._task: asyncio.Task[None] | None = None
         self._response: OneWrite | None = None
+        self._running: RequestResponseCycle | None = None
+        self._is_refused = False
+        self._is_ending = False
         self._refusal: tuple[int, str] = (400, "The request is not valid HTTP")
         self._data = b""
         self._offers = 0
@@ -117,6 +147,7 @@ class ClientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or refuse one too many."""
         super().connection_made(cast(asyncio.Transport, transport))
+        self.flow = InTurn(self.transport, self.pipeline)
         self._clients.connected.add(self)
         if len(self._clients.connected) > self._clients.max_connections:
             self.transport.abort()
@@ -125,10 +156,14 @@ class ClientProtocol(HttpToolsProtocol):
         """Forget the connection, and stop what only its client waits for."""
         self._clients.connected.discard(self)
         super().connection_lost(exc)
-        if self._task is not None:
+        if self._running is not None and self._task is not None:
+            self._running.disconnected = True  # uvicorn tells the request that came last
             self._task.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        if self._is_ending and not self.pipeline:
+            cycle.keep_alive = False
         self._response = OneWrite(self.transport)
         cycle.transport = cast(asyncio.Transport, self._response)
         self._task = self.loop.create_task(cycle.run_asgi(partial(_until_gone, cycle, app)))
@@ -139,12 +174,21 @@ class ClientProtocol(HttpToolsProtocol):
         """Send what is left of a response, then go on with the next request."""
         if self._response is not None:
             self._response.flush()
+        if self._is_refused and not self.pipeline:
+            self._end_with_refusal()
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """Hang up after the request under way, or the one that may have been sent already."""
+        self._is_ending = True
+        self.loop.call_later(LAST_CALL, super().shutdown)
 
     # How large a head may be
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and refuse a line of the head that has no end."""
+        if self._is_refused:
+            return
         steps = self._steps
         self._data, self._offers = data, 0
         super().data_received(data)
@@ -192,7 +236,19 @@ class ClientProtocol(HttpToolsProtocol):
         self._refusal = (status, f"{what} may have {limit} bytes at most")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that cannot be read as all errors are answered."""
+        """Refuse a request that cannot be read, when those before it are answered."""
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()  # the last that came: it is the one, and will not be run
+        running = self._running
+        if running is None or running.response_complete or running.more_body:
+            self._end_with_refusal()
+        else:
+            self._is_refused = True
+
+    def _end_with_refusal(self) -> None:
+        """Answer in the form of all errors, and hang up."""
+        if self.transport.is_closing():
+            return
         status, description = self._refusal
         title = HTTPStatus(status).phrase
         body = orjson.dumps({"title": title, "description": description})
@@ -206,7 +262,9 @@ class ClientProtocol(HttpToolsProtocol):
     # Offers of another protocol, as Java's client makes with every request
 
     def on_headers_complete(self) -> None:
-        """Begin the request, unless it has to be read again."""
+        """Begin the request, unless it has to be read again; raises UnknownVersion."""
+        if self.parser.get_http_version() not in HTTP_VERSIONS:
+            raise UnknownVersion
         self._has_head = True
         if not self.parser.should_upgrade():
             super().on_headers_complete()
@@ -251,7 +309,7 @@ class ClientProtocol(HttpToolsProtocol):
         While something is to move, time uses up credit and bytes restore it, up to
         ``patience`` seconds.  Of a head, only its end counts as a move.
         """
-        cycle = self.cycle
+        cycle = self._running
         unsent = self.transport.get_write_buffer_size()
         is_answered = cycle is None or cycle.response_complete
         if not is_answered and not cycle.more_body and unsent == 0:
@@ -275,7 +333,7 @@ async def _until_gone(
     try:
         await app(scope, receive, send)
     except asyncio.CancelledError:
-        if not (cycle.disconnected or cycle.response_complete):
+        if not cycle.disconnected:
             raise
 
 
