@@ -311,11 +311,11 @@ class ClientProtocol(HttpToolsProtocol):
         """
         cycle = self._running
         unsent = self.transport.get_write_buffer_size()
-        is_answered = cycle is None or cycle.response_complete
-        if not is_answered and not cycle.more_body and unsent == 0:
+        running = None if cycle is None or cycle.response_complete else cycle
+        if running is not None and not running.more_body and unsent == 0:
             self._credit = None  # the client waits for us
             return
-        moved = self._body_bytes - self._body_seen if not is_answered else 0
+        moved = self._body_bytes - self._body_seen if running is not None else 0
         moved += max(0, self._unsent - unsent)
         self._body_seen, self._unsent = self._body_bytes, unsent
         if self._credit is None or cycle is not self._last_cycle:
