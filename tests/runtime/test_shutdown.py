@@ -103,6 +103,21 @@ def test_a_restart_of_the_api_loses_no_request(running: Deployment) -> None:
         assert all(each.result() for each in asking)
 
 
+def test_when_the_apis_main_process_is_killed_the_others_end(running: Deployment) -> None:
+    """It would keep the port from the next."""
+    api = running.services["api"]
+    api.process.kill()
+    api.process.wait(10)
+
+    def answers() -> bool:
+        try:
+            return requests.get(f"{running.url}/info", timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
+    running.wait(lambda: not answers(), "nobody listens on the port", 4)
+
+
 def test_a_prediction_under_way_is_finished_before_the_worker_ends(running: Deployment) -> None:
     worker = running.services["denzel"]
     task_id = running.accept({"do": "sleep", "seconds": 2.0})

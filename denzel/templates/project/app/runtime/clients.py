@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sized
 from contextlib import suppress
@@ -33,6 +35,7 @@ HTTP_VERSIONS = ("1.1", "1.0")
 """Those whose requests look the way the parser reads them; it lets 0.9 and 2.0 pass."""
 LAST_CALL = 0.05
 """Seconds in which the ending process reads what its clients sent before they could know of it."""
+PARENT_SECONDS = 0.5
 LOOKS = 10
 """How often a connection is looked at within the time it may stall."""
 
@@ -358,13 +361,27 @@ class ClientWorker(UvicornWorker):
         logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
 
     async def _serve(self) -> None:
-        watching = asyncio.create_task(self._clients.watch())
+        watching = [
+            asyncio.create_task(self._clients.watch()),
+            asyncio.create_task(self._end_with_parent()),
+        ]
         try:
             await super()._serve()
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in watching:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _end_with_parent(self) -> None:
+        """End when gunicorn's main process was killed, as its own workers do.
+
+        The next main process could not listen on a port that this one still holds.
+        """
+        while os.getppid() == self.ppid:
+            await asyncio.sleep(PARENT_SECONDS)
+        self.log.warning("The main process has ended; this one ends, too")
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
