@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from app.runtime.grouping import (
@@ -11,6 +13,7 @@ from app.runtime.grouping import (
     MAX_GROUP_SIZE,
     SLOW_AHEAD,
     TASK_SECONDS,
+    WORTHWHILE_SECONDS,
     GroupPolicy,
 )
 
@@ -109,3 +112,44 @@ def test_a_group_that_is_late_is_waited_for_no_longer() -> None:
 
 def test_nobody_waits_before_anything_is_measured() -> None:
     assert policy(batching=True).pause(1, CROWD, 0.0) == 0
+
+
+def batches(seconds: Callable[[int], float], sizes: Iterable[int]) -> GroupPolicy:
+    """Return a policy that has seen batches of these sizes, which took that many seconds."""
+    known = policy(batching=True)
+    for size in sizes:
+        known.observe(size, seconds(size))
+    return known
+
+
+SIZES = [1, 3, 17, 32, 9, 32, 2, 30] * 5
+
+
+def test_what_a_batch_costs_whatever_it_holds_is_told_from_batches_of_all_sizes() -> None:
+    assert batches(lambda size: 0.01 + 0.001 * size, SIZES).return_seconds == pytest.approx(0.01)
+
+
+def test_a_batch_that_costs_only_what_it_holds_waits_for_nobody() -> None:
+    assert batches(lambda size: 0.01 * size, SIZES).return_seconds == 0
+
+
+def test_batches_of_one_size_are_taken_to_cost_the_same_until_another_comes() -> None:
+    assert batches(lambda size: 0.01 * size, [2] * 9).return_seconds == pytest.approx(0.02)
+    assert batches(lambda size: 0.01 * size, [2] * 9 + [4]).return_seconds == 0
+
+
+def test_the_cost_of_a_batch_follows_a_machine_that_becomes_slow() -> None:
+    known = batches(lambda size: 0.01 + 0.001 * size, SIZES)
+    for size in SIZES * 4:
+        known.observe(size, 0.05 + 0.001 * size)
+    assert known.return_seconds == pytest.approx(0.05, rel=0.1)
+
+
+def test_a_quick_batch_waits_for_nobody() -> None:
+    assert batches(lambda size: 0.9 * WORTHWHILE_SECONDS, SIZES).return_seconds == 0
+
+
+def test_without_predict_batch_nobody_is_waited_for() -> None:
+    alone = policy()
+    alone.observe(1, 1.0)
+    assert alone.return_seconds == 0

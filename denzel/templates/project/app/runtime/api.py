@@ -42,21 +42,6 @@ class InfoResource:
             ) from error
 
 
-COMMON_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "server": "denzel",
-}
-
-
-class ApiResponse(falcon.asgi.Response):
-    """A response with the headers that all of the API's have."""
-
-    def __init__(self, options: falcon.ResponseOptions | None = None) -> None:
-        super().__init__(options)
-        # set_header would cost several microseconds for each.
-        self._headers = COMMON_HEADERS.copy()
-
-
 class Part(Protocol):
     """Something that runs beside the requests, in the event loop."""
 
@@ -117,7 +102,7 @@ def create_app(settings: Settings | None = None) -> falcon.asgi.App[Any, Any]:
     middleware: list[Any] = [Lifespan([dispatcher, watch, admission], problem)]
     if settings.api_keys:
         middleware.append(AccessControl(dict(settings.api_keys)))
-    app = falcon.asgi.App(middleware=middleware, response_type=ApiResponse)
+    app = falcon.asgi.App(middleware=middleware)
     app.add_error_handler(ApiError, answer_api_error)
     app.set_error_serializer(serialize_http_error)
     cancellation = Cancellation(

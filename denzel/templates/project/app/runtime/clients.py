@@ -349,6 +349,7 @@ class ClientWorker(UvicornWorker):
         "lifespan": "on",
         "proxy_headers": False,
         "server_header": False,
+        "headers": [("server", "denzel"), ("x-content-type-options", "nosniff")],
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

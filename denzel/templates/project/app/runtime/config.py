@@ -224,8 +224,8 @@ SETTINGS: tuple[Setting, ...] = (
         _seconds(0, 60),
         "seconds",
         "How long a request may wait for others to be batched with while a worker process is "
-        "free. 0: not at all, but where predictions are quicker than the tasks that carry them, "
-        "requests follow the few under way instead of having tasks of their own.",
+        "free. 0: only where it was measured to pay, for some milliseconds: for quick requests "
+        "under way, and for clients just answered whom a batch can take at no cost.",
     ),
     Setting(
         "MODEL_LOAD_TIMEOUT",

@@ -29,6 +29,7 @@ from app.runtime.channel import Channel
 from app.runtime.delivery import describe
 from app.runtime.errors import QueueUnavailable
 from app.runtime.grouping import GroupPolicy
+from app.runtime.in_flight import Group, InFlight
 from app.runtime.messages import encode_prediction_message
 from app.runtime.store import (
     CONTROL_CHANNEL,
@@ -79,22 +80,9 @@ class _Waiter:
 
     payload: bytes
     future: asyncio.Future[Outcome]
+    since: float
     task_id: str = ""
-    group: _Group | None = None
-    since: float = field(default_factory=time.monotonic)
-
-    def age(self) -> float:
-        """Return how many seconds ago the request came in."""
-        return time.monotonic() - self.since
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    """Requests sent as one task; ``open`` counts those whose clients still wait."""
-
-    size: int
-    open: int
-    since: float = field(default_factory=time.monotonic)
+    group: Group | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -147,9 +135,11 @@ class Dispatcher:
         self._acceptance = Acceptance(self.client, self.name, max_queue)
         names = (reply_channel(self.name), CONTROL_CHANNEL)
         self._channel = Channel(redis_url, names, self._catch_up, self._hear)
+        # Asked for it, asyncio also asks the system for the process's id each time.
+        self._loop: asyncio.AbstractEventLoop
         self._waiting: dict[str, _Waiter] = {}
         self._gathering: deque[_Waiter] = deque()
-        self._groups: dict[str, _Group] = {}
+        self._in_flight = InFlight(policy)
         self._accepting: deque[_Accepted] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._storing = False
@@ -158,6 +148,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Begin to listen for outcomes; Redis need not be there yet."""
+        self._loop = asyncio.get_running_loop()
         await self._channel.start()
         self._spawn(self._watch_workers())
 
@@ -175,7 +166,7 @@ class Dispatcher:
         Raises QueueFull and QueueUnavailable.
         """
         self._require_redis()
-        accepted = _Accepted(request, asyncio.get_running_loop().create_future())
+        accepted = _Accepted(request, self._loop.create_future())
         self._accepting.append(accepted)
         if not self._storing:
             self._storing = True
@@ -200,11 +191,11 @@ class Dispatcher:
         be asked for.  Raises QueueUnavailable.
         """
         self._require_redis()
-        waiter = self._new_waiter(payload)
+        waiter = _Waiter(payload, self._loop.create_future(), time.monotonic())
         self._gathering.append(waiter)
         self._send_soon()
         # Leaner than asyncio.timeout, which this would enter for each request.
-        timer = asyncio.get_running_loop().call_later(timeout, give_up, waiter.future)
+        timer = self._loop.call_later(timeout, give_up, waiter.future)
         try:
             outcome = await waiter.future
             return waiter.task_id, outcome
@@ -218,9 +209,6 @@ class Dispatcher:
             timer.cancel()
             self._waiting.pop(waiter.task_id, None)
             self._leave_group(waiter)
-
-    def _new_waiter(self, payload: bytes) -> _Waiter:
-        return _Waiter(payload, asyncio.get_running_loop().create_future())
 
     async def record(self, task_id: str, *, is_redis_up: bool = False) -> Record | None:
         """Return what is known of a request, None if the id is unknown.
@@ -247,34 +235,24 @@ class Dispatcher:
         """Send what gathers once the requests that came in with this one have been read."""
         if not self._sending_soon:
             self._sending_soon = True
-            asyncio.get_running_loop().call_soon(self._send_groups)
+            self._loop.call_soon(self._send_groups)
 
     def _send_groups(self) -> None:
         """Send what gathers, as long as another group may be under way."""
         self._sending_soon = False
-        while self._gathering and len(self._groups) < self._policy.limit:
-            patience = self._patience_now()
+        while self._gathering and self._in_flight.has_room:
+            gathered = len(self._gathering)
+            patience = self._in_flight.patience(gathered, self._gathering[0].since)
             if patience > 0:
                 self._send_later(patience)
                 return
-            self._send_group(self._take_group())
-
-    def _patience_now(self) -> float:
-        """Return the seconds that what gathers had better wait."""
-        gathered = len(self._gathering)
-        patience = self._policy.patience(gathered, self._gathering[0].age())
-        if not self._groups:
-            return patience
-        under_way = sum(group.size for group in self._groups.values())
-        oldest = next(iter(self._groups.values()))  # a dict keeps the order
-        pause = self._policy.pause(gathered, under_way, time.monotonic() - oldest.since)
-        return max(patience, pause)
+            self._send_group(self._take_group(), gathered)
 
     def _send_later(self, seconds: float) -> None:
         """Send what gathers in ``seconds`` at the latest; a full batch goes sooner."""
         if self._patience_timer is not None:
             self._patience_timer.cancel()
-        self._patience_timer = asyncio.get_running_loop().call_later(seconds, self._send_groups)
+        self._patience_timer = self._loop.call_later(seconds, self._send_groups)
 
     def _take_group(self) -> list[_Waiter]:
         """Take the next group from what gathers; large payloads make it smaller."""
@@ -287,14 +265,15 @@ class Dispatcher:
             group.append(self._gathering.popleft())
         return group
 
-    def _send_group(self, waiters: Sequence[_Waiter]) -> None:
-        group = _Group(len(waiters), len(waiters))
+    def _send_group(self, waiters: Sequence[_Waiter], gathered: int) -> None:
+        """Send one group, out of ``gathered`` requests."""
+        ids = group_ids(len(waiters))
+        group = self._in_flight.send(ids[0], len(waiters), gathered)
         requests = []
-        for waiter, task_id in zip(waiters, group_ids(len(waiters)), strict=True):
+        for waiter, task_id in zip(waiters, ids, strict=True):
             waiter.task_id, waiter.group = task_id, group
             self._waiting[task_id] = waiter
             requests.append(Request(task_id, waiter.payload))
-        self._groups[requests[0].id] = group
         if all(request.is_inline for request in requests):
             self._publish(requests).add_done_callback(partial(self._sent, requests[0].id, waiters))
         else:
@@ -327,7 +306,7 @@ class Dispatcher:
             self._fail(group, waiters, error)
 
     def _fail(self, group: str, waiters: Sequence[_Waiter], error: BaseException) -> None:
-        self._groups.pop(group, None)
+        self._in_flight.lose(group)
         for waiter in waiters:
             if not waiter.future.done():
                 waiter.future.set_exception(_unavailable(error))
@@ -365,7 +344,7 @@ class Dispatcher:
             return
         reply = decode_reply(data)
         self._policy.observe(len(reply.outcomes), reply.seconds)
-        self._groups.pop(reply.group, None)
+        self._in_flight.answer(reply.group, len(self._gathering))
         for outcome in reply.outcomes:
             self._resolve(outcome)
         self._send_groups()
@@ -377,15 +356,8 @@ class Dispatcher:
 
     def _leave_group(self, waiter: _Waiter) -> None:
         """Stop counting on a group's reply once nobody waits for any of it."""
-        if waiter.group is None:
-            return
-        waiter.group.open -= 1
-        if waiter.group.open <= 0:
-            lost = [key for key, group in self._groups.items() if group is waiter.group]
-            for key in lost:
-                del self._groups[key]
-            if lost:
-                self._send_groups()
+        if waiter.group is not None and self._in_flight.abandon(waiter.group):
+            self._send_groups()
 
     async def _change_response_mode(self, data: bytes) -> None:
         message = orjson.loads(data)
@@ -415,7 +387,7 @@ class Dispatcher:
         """Read the outcome once more; leave a record behind, so that the id stays known."""
         if not waiter.task_id:  # it has not been sent: send it now, on its own
             self._gathering.remove(waiter)
-            self._send_group([waiter])
+            self._send_group([waiter], 1)
         task_id = waiter.task_id
         try:
             pending = encode_record(PENDING)

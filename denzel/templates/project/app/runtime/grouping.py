@@ -24,7 +24,43 @@ From 8 connections on that was the quicker way for all; at 64 it made a third mo
 (iris, two processors)."""
 LONGEST_PAUSE = 0.02
 """Seconds after which a quick group under way is waited for no longer: something keeps it."""
+RETURN_PART = 1.0
+"""How long those who were just answered are waited for, as a part of what a batch costs whatever
+it holds."""
+WORTHWHILE_SECONDS = 0.003
+"""What a batch must cost at least whatever it holds, for them to be waited for at all: they need
+about so long to be answered and to ask again."""
 _WEIGHT = 0.2
+_COST_WEIGHT = 0.05
+
+
+@dataclass
+class GroupCost:
+    """What a group costs whatever it holds, by least squares over the groups of late.
+
+    Older ones count less and less.
+    """
+
+    fixed: float = field(default=0.0, init=False)
+    _size: float = field(default=0.0, init=False)
+    _seconds: float = field(default=0.0, init=False)
+    _size_variance: float = field(default=0.0, init=False)
+    _covariance: float = field(default=0.0, init=False)
+    _is_first: bool = field(default=True, init=False)
+
+    def observe(self, requests: int, seconds: float) -> None:
+        """Take in how long a worker process took for a group."""
+        if self._is_first:
+            self._is_first = False
+            self._size, self._seconds = requests, seconds
+        size_apart, seconds_apart = requests - self._size, seconds - self._seconds
+        self._size += _COST_WEIGHT * size_apart
+        self._seconds += _COST_WEIGHT * seconds_apart
+        rest = 1 - _COST_WEIGHT
+        self._size_variance = rest * (self._size_variance + _COST_WEIGHT * size_apart**2)
+        self._covariance = rest * (self._covariance + _COST_WEIGHT * size_apart * seconds_apart)
+        each = self._covariance / self._size_variance if self._size_variance else 0.0
+        self.fixed = max(0.0, self._seconds - max(0.0, each) * self._size)
 
 
 @dataclass
@@ -39,9 +75,11 @@ class GroupPolicy:
     batch_max_wait: float = 0.0
     slots: int = 1
     seconds_per_request: float | None = field(default=None, init=False)
+    _cost: GroupCost = field(default_factory=GroupCost, init=False)
 
     def observe(self, requests: int, seconds: float) -> None:
         """Take in how long a worker process took for a group."""
+        self._cost.observe(requests, seconds)
         each = seconds / max(requests, 1)
         if self.seconds_per_request is None:
             self.seconds_per_request = each
@@ -83,6 +121,13 @@ class GroupPolicy:
         if under_way * self.seconds_per_request >= TASK_SECONDS:
             return 0.0
         return max(0.0, LONGEST_PAUSE - age)
+
+    @property
+    def return_seconds(self) -> float:
+        """Seconds for which a batch waits for those who were just answered; 0: not at all."""
+        if not self.batching or self._cost.fixed < WORTHWHILE_SECONDS:
+            return 0.0
+        return RETURN_PART * self._cost.fixed
 
     @property
     def limit(self) -> int:
