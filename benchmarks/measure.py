@@ -95,7 +95,7 @@ class _Run:
         starts = {
             "denzel-batch": start(batches=True),
             "denzel": start(batches=False),
-            "denzel-everysec": start(batches=True, settings={"REDIS_FSYNC": "everysec"}),
+            "denzel-everysec": start(batches=False, settings={"REDIS_FSYNC": "everysec"}),
             **peer_sides(),
         }
         sides = [side for side in WORKLOADS[workload].sides if side in self.plan.sides]

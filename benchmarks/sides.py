@@ -36,7 +36,7 @@ GUNICORN_OPTIONS = (
 TITLES = {
     "denzel-batch": "denzel with predict_batch",
     "denzel": "denzel",
-    "denzel-everysec": "denzel with predict_batch, REDIS_FSYNC=everysec",
+    "denzel-everysec": "denzel, REDIS_FSYNC=everysec",
     "fastapi": "FastAPI, 1 worker, inline",
     "fastapi-batch": "FastAPI with batches",
     "litserve": "LitServe",

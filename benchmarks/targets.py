@@ -97,7 +97,6 @@ def _backlog(value: Callable[[Backlog], float]) -> Callable[[Results], ByRepeat]
 
 _P50 = closed("iris", "denzel-batch", 1, lambda load: load.p50)
 _P99 = closed("iris", "denzel-batch", 1, lambda load: load.p99)
-_EVERYSEC_P50 = closed("iris", "denzel-everysec", 1, lambda load: load.p50)
 _LITSERVE_P50 = closed("iris", "litserve", 1, lambda load: load.p50)
 
 TARGETS = (
@@ -121,8 +120,6 @@ TARGETS = (
            quotient(rates("sleep10", "denzel-batch", 64), rates("sleep10", "mosec-batch", 64))),
     Target("iris, one connection", "p50 ÷ LitServe's p50", 1.0, False,
            quotient(_P50, _LITSERVE_P50)),
-    Target("", "the same with REDIS_FSYNC=everysec", None, False,
-           quotient(_EVERYSEC_P50, _LITSERVE_P50)),
     Target("", "p99 ÷ its own p50", 3.0, False, quotient(_P99, _P50)),
     Target("asynchronous, 64 connections", "accepted/s ÷ FastAPI's answers/s on echo", 1.2, True,
            quotient(rates("accept", "denzel", 64), rates("accept", "fastapi", 64))),

@@ -64,7 +64,7 @@ WORKLOADS = {
             EXAMPLE / "app" / "logic" / "pipeline.py",
             {"data": FLOWERS},
             SPECIES,
-            (*ALL_SIDES, "denzel-everysec", "falcon", "celery"),
+            (*ALL_SIDES, "falcon", "celery"),
             open_loop=True,
             assets=(EXAMPLE / "app" / "assets" / "iris_svc.pkl",),
         ),
@@ -101,7 +101,7 @@ WORKLOADS = {
             HERE / "pipelines" / "echo.py",
             {"data": TEXT},
             {"data": TEXT},
-            ("denzel", "fastapi"),
+            ("denzel", "denzel-everysec", "fastapi"),
             prefer=RESPOND_ASYNC,
         ),
     )

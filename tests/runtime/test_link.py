@@ -138,7 +138,7 @@ def test_no_redis_is_an_error_of_the_system(tmp_path: Path) -> None:
 def test_a_worker_tells_before_it_stores(url: str, client: redis.Redis) -> None:
     """Whoever waits for an answer does not wait for Redis's disk."""
     task_id = "00000000-0000-0000-0000-000000000000"
-    store = ResultStore(redis.Redis.from_url(url), 60)
+    store = ResultStore(redis.Redis.from_url(url), url, 60)
     with client.monitor() as monitor:  # type: ignore[no-untyped-call]
         store.finish(Reply(task_id, 0.1, [Outcome(task_id, SUCCESS, b"{}")]), "test", {})
         seen: list[str] = []
@@ -146,12 +146,14 @@ def test_a_worker_tells_before_it_stores(url: str, client: redis.Redis) -> None:
             seen.append(monitor.next_command()["command"])
     assert any(command.startswith(f"PUBLISH {reply_channel('test')} ") for command in seen)
     assert client.get(task_key(task_id)) == b"SUCCESS {}"
+    store.close()
 
 
 def test_an_answer_survives_a_connection_that_has_ended(url: str, client: redis.Redis) -> None:
-    task_id = "00000000-0000-0000-0000-000000000001"
-    own = redis.Redis.from_url(url)
-    store = ResultStore(own, 60)
-    client.client_kill_filter(_id=str(own.client_id()))
-    store.finish(Reply(task_id, 0.1, [Outcome(task_id, SUCCESS, b"{}")]), "test", {})
-    assert client.get(task_key(task_id)) == b"SUCCESS {}"
+    store = ResultStore(redis.Redis.from_url(url), url, 60)
+    for number in range(2):
+        task_id = f"00000000-0000-0000-0000-00000000000{number}"
+        store.finish(Reply(task_id, 0.1, [Outcome(task_id, SUCCESS, b"{}")]), "test", {})
+        assert client.get(task_key(task_id)) == b"SUCCESS {}"
+        assert client.client_kill_filter(skipme=True)
+    store.close()

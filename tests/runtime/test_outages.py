@@ -12,6 +12,9 @@ import pytest
 import redis
 import requests
 
+from app.runtime.store import INLINE_PAYLOAD_BYTES
+from app.runtime.synchronous import SYNC_QUEUE, push
+
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
 
@@ -121,6 +124,29 @@ def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -
         kill_redis(fragile)
         fragile.start_redis()
         assert answer.result().json() == {"slept": 3.0}
+
+
+@pytest.mark.parametrize("size", [10, 2 * INLINE_PAYLOAD_BYTES])
+def test_a_sync_request_on_the_queue_outlives_redis_that_is_killed(
+    fragile: Deployment, size: int
+) -> None:
+    fragile.services.pop("denzel").stop()
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(fragile.predict, {"value": "x" * size}, Prefer="wait=30")
+        with redis.Redis(unix_socket_path=str(fragile.redis_socket)) as client:
+            fragile.wait(lambda: client.llen(SYNC_QUEUE) == 1, "the request is queued", 10)
+        kill_redis(fragile)
+        fragile.start_redis()
+        fragile.start_worker()
+        assert answer.result().json() == {"echo": "x" * size}
+
+
+def test_what_is_no_task_is_left_aside(fragile: Deployment) -> None:
+    predicts_again(fragile)
+    with redis.Redis(unix_socket_path=str(fragile.redis_socket)) as client:
+        for garbage in (b"", b"garbage", b"{}", b"[]", b"null", b"\xff"):
+            client.execute_command(*push(garbage))
+    assert fragile.predict({"value": 1}, Prefer="wait=20").json() == {"echo": 1}
 
 
 def test_redis_that_hangs_is_503_in_time(fragile: Deployment) -> None:

@@ -15,6 +15,7 @@ import orjson
 from celery import Celery, signals
 
 from app.runtime.equipment import Equipment
+from app.runtime.feed import FeedStep
 from app.runtime.prediction import predict_group
 from app.runtime.recovery import process_died
 from app.runtime.store import (
@@ -28,6 +29,7 @@ from app.runtime.store import (
 )
 
 celery_app = Celery("app", config_source="app.runtime.celeryconfig", set_as_current=True)
+celery_app.steps["consumer"].add(FeedStep)
 
 
 class PredictionFailed(Exception):

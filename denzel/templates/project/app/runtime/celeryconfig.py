@@ -33,7 +33,10 @@ task_serializer = "json"
 task_ignore_result = True
 task_acks_late = True
 task_track_started = False
-worker_prefetch_multiplier = 1  # a request never waits behind a long one in the same worker
+# A request never waits behind a long one in the same worker: each list has its own reader
+# (app/runtime/feed.py has the other), and neither takes more than there are processes free.
+worker_prefetch_multiplier = 1
+worker_disable_prefetch = True
 
 worker_consumer = "app.runtime.consumer:PatientConsumer"
 worker_send_task_events = True  # Flower's source

@@ -360,7 +360,8 @@ SETTINGS: tuple[Setting, ...] = (
         _choice("everysec", "always"),
         "everysec or always",
         "When what Redis writes is on the disk. always: before a request is accepted, so that none "
-        "is lost with the machine. everysec: within a second, for a quicker answer.",
+        "is lost with the machine. everysec: within a second, to accept more. Synchronous requests "
+        "wait for neither.",
     ),
     Setting(
         "REDIS_PASSWORD",

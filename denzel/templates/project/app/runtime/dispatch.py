@@ -23,6 +23,7 @@ import orjson
 import redis.asyncio
 from redis.exceptions import OutOfMemoryError, RedisError
 
+from app.runtime import synchronous
 from app.runtime.acceptance import Acceptance, Claim, queue_full
 from app.runtime.admission import memory_full
 from app.runtime.channel import Channel
@@ -30,12 +31,12 @@ from app.runtime.delivery import describe
 from app.runtime.errors import QueueUnavailable
 from app.runtime.grouping import GroupPolicy
 from app.runtime.in_flight import Group, InFlight
+from app.runtime.keeper import Keeper
 from app.runtime.messages import encode_prediction_message
 from app.runtime.store import (
     CONTROL_CHANNEL,
     FINAL_STATES,
     PENDING,
-    PREDICTIONS_QUEUE,
     RESPONSE_KEY,
     SPEED_KEY,
     SYNC_TTL_SECONDS,
@@ -47,12 +48,10 @@ from app.runtime.store import (
     decode_reply,
     decode_response_mode,
     encode_record,
-    encode_stored_request,
     find_outcome,
     frame_key,
     group_ids,
     reply_channel,
-    request_key,
     task_key,
 )
 
@@ -132,6 +131,7 @@ class Dispatcher:
         )
         # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
         self._redis: Any = self.client
+        self._keeper = Keeper(self.client)
         self._acceptance = Acceptance(self.client, self.name, max_queue)
         names = (reply_channel(self.name), CONTROL_CHANNEL)
         self._channel = Channel(redis_url, names, self._catch_up, self._hear)
@@ -140,6 +140,7 @@ class Dispatcher:
         self._waiting: dict[str, _Waiter] = {}
         self._gathering: deque[_Waiter] = deque()
         self._in_flight = InFlight(policy)
+        self._redis_run = ""
         self._accepting: deque[_Accepted] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._storing = False
@@ -151,11 +152,13 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         await self._channel.start()
         self._spawn(self._watch_workers())
+        await self._keeper.start()
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
         for task in self._tasks:
             task.cancel()
+        await self._keeper.stop()
         await self._channel.stop()
         await self._redis.aclose()
 
@@ -285,17 +288,13 @@ class Dispatcher:
         message = encode_prediction_message(
             requests, self.name, sent=now, expires=now + SYNC_TTL_SECONDS
         )
-        return self._channel.send("LPUSH", PREDICTIONS_QUEUE, message)
+        return self._channel.send(*synchronous.push(message))
 
     async def _send_large(self, requests: Sequence[Request], waiters: Sequence[_Waiter]) -> None:
         """Store the large payloads of a group first: its message may come sooner than they."""
-        pipe = self._redis.pipeline(transaction=False)
-        for request in requests:
-            if not request.is_inline:
-                stored = encode_stored_request(request)
-                pipe.set(request_key(request.id), stored, ex=SYNC_TTL_SECONDS)
+        large = [request for request in requests if not request.is_inline]
         try:
-            await pipe.execute()
+            await self._redis.execute_command(*synchronous.store(large, SYNC_TTL_SECONDS))
             await self._publish(requests)
         except (RedisError, OSError) as error:
             self._fail(requests[0].id, waiters, error)
@@ -345,6 +344,8 @@ class Dispatcher:
         reply = decode_reply(data)
         self._policy.observe(len(reply.outcomes), reply.seconds)
         self._in_flight.answer(reply.group, len(self._gathering))
+        if not reply.is_written:
+            self._keeper.note(synchronous.outcome_key(reply))
         for outcome in reply.outcomes:
             self._resolve(outcome)
         self._send_groups()
@@ -373,6 +374,8 @@ class Dispatcher:
         """
         await self.client.connection_pool.disconnect(inuse_connections=False)
         self.response_mode = decode_response_mode(await self._redis.get(RESPONSE_KEY))
+        run = (await self._redis.info("server"))["run_id"]
+        is_another, self._redis_run = run != self._redis_run, run
         waiting = list(self._waiting)
         if not waiting:
             return
@@ -382,6 +385,18 @@ class Dispatcher:
             outcome = find_outcome(task_id, record, frame)
             if outcome is not None and outcome.state in FINAL_STATES:
                 self._resolve(outcome)
+        if is_another:
+            self._send_again()
+
+    def _send_again(self) -> None:
+        """Send what Redis has forgotten, having been started anew; it gets other ids."""
+        self._in_flight = InFlight(self._policy)
+        for waiter in self._waiting.values():
+            if not waiter.future.done():
+                waiter.task_id, waiter.group = "", None
+                self._gathering.append(waiter)
+        self._waiting.clear()
+        self._send_soon()
 
     async def _last_look(self, waiter: _Waiter) -> tuple[str, Outcome | None]:
         """Read the outcome once more; leave a record behind, so that the id stays known."""

@@ -52,4 +52,4 @@ def connect(settings: Settings) -> tuple[ResultStore, Ledger]:
     )
     holder = os.environ.setdefault(HOLDER_VARIABLE, f"{settings.worker_name}-{uuid4().hex}")
     ledger = Ledger(client, holder, settings.recovery_seconds)
-    return ResultStore(client, settings.result_ttl), ledger
+    return ResultStore(client, settings.redis_url, settings.result_ttl), ledger

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ class Link(asyncio.Protocol):
     def __init__(self, heard: Callable[[bytes, bytes], None]) -> None:
         self._heard = heard
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=_reply_error, notEnoughData=_INCOMPLETE)
+        self._reader = hiredis.Reader(replyError=reply_error, notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
         self._sent: deque[_Sent] = deque()
         self._received_at = self._loop.time()
@@ -73,12 +73,8 @@ class Link(asyncio.Protocol):
         return link
 
     async def _greet(self, parts: dict[str, Any], names: tuple[str, ...]) -> None:
-        hello = ["HELLO", "3"]
-        if "password" in parts:
-            hello += ["AUTH", parts.get("username", "default"), parts["password"]]
-        await self.send(*hello)
-        if parts.get("db"):
-            await self.send("SELECT", str(parts["db"]))
+        for command in greeting(parts):
+            await self.send(*command)
         self._write("SUBSCRIBE", *names)  # it has no reply but pushed ones,
         await self.send("PING")  # which all come before this one's
 
@@ -165,7 +161,16 @@ class Link(asyncio.Protocol):
             log.exception("A message on %s could not be used", item[1].decode(errors="replace"))
 
 
-def _reply_error(text: str) -> Exception:
+def greeting(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the first commands on a connection to the Redis whose URL has these ``parts``."""
+    hello: tuple[str, ...] = ("HELLO", "3")
+    if "password" in parts:
+        hello += ("AUTH", parts.get("username", "default"), parts["password"])
+    return [hello, ("SELECT", str(parts["db"]))] if parts.get("db") else [hello]
+
+
+def reply_error(text: str) -> Exception:
+    """Return what Redis reports as the exception that redis-py makes of it."""
     return OutOfMemoryError(text) if text.startswith("OOM ") else ResponseError(text)
 
 

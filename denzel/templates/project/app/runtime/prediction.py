@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -97,8 +97,7 @@ def predict_group(
     return [outcomes[task_id] for task_id, _ in requests]
 
 
-@dataclass(frozen=True, slots=True)
-class _Processed:
+class _Processed(NamedTuple):
     """What ``process`` returned, and the seconds it took, which count towards the limit."""
 
     data: Any

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import redis
 
+from app.runtime import synchronous
 from app.runtime.ledger import FINISH
 from app.runtime.messages import encode_prediction_message
 from app.runtime.store import (
@@ -24,20 +25,21 @@ from app.runtime.store import (
     decode_stored_request,
     encode_record,
     encode_reply,
-    frame_key,
     reply_channel,
     request_key,
-    task_key,
 )
+from app.runtime.synchronous import Command
+from app.runtime.wire import Wire
 
 SPEED_WEIGHT = 0.2
 SPEED_SECONDS = 0.5
 """How often a worker process tells how long its predictions take."""
 SPEED_TTL_SECONDS = 3600
 MEMORY_SECONDS = 1.0
-
-Command = tuple[str | bytes | float, ...]
-"""A command to Redis and its arguments."""
+ANSWER_SECONDS = 30.0
+"""How long Redis may take to answer."""
+IDLE_SECONDS = 25.0
+"""Silence after which a connection is opened anew: what lies between may have forgotten it."""
 
 log = logging.getLogger("denzel.results")
 
@@ -45,14 +47,22 @@ log = logging.getLogger("denzel.results")
 class ResultStore:
     """Writes what the worker has to say into Redis; one per worker process."""
 
-    def __init__(self, client: redis.Redis, result_ttl: int) -> None:
+    def __init__(self, client: redis.Redis, redis_url: str, result_ttl: int) -> None:
         # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
         self._redis: Any = client
+        self._redis_url = redis_url
+        self._wire: Wire | None = None
+        self._wire_used = 0.0
         self._result_ttl = result_ttl
         self._sync_result_ttl = min(result_ttl, SYNC_TTL_SECONDS)
         self._speed = 0.0
         self._speed_told = 0.0
         self._beats = 0
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when needed."""
+        self._drop_wire()
+        self._redis.close()
 
     def stored_requests(self, task_ids: Sequence[str]) -> list[Request | None]:
         """Return requests too large for a message; None for one that has expired."""
@@ -86,37 +96,28 @@ class ResultStore:
         callback is queued for each that named one.  ``beside`` are those whose payload stood
         beside the message and is needed no more.
         """
-        frame = encode_reply(reply)
-        telling = [("PUBLISH", reply_channel(reply_to), frame)] if reply_to else []
-        storing = self._speed_commands(reply)
-        if beside:
-            storing.append(("UNLINK", *map(request_key, beside)))
+        channel = reply_channel(reply_to)
         if accepted:
-            storing.append(self._finish_command(reply.outcomes, accepted))
+            frame = encode_reply(replace(reply, is_written=True))
+            storing = [self._finish_command(reply.outcomes, accepted)]
+            telling = [("PUBLISH", channel, frame)] if reply_to else []
             self._execute([*storing, *telling], must_be_stored=True)
-            return
-        storing.append(self._keep_command(reply, frame))
-        try:
-            self._tell_first(telling, storing)
-        except (redis.ConnectionError, redis.TimeoutError):
-            self._execute([*telling, *storing], must_be_stored=False)
+        else:
+            frame = encode_reply(reply)
+            finish = synchronous.finish(reply, frame, channel, self._sync_result_ttl, beside)
+            self._execute_lean(finish)
+        self._tell_speed(reply)
 
-    def _speed_commands(self, reply: Reply) -> list[Command]:
-        """Take in how long predictions take; return what tells it, now and then."""
+    def _tell_speed(self, reply: Reply) -> None:
+        """Take in how long predictions take, and tell it now and then."""
         each = reply.seconds / len(reply.outcomes)
         self._speed += SPEED_WEIGHT * (each - self._speed)
         now = time.monotonic()
-        if now - self._speed_told < SPEED_SECONDS:
-            return []
-        self._speed_told = now
-        return [("SET", SPEED_KEY, self._speed, "EX", SPEED_TTL_SECONDS)]
-
-    def _keep_command(self, reply: Reply, frame: bytes) -> Command:
-        """Return what stores the outcomes of synchronous requests."""
-        if len(reply.outcomes) > 1:
-            return ("SET", frame_key(reply.group), frame, "EX", self._sync_result_ttl)
-        record = encode_record(reply.outcomes[0].state, reply.outcomes[0].body)
-        return ("SET", task_key(reply.group), record, "EX", self._sync_result_ttl)
+        if now - self._speed_told >= SPEED_SECONDS:
+            self._speed_told = now
+            self._execute(
+                [("SET", SPEED_KEY, self._speed, "EX", SPEED_TTL_SECONDS)], must_be_stored=False
+            )
 
     def _finish_command(
         self, outcomes: Sequence[Outcome], accepted: Mapping[str, Request]
@@ -129,24 +130,29 @@ class ResultStore:
                 finished += [outcome.id, record, accepted[outcome.id].callback_uri or ""]
         return ("EVAL", FINISH, 0, self._result_ttl, time.time(), *finished)
 
-    def _tell_first(self, telling: Sequence[Command], storing: Sequence[Command]) -> None:
-        """Send these commands, the first of them in a packet of their own.
-
-        Redis holds back what it has to say until all it took in at once is on disk
-        (REDIS_FSYNC=always); whoever waits for an answer need not wait for that.
-        """
-        connection = self._redis.connection_pool.get_connection()
+    def _execute_lean(self, command: Command) -> None:
+        """Send what a client waits for; over a plain connection, as long as that works."""
+        now = time.monotonic()
+        if now - self._wire_used > IDLE_SECONDS:
+            self._drop_wire()
+        self._wire_used = now
         try:
-            connection.send_packed_command(connection.pack_commands(telling))
-            connection.send_packed_command(connection.pack_commands(storing))
-            for _ in (*telling, *storing):
-                with suppress(redis.exceptions.OutOfMemoryError):  # the client has been told
-                    connection.read_response()
+            if self._wire is None:
+                self._wire = Wire(self._redis_url, ANSWER_SECONDS)
+            self._wire.ask(*command)
+        except redis.exceptions.OutOfMemoryError:
+            pass  # its client has been told by the same command
+        except (redis.RedisError, OSError):
+            self._drop_wire()
+            self._execute([command], must_be_stored=False)
         except BaseException:
-            connection.disconnect()  # nobody would know whose the next reply is
+            self._drop_wire()  # nobody would know whose the next reply is
             raise
-        finally:
-            self._redis.connection_pool.release(connection)
+
+    def _drop_wire(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     def _execute(self, commands: Sequence[Command], *, must_be_stored: bool) -> None:
         """Send commands in one round trip.

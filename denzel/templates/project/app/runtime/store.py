@@ -2,6 +2,7 @@
 
 ========================  =======================================================
 ``predictions``           list: Celery's queue of ``invoke_predict`` tasks
+``predictions.sync``      list: the same for synchronous requests, not written to disk
 ``denzel:task:ID``        string: a request's record, ``STATE JSON``
 ``denzel:frame:GROUP``     string: the outcomes of a group of synchronous requests, as sent
 ``denzel:request:ID``     string: a request's callback URI as JSON, a line end, its JSON;
@@ -20,6 +21,7 @@
 ``denzel:response``       string: how ``/predict`` answers, ``{"mode", "timeout"}``
 ``denzel:reply:NAME``     channel: outcomes for the API process called NAME
 ``denzel:ended:NAME``     channel: ids of requests that have ended, for the API process NAME
+``denzel:work``           channel: calls all workers to ``predictions.sync``
 ``denzel:control``        channel: a new response mode, and the list that takes its receipts
 ========================  =======================================================
 """
@@ -28,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import orjson
@@ -67,8 +69,7 @@ SYNC_TTL_SECONDS = 600
 """How long a request stays whose client waits, and its result: enough to ask after a 504."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One verified prediction request on its way to a worker.
 
     ``payload`` is JSON; None when it has yet to be read from Redis (``request_key(id)``).
@@ -85,8 +86,7 @@ class Request:
         return not self.is_async and len(self.payload or b"") <= INLINE_PAYLOAD_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a request; ``body`` is predict's dict or the failure, as JSON."""
 
     id: str
@@ -96,11 +96,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A worker's answer to one task: its group's outcomes, and the seconds they took."""
+    """A worker's answer to one task: its group's outcomes, and the seconds they took.
+
+    ``is_written`` says that Redis has them on disk, as far as REDIS_FSYNC has it.
+    """
 
     group: str
     seconds: float
     outcomes: list[Outcome]
+    is_written: bool = False
 
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
@@ -221,19 +225,19 @@ def decode_record(record: bytes) -> tuple[str, bytes]:
 def encode_reply(reply: Reply) -> bytes:
     """Return a reply as one message: a JSON line with every length, then the bodies."""
     index = [(outcome.id, outcome.state, len(outcome.body)) for outcome in reply.outcomes]
-    head = orjson.dumps([reply.group, reply.seconds, index])
+    head = orjson.dumps([reply.group, reply.seconds, reply.is_written, index])
     return b"".join((head, b"\n", *(outcome.body for outcome in reply.outcomes)))
 
 
 def decode_reply(message: bytes) -> Reply:
     """Return the reply in a message; bodies are copied, never parsed."""
     start = message.index(b"\n") + 1
-    group, seconds, index = orjson.loads(message[: start - 1])
+    group, seconds, is_written, index = orjson.loads(message[: start - 1])
     outcomes = []
     for task_id, state, length in index:
         outcomes.append(Outcome(task_id, state, message[start : start + length]))
         start += length
-    return Reply(group, seconds, outcomes)
+    return Reply(group, seconds, outcomes, is_written)
 
 
 def find_outcome(task_id: str, record: bytes | None, frame: bytes | None) -> Outcome | None:

@@ -1,0 +1,182 @@
+"""Take the tasks of synchronous requests off their list, beside Celery's own consumer.
+
+Celery waits for tasks with a command that Redis writes to disk (``BRPOP``), and makes a dozen
+objects of each.  Here a worker is called on a channel and takes a task when one of its processes
+is free; Celery runs it like any other.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import hiredis
+import orjson
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+from kombu import Message
+from redis.exceptions import ConnectionError, RedisError
+
+from app.runtime.config import load_settings
+from app.runtime.synchronous import SYNC_QUEUE, WORK_CHANNEL, pop, put_back
+from app.runtime.wire import INCOMPLETE, Wire
+
+LOOK_SECONDS = 1.0
+"""How often a worker looks for tasks it was not called for."""
+PATIENCE_SECONDS = 5.0
+"""How long Redis may take to answer."""
+
+log = logging.getLogger("denzel.feed")
+
+
+class FedMessage(Message):  # kombu has no types
+    """A task's message as Celery wants it, decoded; ``on_end`` is called when it is done."""
+
+    def __init__(self, encoded: bytes, on_end: Callable[[], None]) -> None:
+        message = orjson.loads(encoded)
+        properties = message["properties"]
+        headers = message["headers"]
+        self._expires = datetime.fromisoformat(headers.pop("expires"))  # Celery is slower at it
+        super().__init__(
+            body=message["body"],
+            delivery_tag=properties["delivery_tag"],
+            content_type=message["content-type"],
+            content_encoding=message["content-encoding"],
+            delivery_info=properties["delivery_info"],
+            properties=properties,
+            headers=headers,
+        )
+        arguments, keywords, _ = orjson.loads(message["body"])
+        # In this form Celery hands arguments to a process as they are, and not also as JSON.
+        self._decoded_cache = {"args": arguments, "kwargs": keywords}
+        self._on_end = on_end
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether nobody waits for the task any more."""
+        return self._expires < datetime.now(UTC)
+
+    def ack(self, multiple: bool = False) -> None:
+        """Take note that the task has ended; nothing is kept in Redis for it."""
+        self._on_end()
+
+    def reject(self, requeue: bool = False) -> None:
+        """Take note that the task will not run."""
+        self._on_end()
+
+
+class Feed:
+    """A connection that fetches tasks for as long as Celery's own connection stands.
+
+    ``deliver`` is given each task, ``has_room`` tells whether a worker process is free.
+    """
+
+    def __init__(
+        self, wire: Wire, deliver: Callable[[bytes], None], has_room: Callable[[], bool]
+    ) -> None:
+        self._wire = wire
+        self._deliver = deliver
+        self._has_room = has_room
+        self._may_have = True
+        self._asked_at: float | None = None
+        wire.send("SUBSCRIBE", WORK_CHANNEL)  # its reply is a pushed one
+
+    def fileno(self) -> int:
+        """Return the connection's number, for an event loop to watch."""
+        return self._wire.fileno()
+
+    def close(self) -> None:
+        """Hang up; a task that is on its way here goes back."""
+        try:
+            if self._asked_at is not None:
+                message = self._wire.reply()
+                if message is not None:
+                    self._wire.ask(*put_back(message))
+        except (OSError, RedisError):
+            log.debug("The connection had ended already")
+        finally:
+            self._wire.close()
+
+    def fetch(self) -> None:
+        """Ask for a task, if there may be one and a worker process is free."""
+        if self._may_have and self._asked_at is None and self._has_room():
+            self._asked_at = time.monotonic()
+            self._wire.send(*pop())
+
+    def look(self) -> None:
+        """Ask for a task also if nobody called; raises ConnectionError where nobody answers."""
+        if self._asked_at is not None and time.monotonic() - self._asked_at > PATIENCE_SECONDS:
+            raise ConnectionError(f"Redis has not answered for {PATIENCE_SECONDS:g} s")
+        self._may_have = True
+        self.fetch()
+
+    def on_readable(self) -> None:
+        """Take what has come, and ask for more; raises ConnectionError at the end."""
+        self._wire.receive()
+        while (item := self._wire.next()) is not INCOMPLETE:
+            if isinstance(item, hiredis.PushNotification):
+                self._may_have = True
+            else:
+                self._take(item)
+        self.fetch()
+
+    def _take(self, item: Any) -> None:
+        """Hand a task on; without one there is none until the next call."""
+        self._asked_at = None
+        if isinstance(item, bytes):
+            self._deliver(item)
+            return
+        self._may_have = False
+        if isinstance(item, Exception):
+            log.error("Redis gives no task: %s", item)
+
+
+class FeedStep(bootsteps.StartStopStep):  # Celery has no types
+    """The part of Celery's consumer that runs a feed."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._feed: Feed | None = None
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Connect; called again each time Celery has connected again."""
+        handle = consumer.create_task_handler()
+
+        def deliver(encoded: bytes) -> None:
+            try:
+                message = FedMessage(encoded, self._fetch)
+            except (ValueError, LookupError, TypeError):
+                log.exception("What is no task has come from %s", SYNC_QUEUE)
+            else:
+                if not message.has_expired:
+                    handle(message)
+
+        def has_room() -> bool:
+            return len(state.reserved_requests) < consumer.pool.num_processes
+
+        feed = Feed(Wire(load_settings().redis_url, PATIENCE_SECONDS), deliver, has_room)
+        self._feed = feed
+        consumer.hub.add_reader(feed.fileno(), feed.on_readable)
+        self._timer = consumer.hub.call_repeatedly(LOOK_SECONDS, feed.look)
+
+    def stop(self, consumer: Any) -> None:
+        """Hang up."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            self._timer.cancel()
+            consumer.hub.remove(feed.fileno())
+            feed.close()
+
+    def _fetch(self) -> None:
+        """Ask for a task, now that one has ended."""
+        if self._feed is not None:
+            with suppress(OSError, RedisError):  # the event loop is told of it, too
+                self._feed.fetch()

@@ -1,0 +1,135 @@
+"""How synchronous requests pass through Redis without waiting for its disk.
+
+With REDIS_FSYNC=always, Redis answers nobody before what it was given to store is on disk.  That
+is what an accepted request is promised, which outlives its client.  A synchronous one is worth
+what its client waits for: should Redis end meanwhile, the API sends it again (``dispatch.py``).
+So its task, its payload and its outcome are put into Redis by scripts that leave them out of what
+Redis writes (``redis.set_repl``, redis.io/docs/latest/develop/programmability/lua-api).  Outcomes
+can be asked for afterwards, so each second the API has those of the last second written, together.
+
+Celery tasks of synchronous requests have a list of their own; ``feed.py`` takes them off it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.runtime.store import (
+    WHEN_FULL,
+    Reply,
+    Request,
+    encode_record,
+    encode_stored_request,
+    frame_key,
+    request_key,
+    task_key,
+)
+
+SYNC_QUEUE = "predictions.sync"
+"""The list of Celery's messages; a stock Celery worker serves it with ``-Q predictions.sync``."""
+WORK_CHANNEL = "denzel:work"
+"""Says to all workers that there is something in SYNC_QUEUE."""
+
+Command = tuple[str | bytes | float, ...]
+"""A command to Redis and its arguments."""
+
+_UNWRITTEN = "redis.set_repl(redis.REPL_NONE)\n"
+
+# ARGV: message.
+_PUSH = (
+    _UNWRITTEN
+    + f"""
+redis.call('LPUSH', '{SYNC_QUEUE}', ARGV[1])
+redis.call('PUBLISH', '{WORK_CHANNEL}', '')
+"""
+)
+
+_POP = _UNWRITTEN + f"return redis.call('RPOP', '{SYNC_QUEUE}')"
+
+# ARGV: message.
+_PUT_BACK = (
+    _UNWRITTEN
+    + f"""
+redis.call('RPUSH', '{SYNC_QUEUE}', ARGV[1])
+redis.call('PUBLISH', '{WORK_CHANNEL}', '')
+"""
+)
+
+# ARGV: seconds they last, then key and stored request in turn.
+_STORE = (
+    _UNWRITTEN
+    + """
+for i = 2, #ARGV, 2 do redis.call('SET', ARGV[i], ARGV[i + 1], 'EX', ARGV[1]) end
+"""
+)
+
+# ARGV: channel, frame, key of the outcome, the outcome or nothing for the frame, seconds it
+# lasts, keys that are needed no more.
+_FINISH = (
+    _UNWRITTEN
+    + """
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SET', ARGV[3], ARGV[4] == '' and ARGV[2] or ARGV[4], 'EX', ARGV[5])
+for i = 6, #ARGV do redis.call('UNLINK', ARGV[i]) end
+"""
+)
+
+# ARGV: keys.
+_KEEP = (
+    WHEN_FULL
+    + """
+for _, key in ipairs(ARGV) do
+  local value, left = redis.call('GET', key), redis.call('PTTL', key)
+  if value and left > 0 then redis.call('SET', key, value, 'PX', left) end
+end
+"""
+)
+
+
+def push(message: bytes) -> Command:
+    """Return what puts a task on the queue and calls the workers."""
+    return ("EVAL", _PUSH, "0", message)
+
+
+def pop() -> Command:
+    """Return what takes the next task off the queue; its reply is None for an empty one."""
+    return ("EVAL", _POP, "0")
+
+
+def put_back(message: bytes) -> Command:
+    """Return what makes a task the next again."""
+    return ("EVAL", _PUT_BACK, "0", message)
+
+
+def store(requests: Sequence[Request], seconds: int) -> Command:
+    """Return what stores requests beside their task's message for so many seconds."""
+    stored: list[str | bytes] = []
+    for request in requests:
+        stored += [request_key(request.id), encode_stored_request(request)]
+    return ("EVAL", _STORE, "0", str(seconds), *stored)
+
+
+def finish(
+    reply: Reply, frame: bytes, channel: str, seconds: int, beside: Sequence[str]
+) -> Command:
+    """Return what tells a group's outcomes on a channel, then stores them for so many seconds.
+
+    ``frame`` is the encoded reply, ``beside`` are requests that stood beside the message.
+    """
+    outcome = b""
+    if len(reply.outcomes) == 1:
+        outcome = encode_record(reply.outcomes[0].state, reply.outcomes[0].body)
+    return (
+        "EVAL", _FINISH, "0", channel, frame, outcome_key(reply), outcome, str(seconds),
+        *map(request_key, beside),
+    )  # fmt: skip
+
+
+def keep(keys: Sequence[str]) -> Command:
+    """Return what has the outcomes at ``keys`` written to disk."""
+    return ("EVAL", _KEEP, "0", *keys)
+
+
+def outcome_key(reply: Reply) -> str:
+    """Return where a group's outcomes are stored: as they were sent, a lone one in its record."""
+    return task_key(reply.group) if len(reply.outcomes) == 1 else frame_key(reply.group)

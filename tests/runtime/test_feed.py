@@ -1,0 +1,177 @@
+"""The worker's own reader of synchronous tasks, on a real Redis; no Celery yet."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import redis.exceptions
+
+from app.runtime import synchronous
+from app.runtime.feed import PATIENCE_SECONDS, FedMessage, Feed
+from app.runtime.messages import encode_prediction_message
+from app.runtime.store import INVOKE_PREDICT, Request, decode_requests
+from app.runtime.synchronous import SYNC_QUEUE
+from app.runtime.wire import Wire
+
+from .deployment import Deployment, deployed
+
+SOON = 10.0
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    with deployed(tmp_path / "project", None) as deployment:
+        deployment.start_redis()
+        yield deployment
+
+
+@pytest.fixture
+def client(deployment: Deployment) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=str(deployment.redis_socket)) as client:
+        yield client
+
+
+class Worker:
+    """Takes tasks as a worker with so many free processes would."""
+
+    def __init__(self, deployment: Deployment, free: int) -> None:
+        self.taken: list[bytes] = []
+        self.free = free
+        wire = Wire(deployment.environment["REDIS_URL"], PATIENCE_SECONDS)
+        self.feed = Feed(wire, self._take, lambda: self.free > 0)
+
+    def _take(self, message: bytes) -> None:
+        self.taken.append(message)
+        self.free -= 1
+
+    def run(self, seconds: float = 0.05) -> None:
+        """Serve the connection until nothing has come for so long."""
+        while select.select([self.feed], [], [], seconds)[0]:
+            self.feed.on_readable()
+
+    def run_until_taken(self, count: int) -> None:
+        deadline = time.monotonic() + SOON
+        while len(self.taken) < count and time.monotonic() < deadline:
+            self.run()
+        assert len(self.taken) >= count
+
+
+@pytest.fixture
+def worker(deployment: Deployment) -> Iterator[Worker]:
+    worker = Worker(deployment, free=1)
+    yield worker
+    worker.feed.close()
+
+
+def push(client: redis.Redis, *messages: bytes) -> None:
+    for message in messages:
+        client.execute_command(*synchronous.push(message))
+
+
+def test_a_call_fetches_the_task(worker: Worker, client: redis.Redis) -> None:
+    worker.run()
+    push(client, b"task")
+    worker.run_until_taken(1)
+    assert worker.taken == [b"task"]
+
+
+def test_what_was_there_before_the_worker_is_fetched(
+    deployment: Deployment, client: redis.Redis
+) -> None:
+    push(client, b"task")
+    worker = Worker(deployment, free=1)
+    worker.feed.look()
+    worker.run_until_taken(1)
+    worker.feed.close()
+
+
+def test_no_more_is_taken_than_processes_are_free(worker: Worker, client: redis.Redis) -> None:
+    push(client, b"1", b"2", b"3")
+    worker.run_until_taken(1)
+    worker.run()
+    assert worker.taken == [b"1"]
+    assert client.lrange(SYNC_QUEUE, 0, -1) == [b"3", b"2"]
+    worker.free = 2
+    worker.feed.fetch()
+    worker.run_until_taken(3)
+    assert worker.taken == [b"1", b"2", b"3"]
+
+
+def test_two_workers_share_the_tasks(
+    worker: Worker, deployment: Deployment, client: redis.Redis
+) -> None:
+    other = Worker(deployment, free=5)
+    worker.free = 5
+    push(client, *(b"%d" % number for number in range(8)))
+    deadline = time.monotonic() + SOON
+    while len(worker.taken) + len(other.taken) < 8 and time.monotonic() < deadline:
+        worker.run(0.01)
+        other.run(0.01)
+    assert sorted(worker.taken + other.taken) == [b"%d" % number for number in range(8)]
+    other.feed.close()
+
+
+def test_a_task_on_its_way_goes_back_when_the_worker_stops(
+    deployment: Deployment, client: redis.Redis
+) -> None:
+    push(client, b"task", b"next")
+    worker = Worker(deployment, free=1)
+    worker.feed.look()  # asks, and is stopped before it hears the answer
+    worker.feed.close()
+    assert worker.taken == []
+    assert client.lrange(SYNC_QUEUE, 0, -1) == [b"next", b"task"]
+
+
+def test_the_end_of_the_connection_is_told(worker: Worker, deployment: Deployment) -> None:
+    worker.run()
+    deployment.services.pop("redis").kill()
+    with pytest.raises(redis.exceptions.ConnectionError):
+        worker.run(SOON)
+
+
+def test_redis_that_does_not_answer_is_given_up(
+    deployment: Deployment, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.run()
+    worker.feed.look()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + PATIENCE_SECONDS + 1)
+    with pytest.raises(redis.exceptions.ConnectionError):
+        worker.feed.look()
+
+
+def test_an_error_is_no_task(worker: Worker, client: redis.Redis) -> None:
+    client.set(SYNC_QUEUE, "not a list")
+    worker.feed.look()
+    worker.run()
+    assert worker.taken == []
+    client.delete(SYNC_QUEUE)
+    push(client, b"task")
+    worker.run_until_taken(1)
+
+
+def test_celery_is_given_the_message_decoded() -> None:
+    request = Request("4d7ec8ce-6b3a-4d69-a2f2-7c6f6b0c0000", '{"text":"é"}'.encode())
+    ends: list[str] = []
+    encoded = encode_prediction_message([request], "api-1", sent=1.0, expires=2.0)
+    message = FedMessage(encoded, lambda: ends.append("ended"))
+    assert message.headers["task"] == INVOKE_PREDICT
+    assert message.headers["id"] == request.id
+    requests, reply_to = message.payload["args"]
+    assert decode_requests(requests) == [request]
+    assert reply_to == "api-1"
+    assert message.has_expired
+    message.ack()
+    assert ends == ["ended"]
+
+
+def test_a_task_that_somebody_waits_for_has_not_expired() -> None:
+    request = Request("4d7ec8ce-6b3a-4d69-a2f2-7c6f6b0c0000", b"{}")
+    now = time.time()
+    encoded = encode_prediction_message([request], "api-1", sent=now, expires=now + SOON)
+    assert not FedMessage(encoded, lambda: None).has_expired
