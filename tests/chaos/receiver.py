@@ -38,7 +38,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # its sender was killed meanwhile: nothing was delivered
+                    return
                 task_id = self.headers["Denzel-Task-Id"]
                 with lock:
                     refuse = rng.random() < refused

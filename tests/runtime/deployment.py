@@ -363,7 +363,10 @@ class Receiver:
 
             def do_POST(self) -> None:
                 """Answer a callback."""
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # its sender was killed meanwhile
+                    return
                 receiver.received.append(Received(self.path, dict(self.headers), body))
                 word = self.path.split("/")[1]
                 if word == "slow":

@@ -93,9 +93,13 @@ def test_a_restart_of_the_api_loses_no_request(running: Deployment) -> None:
         try:
             for count in (1, 2, 3):
                 os.kill(api.pid, signal.SIGHUP)
+                # A process that is told to end before it has started says nothing.
                 running.wait(
-                    lambda count=count: api.output().count("Finished server process") == count,  # type: ignore[misc]
-                    "the process before has ended",
+                    lambda count=count: (  # type: ignore[misc]
+                        api.output().count("Finished server process") == count
+                        and api.output().count("Application startup complete") == count + 1
+                    ),
+                    "the process before has ended, the next has started",
                     20,
                 )
         finally:

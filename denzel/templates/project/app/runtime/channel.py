@@ -59,7 +59,7 @@ class Channel:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    def send(self, *command: str | bytes) -> asyncio.Future[Any]:
+    def send(self, *command: str | bytes | float) -> asyncio.Future[Any]:
         """Send a command over the connection the channel listens on; the future is its reply.
 
         It raises RedisError.  Only while ``is_open``.

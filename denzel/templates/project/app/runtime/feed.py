@@ -8,22 +8,20 @@ is free; Celery runs it like any other.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import hiredis
 import orjson
 from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 from kombu import Message
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.runtime.config import load_settings
-from app.runtime.synchronous import SYNC_QUEUE, WORK_CHANNEL, pop, put_back
+from app.runtime.synchronous import SYNC_QUEUE, WORK_CHANNEL, pop
 from app.runtime.wire import INCOMPLETE, Wire
 
 LOOK_SECONDS = 1.0
@@ -73,7 +71,8 @@ class FedMessage(Message):  # kombu has no types
 class Feed:
     """A connection that fetches tasks for as long as Celery's own connection stands.
 
-    ``deliver`` is given each task, ``has_room`` tells whether a worker process is free.
+    ``deliver`` is given each task, ``has_room`` tells whether a worker process is free.  Every
+    method that talks to Redis raises OSError and ConnectionError.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Feed:
         self._deliver = deliver
         self._has_room = has_room
         self._may_have = True
-        self._asked_at: float | None = None
+        self._is_fetching = False
         wire.send("SUBSCRIBE", WORK_CHANNEL)  # its reply is a pushed one
 
     def fileno(self) -> int:
@@ -91,49 +90,50 @@ class Feed:
         return self._wire.fileno()
 
     def close(self) -> None:
-        """Hang up; a task that is on its way here goes back."""
-        try:
-            if self._asked_at is not None:
-                message = self._wire.reply()
-                if message is not None:
-                    self._wire.ask(*put_back(message))
-        except (OSError, RedisError):
-            log.debug("The connection had ended already")
-        finally:
-            self._wire.close()
+        """Hang up."""
+        self._wire.close()
 
-    def fetch(self) -> None:
-        """Ask for a task, if there may be one and a worker process is free."""
-        if self._may_have and self._asked_at is None and self._has_room():
-            self._asked_at = time.monotonic()
-            self._wire.send(*pop())
+    def on_readable(self) -> None:
+        """Hear a call, and fetch what there is."""
+        self._wire.receive()
+        self._note_calls()
+        self.fetch()
 
     def look(self) -> None:
-        """Ask for a task also if nobody called; raises ConnectionError where nobody answers."""
-        if self._asked_at is not None and time.monotonic() - self._asked_at > PATIENCE_SECONDS:
-            raise ConnectionError(f"Redis has not answered for {PATIENCE_SECONDS:g} s")
+        """Fetch what there is, also if nobody called."""
         self._may_have = True
         self.fetch()
 
-    def on_readable(self) -> None:
-        """Take what has come, and ask for more; raises ConnectionError at the end."""
-        self._wire.receive()
-        while (item := self._wire.next()) is not INCOMPLETE:
-            if isinstance(item, hiredis.PushNotification):
-                self._may_have = True
-            else:
-                self._take(item)
-        self.fetch()
+    def fetch(self) -> None:
+        """Fetch tasks as long as there may be some and worker processes are free.
 
-    def _take(self, item: Any) -> None:
-        """Hand a task on; without one there is none until the next call."""
-        self._asked_at = None
-        if isinstance(item, bytes):
-            self._deliver(item)
+        Waiting for Redis right here takes less time than another turn of the event loop.
+        """
+        if self._is_fetching:  # Celery dropped the task it was just given
             return
+        self._is_fetching = True
+        try:
+            while self._may_have and self._has_room():
+                self._fetch_one()
+        finally:
+            self._is_fetching = False
+
+    def _fetch_one(self) -> None:
         self._may_have = False
-        if isinstance(item, Exception):
-            log.error("Redis gives no task: %s", item)
+        try:
+            message = self._wire.ask(*pop())
+        except ResponseError as error:
+            log.error("Redis gives no task: %s", error)
+            return
+        self._note_calls()  # that came with the task
+        if message is not None:
+            self._may_have = True
+            self._deliver(message)
+
+    def _note_calls(self) -> None:
+        """Take note of calls that have come in; nothing else is left to come."""
+        while self._wire.next() is not INCOMPLETE:
+            self._may_have = True
 
 
 class FeedStep(bootsteps.StartStopStep):  # Celery has no types

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-GROUP_SECONDS = 0.005
+GROUP_SECONDS = 0.008
 """What a group without predict_batch may take: longer, and its members wait for one another."""
 MAX_GROUP_SIZE = 64
 SLOW_AHEAD = 4

@@ -78,7 +78,7 @@ class Link(asyncio.Protocol):
         self._write("SUBSCRIBE", *names)  # it has no reply but pushed ones,
         await self.send("PING")  # which all come before this one's
 
-    def send(self, *command: str | bytes) -> asyncio.Future[Any]:
+    def send(self, *command: str | bytes | float) -> asyncio.Future[Any]:
         """Send a command; the future is its reply.
 
         It raises OutOfMemoryError or ResponseError as Redis does, and ConnectionError when the
@@ -92,7 +92,7 @@ class Link(asyncio.Protocol):
             self._write(*command)
         return reply
 
-    def _write(self, *command: str | bytes) -> None:
+    def _write(self, *command: str | bytes | float) -> None:
         assert self._transport is not None  # there is no link before connection_made
         # hiredis's stub has it that a command is one word.
         self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]

@@ -46,15 +46,6 @@ redis.call('PUBLISH', '{WORK_CHANNEL}', '')
 
 _POP = _UNWRITTEN + f"return redis.call('RPOP', '{SYNC_QUEUE}')"
 
-# ARGV: message.
-_PUT_BACK = (
-    _UNWRITTEN
-    + f"""
-redis.call('RPUSH', '{SYNC_QUEUE}', ARGV[1])
-redis.call('PUBLISH', '{WORK_CHANNEL}', '')
-"""
-)
-
 # ARGV: seconds they last, then key and stored request in turn.
 _STORE = (
     _UNWRITTEN
@@ -94,11 +85,6 @@ def push(message: bytes) -> Command:
 def pop() -> Command:
     """Return what takes the next task off the queue; its reply is None for an empty one."""
     return ("EVAL", _POP, "0")
-
-
-def put_back(message: bytes) -> Command:
-    """Return what makes a task the next again."""
-    return ("EVAL", _PUT_BACK, "0", message)
 
 
 def store(requests: Sequence[Request], seconds: int) -> Command:

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 import hiredis
-from redis.connection import parse_url
+from redis.asyncio.connection import parse_url
 from redis.exceptions import ConnectionError
 
 from app.runtime.link import greeting, reply_error
