@@ -65,6 +65,12 @@ def test_the_api_is_published_everywhere_and_the_monitor_on_this_machine() -> No
     assert COMPOSE["services"]["monitor"]["ports"][0]["host_ip"] == "${MONITOR_HOST:-127.0.0.1}"
 
 
+def test_the_monitor_leaves_the_processors_to_those_that_answer() -> None:
+    services = COMPOSE["services"]
+    shares = {name: service.get("cpu_shares", 1024) for name, service in services.items()}
+    assert shares.pop("monitor") < min(shares.values())
+
+
 def test_no_image_is_called_latest() -> None:
     for text in (DOCKERFILE, yaml.dump(COMPOSE)):
         assert "latest" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import requests
@@ -72,3 +73,10 @@ def test_the_model_is_never_loaded_in_the_api_or_the_monitor(lab: Deployment) ->
     assert any("gunicorn" in program for program in importers)
     assert any("worker.py" in program for program in importers)
     assert not any("monitor" in program or "flower" in program for program in importers)
+
+
+def test_the_monitor_leaves_the_processors_to_those_that_answer(lab: Deployment) -> None:
+    def niceness(service: str) -> int:
+        return os.getpriority(os.PRIO_PROCESS, lab.services[service].pid)
+
+    assert niceness("monitor") > niceness("api") == niceness("denzel")

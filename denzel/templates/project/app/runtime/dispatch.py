@@ -345,7 +345,7 @@ class Dispatcher:
         self._policy.observe(len(reply.outcomes), reply.seconds)
         self._in_flight.answer(reply.group, len(self._gathering))
         if not reply.is_written:
-            self._keeper.note(synchronous.outcome_key(reply))
+            self._keeper.note(synchronous.outcome_key(reply), len(data))
         for outcome in reply.outcomes:
             self._resolve(outcome)
         self._send_groups()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any
 
 import redis.asyncio
@@ -16,8 +17,12 @@ from redis.exceptions import RedisError
 from app.runtime import synchronous
 
 KEEP_SECONDS = 1.0
-KEEP_LIMIT = 20
-"""Groups whose outcomes one command writes: Redis does nothing else meanwhile."""
+KEEP_LIMIT = 100
+"""Groups whose outcomes one command writes at most."""
+KEEP_BYTES = 256 * 1024
+"""The size of what one command writes, unless a single outcome is larger.
+
+Redis answers nobody while it writes, so that neither many commands nor long ones are good."""
 
 
 class Keeper:
@@ -25,7 +30,7 @@ class Keeper:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._redis: Any = client
-        self._keys: list[str] = []
+        self._noted: list[tuple[str, int]] = []
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -38,9 +43,9 @@ class Keeper:
             self._keeping.cancel()
         await self._keep()
 
-    def note(self, key: str) -> None:
-        """Take in that outcomes stand at ``key``."""
-        self._keys.append(key)
+    def note(self, key: str, size: int) -> None:
+        """Take in that outcomes of about ``size`` bytes stand at ``key``."""
+        self._noted.append((key, size))
 
     async def _keep_on(self) -> None:
         while True:
@@ -49,6 +54,13 @@ class Keeper:
 
     async def _keep(self) -> None:
         with suppress(RedisError, OSError):  # tried again in a second
-            while self._keys:
-                await self._redis.execute_command(*synchronous.keep(self._keys[:KEEP_LIMIT]))
-                del self._keys[:KEEP_LIMIT]
+            while self._noted:
+                count = self._fitting()
+                keys = [key for key, _ in self._noted[:count]]
+                await self._redis.execute_command(*synchronous.keep(keys))
+                del self._noted[:count]
+
+    def _fitting(self) -> int:
+        """Return how many of those noted the next command may write."""
+        sizes = accumulate(size for _, size in self._noted[:KEEP_LIMIT])
+        return max(1, sum(size <= KEEP_BYTES for size in sizes))

@@ -16,12 +16,16 @@ from tornado.options import options
 from app.runtime import state
 from app.runtime.config import load_settings
 
+NICENESS = 10
+"""The monitor leaves processors to those that answer; what is left to it suffices to keep up."""
+
 
 def main() -> int:
     """Run Flower until it is told to stop."""
     settings = load_settings()
     if settings.exposure:
         return refuse(settings.exposure)
+    os.nice(NICENESS)
     # Not as arguments or variables: those other programs of this machine may be shown.
     if settings.monitor_user:
         options.basic_auth = [f"{settings.monitor_user}:{settings.monitor_password}"]
