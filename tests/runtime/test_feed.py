@@ -12,12 +12,18 @@ from typing import Any
 import pytest
 import redis
 import redis.exceptions
+from celery import Celery
 
 from app.runtime import synchronous
 from app.runtime.feed import PATIENCE_SECONDS, FedMessage, Feed
 from app.runtime.messages import encode_prediction_message
-from app.runtime.store import INVOKE_PREDICT, Request, decode_requests
-from app.runtime.synchronous import SYNC_QUEUE
+from app.runtime.store import (
+    INVOKE_PREDICT,
+    PREDICTIONS_QUEUE,
+    SYNC_QUEUE,
+    Request,
+    decode_requests,
+)
 from app.runtime.wire import Wire
 
 from .deployment import Deployment, deployed
@@ -104,6 +110,16 @@ def test_no_more_is_taken_than_processes_are_free(worker: Worker, client: redis.
     assert worker.taken == [b"1", b"2", b"3"]
 
 
+def test_synchronous_and_asynchronous_tasks_take_turns(worker: Worker, client: Any) -> None:
+    push(client, *(b"sync %d" % number for number in range(4)))
+    client.lpush(PREDICTIONS_QUEUE, *(b"async %d" % number for number in range(2)))
+    worker.free = 6
+    worker.feed.look()
+    assert worker.taken == [
+        b"sync 0", b"async 0", b"sync 1", b"async 1", b"sync 2", b"sync 3",
+    ]  # fmt: skip
+
+
 def test_two_workers_share_the_tasks(
     worker: Worker, deployment: Deployment, client: redis.Redis
 ) -> None:
@@ -157,7 +173,9 @@ def test_the_end_of_the_connection_is_told(worker: Worker, deployment: Deploymen
 
 
 def test_redis_that_does_not_answer_is_given_up(deployment: Deployment) -> None:
-    feed = Feed(Wire(deployment.environment["REDIS_URL"], 0.2), lambda message: None, lambda: True)
+    """Whoever watches the connection is told; an answer that comes late is not taken."""
+    taken: list[bytes] = []
+    feed = Feed(Wire(deployment.environment["REDIS_URL"], 0.2), taken.append, lambda: True)
     redis_server = deployment.services["redis"]
     redis_server.signal(signal.SIGSTOP)
     try:
@@ -165,7 +183,12 @@ def test_redis_that_does_not_answer_is_given_up(deployment: Deployment) -> None:
             feed.look()
     finally:
         redis_server.signal(signal.SIGCONT)
-        feed.close()
+    assert select.select([feed], [], [], SOON)[0]
+    with pytest.raises((OSError, redis.exceptions.ConnectionError)):
+        feed.on_readable()
+        feed.on_readable()
+    assert taken == []
+    feed.close()
 
 
 def test_an_error_is_no_task(worker: Worker, client: redis.Redis) -> None:
@@ -198,3 +221,13 @@ def test_a_task_that_somebody_waits_for_has_not_expired() -> None:
     now = time.time()
     encoded = encode_prediction_message([request], "api-1", sent=now, expires=now + SOON)
     assert not FedMessage(encoded, lambda: None).has_expired
+
+
+def test_a_task_from_a_stock_client_is_understood(deployment: Deployment, client: Any) -> None:
+    celery = Celery(broker=deployment.environment["REDIS_URL"].replace("unix", "redis+socket", 1))
+    sent = celery.send_task(INVOKE_PREDICT, ([], "api-1"), queue=PREDICTIONS_QUEUE)
+    celery.close()
+    message = FedMessage(client.rpop(PREDICTIONS_QUEUE), lambda: None)
+    assert message.headers["id"] == sent.id
+    assert message.payload["args"] == [[], "api-1"]
+    assert not message.has_expired

@@ -12,8 +12,8 @@ import pytest
 import redis
 import requests
 
-from app.runtime.store import INLINE_PAYLOAD_BYTES
-from app.runtime.synchronous import SYNC_QUEUE, push
+from app.runtime.store import INLINE_PAYLOAD_BYTES, SYNC_QUEUE
+from app.runtime.synchronous import push
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
@@ -139,6 +139,29 @@ def test_a_sync_request_on_the_queue_outlives_redis_that_is_killed(
         fragile.start_redis()
         fragile.start_worker()
         assert answer.result().json() == {"echo": "x" * size}
+
+
+@pytest.mark.parametrize("clients", [1, 8])
+def test_results_of_sync_requests_outlive_redis_that_is_killed(
+    fragile: Deployment, clients: int
+) -> None:
+    predicts_again(fragile)
+    with ThreadPoolExecutor(clients) as pool:
+        bodies = [{"value": f"kept {number} of {clients}"} for number in range(clients)]
+        answers = list(pool.map(fragile.predict, bodies))
+    ids = [answer.headers["Denzel-Task-Id"] for answer in answers]
+    files = fragile.redis_socket.parent / "appendonlydir"
+
+    def are_written() -> bool:
+        written = b"".join(file.read_bytes() for file in files.iterdir())
+        return all(body["value"].encode() in written for body in bodies)
+
+    fragile.wait(are_written, "the results are written", 10)
+    kill_redis(fragile)
+    fragile.start_redis()
+    predicts_again(fragile)
+    for task_id, body in zip(ids, bodies, strict=True):
+        assert fragile.status(task_id)["result"] == {"echo": body["value"]}
 
 
 def test_what_is_no_task_is_left_aside(fragile: Deployment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 import redis
 
 from app.runtime import synchronous
+from app.runtime.feed import TAKE_TASK
 from app.runtime.store import (
     SUCCESS,
+    SYNC_QUEUE,
+    WORK_CHANNEL,
     Outcome,
     Reply,
     Request,
@@ -22,11 +26,12 @@ from app.runtime.store import (
     request_key,
     task_key,
 )
-from app.runtime.synchronous import SYNC_QUEUE, WORK_CHANNEL, Command
+from app.runtime.synchronous import Command
 
 from .deployment import Deployment, deployed
 
 SECONDS = 600
+TAKE = ("EVAL", TAKE_TASK, "0", SYNC_QUEUE)
 
 
 @pytest.fixture
@@ -73,7 +78,7 @@ def test_nothing_that_a_client_waits_for_is_written(
     request = Request(group_ids(1)[0], b'"large"')
     do(synchronous.store([request], SECONDS))
     do(synchronous.push(b"message"))
-    assert do(synchronous.pop()) == b"message"
+    assert do(TAKE) == [SYNC_QUEUE.encode(), b"message"]
     do(finish(reply_of(group_ids(2)), [request.id]))
     do(finish(reply_of(group_ids(1))))
     assert written(client) == before
@@ -106,18 +111,28 @@ def test_what_is_gone_is_not_kept(client: redis.Redis, do: Callable[[Command], A
     assert written(client) == before
 
 
-def test_tasks_leave_in_their_order(do: Callable[[Command], Any]) -> None:
-    for message in (b"1", b"2", b"3"):
+def test_tasks_leave_in_their_order_but_for_those_sent_first(do: Callable[[Command], Any]) -> None:
+    for message in (b"2", b"3"):
         do(synchronous.push(message))
-    assert [do(synchronous.pop()) for _ in range(4)] == [b"1", b"2", b"3", None]
+    do(synchronous.push(b"1", first=True))
+    assert [do(TAKE)[1] for _ in range(3)] == [b"1", b"2", b"3"]
+    assert do(TAKE) is None
 
 
-def test_workers_are_called(client: Any, do: Callable[[Command], Any]) -> None:
+def test_workers_are_called_when_there_is_something_again(
+    client: Any, do: Callable[[Command], Any]
+) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(WORK_CHANNEL)
         listener.get_message(timeout=5)
         do(synchronous.push(b"message"))
         assert listener.get_message(timeout=5) is not None
+        do(synchronous.push(b"next"))
+        do(TAKE)
+        do(TAKE)
+        do(synchronous.push(b"last", first=True))
+        assert listener.get_message(timeout=5) is not None
+        assert listener.get_message(timeout=0) is None
     assert client.llen(SYNC_QUEUE) == 1
 
 
@@ -137,6 +152,8 @@ def test_no_room_for_an_outcome_does_not_keep_it_from_its_client(
 ) -> None:
     reply = reply_of(group_ids(1))
     do(finish(reply))
+    large = Request(group_ids(1)[0], b'"large"')
+    do(synchronous.store([large], SECONDS))
     client.config_set("maxmemory", "1")
     with client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("reply")
@@ -146,5 +163,8 @@ def test_no_room_for_an_outcome_does_not_keep_it_from_its_client(
         assert listener.get_message(timeout=5) is not None
     with pytest.raises(redis.exceptions.OutOfMemoryError):
         do(synchronous.push(b"message"))
+    with suppress(redis.exceptions.OutOfMemoryError):
+        do(finish(reply_of(group_ids(1)), [large.id]))
+    assert not client.exists(request_key(large.id))
     do(synchronous.keep([task_key(reply.group)]))  # it needs no more room than it has
     assert client.exists(task_key(reply.group))

@@ -16,7 +16,7 @@ import redis.asyncio
 
 from app.runtime.errors import KeyReused, QueueFull
 from app.runtime.messages import encode_prediction_message
-from app.runtime.store import Request, encode_stored_request, idempotency_key
+from app.runtime.store import QUEUE_TASK, Request, encode_stored_request, idempotency_key
 
 KEY_SECONDS = 86400
 """How long an Idempotency-Key is remembered."""
@@ -33,11 +33,12 @@ end
 # Returns -1, or how many there is room for when that is not enough for all; then none is taken.
 _ACCEPT_GROUP = (
     _ACCEPT
+    + QUEUE_TASK
     + """
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', 'denzel:queued')
 if 2 * room < #ARGV - 3 then return math.max(room, 0) end
 for i = 4, #ARGV, 2 do accept(ARGV[i], ARGV[i + 1], ARGV[1]) end
-redis.call('LPUSH', 'predictions', ARGV[3])
+queue_task('LPUSH', 'predictions', ARGV[3])
 return -1
 """
 )
@@ -46,6 +47,7 @@ return -1
 # the body, seconds the claim lasts.  Returns a verdict, and the id the key stands for.
 _ACCEPT_KEYED = (
     _ACCEPT
+    + QUEUE_TASK
     + """
 local id = ARGV[4]
 local claim = redis.call('GET', ARGV[6])
@@ -58,7 +60,7 @@ end
 if redis.call('ZCARD', 'denzel:queued') >= tonumber(ARGV[2]) then return {'full', id} end
 redis.call('SET', ARGV[6], id .. ' ' .. ARGV[7], 'EX', ARGV[8])
 accept(id, ARGV[5], ARGV[1])
-redis.call('LPUSH', 'predictions', ARGV[3])
+queue_task('LPUSH', 'predictions', ARGV[3])
 return {'new', id}
 """
 )

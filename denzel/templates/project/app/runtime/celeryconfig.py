@@ -33,10 +33,8 @@ task_serializer = "json"
 task_ignore_result = True
 task_acks_late = True
 task_track_started = False
-# A request never waits behind a long one in the same worker: each list has its own reader
-# (app/runtime/feed.py has the other), and neither takes more than there are processes free.
-worker_prefetch_multiplier = 1
-worker_disable_prefetch = True
+# Prefetching would hold a request behind a long one.  app/runtime/feed.py takes a task when a
+# process is free, and kombu takes none.
 
 worker_consumer = "app.runtime.consumer:PatientConsumer"
 worker_send_task_events = True  # Flower's source

@@ -118,6 +118,12 @@ def _text(text: str) -> str:
     return text
 
 
+def _redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "unix://")):
+        raise ValueError
+    return text
+
+
 def _address(text: str) -> str:
     # A name would do for a socket; the Docker engine takes what it cannot read for "everywhere".
     return str(ip_address(text)) if text else ""
@@ -398,7 +404,7 @@ INTERNAL: tuple[Setting, ...] = (
     Setting(
         "REDIS_URL",
         "redis://127.0.0.1:6379/0",
-        _text,
+        _redis_url,
         "a redis:// or unix:// URL",
         "Where Redis is; set by the backend.",
     ),

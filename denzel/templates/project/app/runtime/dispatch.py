@@ -158,8 +158,8 @@ class Dispatcher:
         """Stop listening and close the connections."""
         for task in self._tasks:
             task.cancel()
-        await self._keeper.stop()
         await self._channel.stop()
+        await self._keeper.stop()
         await self._redis.aclose()
 
     async def submit(self, request: Request) -> None:
@@ -375,18 +375,27 @@ class Dispatcher:
         await self.client.connection_pool.disconnect(inuse_connections=False)
         self.response_mode = decode_response_mode(await self._redis.get(RESPONSE_KEY))
         run = (await self._redis.info("server"))["run_id"]
-        is_another, self._redis_run = run != self._redis_run, run
+        if self._waiting:
+            await self._find_missed()
+        if run != self._redis_run:
+            self._redis_run = run
+            self._send_again()
+
+    async def _find_missed(self) -> None:
+        """Read the outcomes of those who wait."""
         waiting = list(self._waiting)
-        if not waiting:
-            return
         records = await self._redis.mget([task_key(each) for each in waiting])
         frames = await self._redis.mget([frame_key(each) for each in waiting])
         for task_id, record, frame in zip(waiting, records, frames, strict=True):
             outcome = find_outcome(task_id, record, frame)
             if outcome is not None and outcome.state in FINAL_STATES:
+                self._keep(outcome)
                 self._resolve(outcome)
-        if is_another:
-            self._send_again()
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Have an outcome written that this process did not hear of; it stands at either key."""
+        for key in (task_key(outcome.id), frame_key(outcome.id)):
+            self._keeper.note(key, len(outcome.body))
 
     def _send_again(self) -> None:
         """Send what Redis has forgotten, having been started anew; it gets other ids."""
@@ -412,7 +421,9 @@ class Dispatcher:
         record = await self.record(task_id)
         if record is None or record.state not in FINAL_STATES:
             return task_id, None
-        return task_id, Outcome(task_id, record.state, record.body)
+        outcome = Outcome(task_id, record.state, record.body)
+        self._keep(outcome)
+        return task_id, outcome
 
     async def _watch_workers(self) -> None:
         """Keep the policy's idea of the workers fresh."""

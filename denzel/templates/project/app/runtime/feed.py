@@ -1,12 +1,14 @@
-"""Take the tasks of synchronous requests off their list, beside Celery's own consumer.
+"""Take tasks off their lists in Redis, in place of kombu; Celery runs them like any others.
 
-Celery waits for tasks with a command that Redis writes to disk (``BRPOP``), and makes a dozen
+kombu waits for tasks with a command that Redis writes to disk (``BRPOP``), and makes a dozen
 objects of each.  Here a worker is called on a channel and takes a task when one of its processes
-is free; Celery runs it like any other.
+is free.  Synchronous and asynchronous requests have lists of their own: the two take turns, so
+that however many there are of one kind, the other gets on.
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +23,7 @@ from kombu import Message
 from redis.exceptions import RedisError, ResponseError
 
 from app.runtime.config import load_settings
-from app.runtime.synchronous import SYNC_QUEUE, WORK_CHANNEL, pop
+from app.runtime.store import PREDICTIONS_QUEUE, SYNC_QUEUE, WORK_CHANNEL
 from app.runtime.wire import INCOMPLETE, Wire
 
 LOOK_SECONDS = 1.0
@@ -29,19 +31,37 @@ LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 """How long Redis may take to answer."""
 
+# ARGV: the lists, in turn.  Returns the first that is not empty and its next task, or nothing.
+# Redis does not write what it does to SYNC_QUEUE: see app/runtime/synchronous.py.
+TAKE_TASK = f"""
+for _, list in ipairs(ARGV) do
+  redis.set_repl(list == '{SYNC_QUEUE}' and redis.REPL_NONE or redis.REPL_ALL)
+  local task = redis.call('RPOP', list)
+  if task then return {{list, task}} end
+end
+"""
+
 log = logging.getLogger("denzel.feed")
 
 
 class FedMessage(Message):  # kombu has no types
-    """A task's message as Celery wants it, decoded; ``on_end`` is called when it is done."""
+    """A task's message as Celery wants it, decoded; ``on_end`` is called when it is done.
+
+    Raises ValueError, LookupError and TypeError for what is no task.
+    """
 
     def __init__(self, encoded: bytes, on_end: Callable[[], None]) -> None:
         message = orjson.loads(encoded)
         properties = message["properties"]
         headers = message["headers"]
-        self._expires = datetime.fromisoformat(headers.pop("expires"))  # Celery is slower at it
+        expires = headers.pop("expires", None)  # Celery is slower at it
+        self.has_expired = bool(expires) and datetime.fromisoformat(expires) < datetime.now(UTC)
+        """Whether nobody waits for the task any more."""
+        body = message["body"]
+        if properties.get("body_encoding") == "base64":  # as kombu would send it
+            body = base64.b64decode(body)
         super().__init__(
-            body=message["body"],
+            body=body,
             delivery_tag=properties["delivery_tag"],
             content_type=message["content-type"],
             content_encoding=message["content-encoding"],
@@ -49,15 +69,10 @@ class FedMessage(Message):  # kombu has no types
             properties=properties,
             headers=headers,
         )
-        arguments, keywords, _ = orjson.loads(message["body"])
+        arguments, keywords, _ = orjson.loads(body)
         # In this form Celery hands arguments to a process as they are, and not also as JSON.
         self._decoded_cache = {"args": arguments, "kwargs": keywords}
         self._on_end = on_end
-
-    @property
-    def has_expired(self) -> bool:
-        """Whether nobody waits for the task any more."""
-        return self._expires < datetime.now(UTC)
 
     def ack(self, multiple: bool = False) -> None:
         """Take note that the task has ended; nothing is kept in Redis for it."""
@@ -81,6 +96,7 @@ class Feed:
         self._wire = wire
         self._deliver = deliver
         self._has_room = has_room
+        self._queues = [SYNC_QUEUE.encode(), PREDICTIONS_QUEUE.encode()]
         self._may_have = True
         self._is_fetching = False
         wire.send("SUBSCRIBE", WORK_CHANNEL)  # its reply is a pushed one
@@ -115,19 +131,25 @@ class Feed:
         try:
             while self._may_have and self._has_room():
                 self._fetch_one()
+        except (OSError, RedisError):
+            self._wire.hang_up()  # an answer that comes later must not be taken for another's
+            raise
         finally:
             self._is_fetching = False
 
     def _fetch_one(self) -> None:
         self._may_have = False
         try:
-            message = self._wire.ask(*pop())
+            taken = self._wire.ask("EVAL", TAKE_TASK, "0", *self._queues)
         except ResponseError as error:
             log.error("Redis gives no task: %s", error)
             return
         self._note_calls()  # that came with the task
-        if message is not None:
+        if taken is not None:
             self._may_have = True
+            queue, message = taken
+            if queue == self._queues[0]:
+                self._queues.reverse()  # the next is the other's turn
             self._deliver(message)
 
     def _note_calls(self) -> None:
@@ -137,7 +159,7 @@ class Feed:
 
 
 class FeedStep(bootsteps.StartStopStep):  # Celery has no types
-    """The part of Celery's consumer that runs a feed."""
+    """The part of Celery's consumer that runs a feed, and keeps kombu from taking tasks."""
 
     requires = (Tasks,)
 
@@ -148,13 +170,14 @@ class FeedStep(bootsteps.StartStopStep):  # Celery has no types
 
     def start(self, consumer: Any) -> None:
         """Connect; called again each time Celery has connected again."""
+        consumer.task_consumer.channel.qos.can_consume = lambda: False
         handle = consumer.create_task_handler()
 
         def deliver(encoded: bytes) -> None:
             try:
                 message = FedMessage(encoded, self._fetch)
             except (ValueError, LookupError, TypeError):
-                log.exception("What is no task has come from %s", SYNC_QUEUE)
+                log.exception("Redis has given what is no task")
             else:
                 if not message.has_expired:
                     handle(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 import redis.asyncio
@@ -30,7 +30,7 @@ class Keeper:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._redis: Any = client
-        self._noted: list[tuple[str, int]] = []
+        self._noted: dict[str, int] = {}
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -45,7 +45,7 @@ class Keeper:
 
     def note(self, key: str, size: int) -> None:
         """Take in that outcomes of about ``size`` bytes stand at ``key``."""
-        self._noted.append((key, size))
+        self._noted[key] = size
 
     async def _keep_on(self) -> None:
         while True:
@@ -55,12 +55,13 @@ class Keeper:
     async def _keep(self) -> None:
         with suppress(RedisError, OSError):  # tried again in a second
             while self._noted:
-                count = self._fitting()
-                keys = [key for key, _ in self._noted[:count]]
+                keys = self._next_keys()
                 await self._redis.execute_command(*synchronous.keep(keys))
-                del self._noted[:count]
+                for key in keys:
+                    self._noted.pop(key, None)
 
-    def _fitting(self) -> int:
-        """Return how many of those noted the next command may write."""
-        sizes = accumulate(size for _, size in self._noted[:KEEP_LIMIT])
-        return max(1, sum(size <= KEEP_BYTES for size in sizes))
+    def _next_keys(self) -> list[str]:
+        """Return those that the next command may write."""
+        keys = list(islice(self._noted, KEEP_LIMIT))
+        sizes = accumulate(self._noted[key] for key in keys)
+        return keys[: max(1, sum(size <= KEEP_BYTES for size in sizes))]

@@ -28,6 +28,7 @@ from app.runtime.messages import encode_prediction_message
 from app.runtime.store import (
     LEASED_KEY,
     PREDICTIONS_QUEUE,
+    QUEUE_TASK,
     QUEUED_KEY,
     WHEN_FULL,
     Request,
@@ -99,6 +100,7 @@ end
 _REQUEUE = (
     WHEN_FULL
     + FINAL
+    + QUEUE_TASK
     + """
 local requeued = 0
 for i = 2, #ARGV, 2 do
@@ -110,7 +112,7 @@ for i = 2, #ARGV, 2 do
   else
     redis.call('ZADD', 'denzel:queued', ARGV[1], id)
     redis.call('SET', 'denzel:task:' .. id, 'PENDING null')
-    redis.call('RPUSH', 'predictions', ARGV[i + 1])
+    queue_task('RPUSH', 'predictions', ARGV[i + 1])
     requeued = requeued + 1
   end
 end

@@ -15,7 +15,6 @@ from app.runtime import synchronous
 from app.runtime.ledger import FINISH
 from app.runtime.messages import encode_prediction_message
 from app.runtime.store import (
-    PREDICTIONS_QUEUE,
     SPEED_KEY,
     SYNC_TTL_SECONDS,
     WORKERS_KEY,
@@ -79,7 +78,7 @@ class ResultStore:
             message = encode_prediction_message(
                 [request], reply_to, sent=now, expires=now + SYNC_TTL_SECONDS
             )
-            self._redis.rpush(PREDICTIONS_QUEUE, message)
+            self._redis.execute_command(*synchronous.push(message, first=True))
 
     def finish(
         self,

@@ -21,7 +21,7 @@
 ``denzel:response``       string: how ``/predict`` answers, ``{"mode", "timeout"}``
 ``denzel:reply:NAME``     channel: outcomes for the API process called NAME
 ``denzel:ended:NAME``     channel: ids of requests that have ended, for the API process NAME
-``denzel:work``           channel: calls all workers to ``predictions.sync``
+``denzel:work``           channel: calls all workers to the two lists of tasks
 ``denzel:control``        channel: a new response mode, and the list that takes its receipts
 ========================  =======================================================
 """
@@ -36,6 +36,9 @@ from uuid import uuid4
 import orjson
 
 PREDICTIONS_QUEUE = "predictions"
+SYNC_QUEUE = "predictions.sync"
+"""A stock Celery worker serves it with ``-Q predictions,predictions.sync``."""
+WORK_CHANNEL = "denzel:work"
 INVOKE_PREDICT = "app.tasks.invoke_predict"
 CONTROL_CHANNEL = "denzel:control"
 RESPONSE_KEY = "denzel:response"
@@ -60,6 +63,13 @@ GROUP_DIGITS = 3
 INLINE_PAYLOAD_BYTES = 32 * 1024
 """A larger payload is stored beside the message, so that nothing encodes it again."""
 
+# Puts a message on a list of tasks, with LPUSH behind all others and with RPUSH before them.
+# Workers are called when the list was empty; otherwise they have not found its end yet.
+QUEUE_TASK = f"""
+local function queue_task(push, list, message)
+  if redis.call(push, list, message) == 1 then redis.call('PUBLISH', '{WORK_CHANNEL}', '') end
+end
+"""
 
 WHEN_FULL = "#!lua flags=allow-oom\n"
 """Begins a script that runs although Redis's memory is full: it needs next to none itself, and

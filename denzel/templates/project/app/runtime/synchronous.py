@@ -7,6 +7,9 @@ So its task, its payload and its outcome are put into Redis by scripts that leav
 Redis writes (``redis.set_repl``, redis.io/docs/latest/develop/programmability/lua-api).  Outcomes
 can be asked for afterwards, so each second the API has those of the last second written, together.
 
+What stands in Redis at the moment it rewrites its file is in the file all the same: then a task
+that is done may come back with Redis, and is predicted again for nobody.
+
 Celery tasks of synchronous requests have a list of their own; ``feed.py`` takes them off it.
 """
 
@@ -15,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.runtime.store import (
+    QUEUE_TASK,
+    SYNC_QUEUE,
     WHEN_FULL,
     Reply,
     Request,
@@ -25,26 +30,13 @@ from app.runtime.store import (
     task_key,
 )
 
-SYNC_QUEUE = "predictions.sync"
-"""The list of Celery's messages; a stock Celery worker serves it with ``-Q predictions.sync``."""
-WORK_CHANNEL = "denzel:work"
-"""Says to all workers that there is something in SYNC_QUEUE."""
-
 Command = tuple[str | bytes | float, ...]
 """A command to Redis and its arguments."""
 
 _UNWRITTEN = "redis.set_repl(redis.REPL_NONE)\n"
 
-# ARGV: message.
-_PUSH = (
-    _UNWRITTEN
-    + f"""
-redis.call('LPUSH', '{SYNC_QUEUE}', ARGV[1])
-redis.call('PUBLISH', '{WORK_CHANNEL}', '')
-"""
-)
-
-_POP = _UNWRITTEN + f"return redis.call('RPOP', '{SYNC_QUEUE}')"
+# ARGV: LPUSH or RPUSH, message.
+_PUSH = _UNWRITTEN + QUEUE_TASK + f"queue_task(ARGV[1], '{SYNC_QUEUE}', ARGV[2])"
 
 # ARGV: seconds they last, then key and stored request in turn.
 _STORE = (
@@ -54,14 +46,15 @@ for i = 2, #ARGV, 2 do redis.call('SET', ARGV[i], ARGV[i + 1], 'EX', ARGV[1]) en
 """
 )
 
+# When memory is full, SET ends the script: what frees some comes before it.
 # ARGV: channel, frame, key of the outcome, the outcome or nothing for the frame, seconds it
 # lasts, keys that are needed no more.
 _FINISH = (
     _UNWRITTEN
     + """
 redis.call('PUBLISH', ARGV[1], ARGV[2])
-redis.call('SET', ARGV[3], ARGV[4] == '' and ARGV[2] or ARGV[4], 'EX', ARGV[5])
 for i = 6, #ARGV do redis.call('UNLINK', ARGV[i]) end
+redis.call('SET', ARGV[3], ARGV[4] == '' and ARGV[2] or ARGV[4], 'EX', ARGV[5])
 """
 )
 
@@ -77,14 +70,9 @@ end
 )
 
 
-def push(message: bytes) -> Command:
-    """Return what puts a task on the queue and calls the workers."""
-    return ("EVAL", _PUSH, "0", message)
-
-
-def pop() -> Command:
-    """Return what takes the next task off the queue; its reply is None for an empty one."""
-    return ("EVAL", _POP, "0")
+def push(message: bytes, *, first: bool = False) -> Command:
+    """Return what puts a task on the queue, behind all others unless it shall be ``first``."""
+    return ("EVAL", _PUSH, "0", "RPUSH" if first else "LPUSH", message)
 
 
 def store(requests: Sequence[Request], seconds: int) -> Command:

@@ -6,6 +6,7 @@ The blocking counterpart of ``link.py``, which has the reasons and the protocol.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import hiredis
@@ -73,8 +74,13 @@ class Wire:
         self.send(*command)
         return self.reply()
 
+    def hang_up(self) -> None:
+        """End the connection; whoever watches it for something to come is told."""
+        with suppress(OSError):  # it has ended already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Hang up."""
+        """End the connection and free its number."""
         self._socket.close()
 
 
