@@ -25,7 +25,7 @@ import requests
 from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project
-from denzel.services import SERVICES
+from denzel.services import SERVICES, State
 from engine import docker, end_deployment, left_behind, require_engine
 
 pytestmark = pytest.mark.docker
@@ -229,11 +229,14 @@ class TestLife:
         assert "exporting to image" in printed  # the build's own output
         assert f"Using the image {life.redis_image}, which is here already" in printed
         seen = life.wait_until_ready()
-        for name in ("api", "denzel", "monitor", "callbacks"):
-            assert seen[0][name] == "PIP INSTALLING...", seen[0]
-        order = [states["denzel"] for states in seen]
-        phases = list(dict.fromkeys(state for state in order if state != "STARTING..."))
-        assert phases == ["PIP INSTALLING...", "OS COMMANDS...", "UP"]
+        # A container says STARTING... until its first process tells its phase.
+        phases = {
+            name: [each for each in dict.fromkeys(states[name] for states in seen) if each != State.STARTING]
+            for name in ("api", "denzel", "monitor", "callbacks")
+        }
+        assert phases["denzel"] == ["PIP INSTALLING...", "OS COMMANDS...", "UP"]
+        for name, order in phases.items():
+            assert order[0] == "PIP INSTALLING...", (name, order)
         worker = f"worker@{life.name}"
         states = list(dict.fromkeys(each[worker] for each in seen if worker in each))
         assert states == ["LOADING...", "UP"]
