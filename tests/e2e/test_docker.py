@@ -231,7 +231,11 @@ class TestLife:
         seen = life.wait_until_ready()
         # A container says STARTING... until its first process tells its phase.
         phases = {
-            name: [each for each in dict.fromkeys(states[name] for states in seen) if each != State.STARTING]
+            name: [
+                each
+                for each in dict.fromkeys(states[name] for states in seen)
+                if each != State.STARTING
+            ]
             for name in ("api", "denzel", "monitor", "callbacks")
         }
         assert phases["denzel"] == ["PIP INSTALLING...", "OS COMMANDS...", "UP"]
