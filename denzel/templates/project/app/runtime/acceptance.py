@@ -16,28 +16,38 @@ import redis.asyncio
 
 from app.runtime.errors import KeyReused, QueueFull
 from app.runtime.messages import encode_prediction_message
-from app.runtime.store import QUEUE_TASK, Request, encode_stored_request, idempotency_key
+from app.runtime.store import IN_PARTS, QUEUE_TASK, Request, encode_stored_request, idempotency_key
 
 KEY_SECONDS = 86400
 """How long an Idempotency-Key is remembered."""
 
-_ACCEPT = """
-local function accept(id, stored, now)
-  redis.call('SET', 'denzel:request:' .. id, stored)
-  redis.call('SET', 'denzel:task:' .. id, 'PENDING null')
-  redis.call('ZADD', 'denzel:queued', now, id)
+# accept takes ids and stored requests in turn, from the first-th of a list on.
+_ACCEPT = (
+    IN_PARTS
+    + """
+local function accept(list, first, now)
+  local values, scores = {}, {}
+  for i = first, #list, 2 do
+    local id, m, n = list[i], #values, #scores
+    values[m + 1], values[m + 2] = 'denzel:request:' .. id, list[i + 1]
+    values[m + 3], values[m + 4] = 'denzel:task:' .. id, 'PENDING null'
+    scores[n + 1], scores[n + 2] = now, id
+  end
+  in_parts(values, function(...) return redis.call('MSET', ...) end)
+  in_parts(scores, function(...) return redis.call('ZADD', 'denzel:queued', ...) end)
 end
 """
+)
 
 # ARGV: now, most that may be queued, message, then id and stored request in turn.
 # Returns -1, or how many there is room for when that is not enough for all; then none is taken.
-_ACCEPT_GROUP = (
+ACCEPT_GROUP = (
     _ACCEPT
     + QUEUE_TASK
     + """
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', 'denzel:queued')
 if 2 * room < #ARGV - 3 then return math.max(room, 0) end
-for i = 4, #ARGV, 2 do accept(ARGV[i], ARGV[i + 1], ARGV[1]) end
+accept(ARGV, 4, ARGV[1])
 queue_task('LPUSH', 'predictions', ARGV[3])
 return -1
 """
@@ -59,7 +69,7 @@ if claim then
 end
 if redis.call('ZCARD', 'denzel:queued') >= tonumber(ARGV[2]) then return {'full', id} end
 redis.call('SET', ARGV[6], id .. ' ' .. ARGV[7], 'EX', ARGV[8])
-accept(id, ARGV[5], ARGV[1])
+accept({id, ARGV[5]}, 1, ARGV[1])
 queue_task('LPUSH', 'predictions', ARGV[3])
 return {'new', id}
 """
@@ -87,7 +97,7 @@ class Acceptance:
         self._name = name
         self._max_queue = max_queue
         self._clock = clock
-        self._accept_group: Any = client.register_script(_ACCEPT_GROUP)
+        self._accept_group: Any = client.register_script(ACCEPT_GROUP)
         self._accept_keyed: Any = client.register_script(_ACCEPT_KEYED)
 
     async def accept(self, requests: Sequence[Request]) -> int:

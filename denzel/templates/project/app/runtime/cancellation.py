@@ -14,7 +14,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from app.runtime.errors import NotCancelled, QueueUnavailable
-from app.runtime.ledger import FINISH_ONE
+from app.runtime.ledger import FINISH_ALL
 from app.runtime.store import FINAL_STATES, REVOKED, WHEN_FULL, encode_record
 
 STOP_SECONDS = 60
@@ -25,13 +25,13 @@ STOP_SECONDS = 60
 # state.
 _CANCEL = (
     WHEN_FULL
-    + FINISH_ONE
+    + FINISH_ALL
     + """
 local id = ARGV[1]
 local record = redis.call('GET', 'denzel:task:' .. id)
 if not record then return 'synchronous' end
 local state = string.match(record, '^%S+')
-if final(id) then return 'ended ' .. state end
+if is_final(record) then return 'ended ' .. state end
 local stored = redis.call('GET', 'denzel:request:' .. id)
 local listed = redis.call('ZSCORE', 'denzel:queued', id)
   or redis.call('ZSCORE', 'denzel:leased', id)
@@ -44,8 +44,8 @@ if state == 'STARTED' then
   redis.call('EXPIRE', 'denzel:stop:' .. holder, ARGV[6])
 end
 local uri = cjson.decode(string.match(stored, '^[^\\n]*'))
-finish(id, ARGV[4], type(uri) == 'string' and uri or '', ARGV[2], ARGV[3])
-forget(id)
+finish({id}, {ARGV[4]}, {type(uri) == 'string' and uri or ''}, ARGV[2], ARGV[3])
+forget({id})
 return 'REVOKED'
 """
 )

@@ -342,7 +342,8 @@ class Dispatcher:
             self._spawn(self._change_response_mode(data))
             return
         reply = decode_reply(data)
-        self._policy.observe(len(reply.outcomes), reply.seconds)
+        if reply.seconds:
+            self._policy.observe(len(reply.outcomes), reply.seconds)
         self._in_flight.answer(reply.group, len(self._gathering))
         if not reply.is_written:
             self._keeper.note(synchronous.outcome_key(reply), len(data))

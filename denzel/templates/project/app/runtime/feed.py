@@ -32,12 +32,13 @@ PATIENCE_SECONDS = 5.0
 """How long Redis may take to answer."""
 
 # ARGV: the lists, in turn.  Returns the first that is not empty and its next task, or nothing.
-# Redis does not write what it does to SYNC_QUEUE: see app/runtime/synchronous.py.
-TAKE_TASK = f"""
+# Redis does not write it, so that nobody waits for its disk: of synchronous requests nothing is
+# written (app/runtime/synchronous.py), of others when they are begun (app/runtime/ledger.py).
+TAKE_TASK = """
+redis.set_repl(redis.REPL_NONE)
 for _, list in ipairs(ARGV) do
-  redis.set_repl(list == '{SYNC_QUEUE}' and redis.REPL_NONE or redis.REPL_ALL)
   local task = redis.call('RPOP', list)
-  if task then return {{list, task}} end
+  if task then return {list, task} end
 end
 """
 

@@ -26,6 +26,7 @@ import redis
 
 from app.runtime.messages import encode_prediction_message
 from app.runtime.store import (
+    IN_PARTS,
     LEASED_KEY,
     PREDICTIONS_QUEUE,
     QUEUE_TASK,
@@ -43,39 +44,102 @@ SWEEP_LOCK_KEY = "denzel:sweeping"
 LOST_MARGIN_SECONDS = 10.0
 """How much older than anything on the queue a queued request must be to count as lost."""
 
-FINAL = """
-local function final(id)
-  local record = redis.call('GET', 'denzel:task:' .. id)
+# A record that has expired was final.
+_IS_FINAL = """
+local function is_final(record)
   return not record or string.find(record, '^SUCCESS') or string.find(record, '^FAILURE')
     or string.find(record, '^REVOKED')
 end
 """
 
-# ARGV: now, end of the lease, holder, ids.  For each id: deliveries and stored request, or 0.
+FINAL = (
+    _IS_FINAL
+    + """
+local function final(id) return is_final(redis.call('GET', 'denzel:task:' .. id)) end
+"""
+)
+
+# with_prefix returns keys that end with an id each, mget what stands there.
+_KEYS = (
+    IN_PARTS
+    + """
+local function with_prefix(prefix, ids)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = prefix .. id end
+  return keys
+end
+
+local function mget(prefix, ids)
+  return in_parts(with_prefix(prefix, ids), function(...) return redis.call('MGET', ...) end)
+end
+"""
+)
+
+# The feed takes a task off the queue without having that written (app/runtime/feed.py), so that
+# Redis waits for its disk once, here.  Any task will do for it: one that nobody sees is put where
+# the first one was, and what is written is that it was taken.
+# So the list that comes back with a Redis that was killed may still have tasks that were taken,
+# and lack as many as were being taken while it rewrote its file.  The first kind is met twice and
+# not begun twice, the second is found by sweep.
+_WRITE_REMOVAL = """
+local function write_removal()
+  redis.set_repl(redis.REPL_NONE)
+  redis.call('RPUSH', 'predictions', '')
+  redis.set_repl(redis.REPL_ALL)
+  redis.call('RPOP', 'predictions')
+end
+"""
+
+# A request whose process has died is put back before it is begun again, so one that this very
+# worker has begun and holds came with a task that was there twice.  Payloads are read one by one:
+# together they may be large.
+# ARGV: now, end of the lease, holder, 1 if a task was taken for it, ids.
+# Returns for each id: deliveries and stored request, or 0 and nothing.
 _BEGIN = (
     WHEN_FULL
-    + FINAL
+    + _IS_FINAL
+    + _KEYS
+    + _WRITE_REMOVAL
     + """
-local now, lease, holder = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local begun = {}
-for i = 4, #ARGV do
-  local id = ARGV[i]
-  local until_ = redis.call('ZSCORE', 'denzel:leased', id)
-  local other = redis.call('HGET', 'denzel:holders', id)
-  local held = until_ and tonumber(until_) > now and other and other ~= holder
-  if held or final(id) then
-    begun[#begun + 1] = 0
-    begun[#begun + 1] = ''
+local now, lease, holder, from_queue = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
+local ids = {}
+for i = 5, #ARGV do ids[#ids + 1] = ARGV[i] end
+if from_queue then write_removal() end
+
+local function of_all(command, key)
+  return in_parts(ids, function(...) return redis.call(command, key, ...) end)
+end
+local leased_until = of_all('ZMSCORE', 'denzel:leased')
+local holder_of = of_all('HMGET', 'denzel:holders')
+local deliveries_of = of_all('HMGET', 'denzel:deliveries')
+local records = mget('denzel:task:', ids)
+
+local function is_held(i)
+  local is_leased = leased_until[i] and tonumber(leased_until[i]) > now and holder_of[i]
+  return is_leased and (holder_of[i] ~= holder or from_queue and records[i] == 'STARTED null')
+end
+
+local answer, begun, leases, holders, deliveries, states = {}, {}, {}, {}, {}, {}
+for i, id in ipairs(ids) do
+  if is_final(records[i]) or is_held(i) then
+    answer[2 * i - 1], answer[2 * i] = 0, ''
   else
-    redis.call('ZADD', 'denzel:leased', lease, id)
-    redis.call('ZREM', 'denzel:queued', id)
-    redis.call('HSET', 'denzel:holders', id, holder)
-    redis.call('SET', 'denzel:task:' .. id, 'STARTED null')
-    begun[#begun + 1] = redis.call('HINCRBY', 'denzel:deliveries', id, 1)
-    begun[#begun + 1] = redis.call('GET', 'denzel:request:' .. id) or ''
+    local n, count = 2 * #begun, (tonumber(deliveries_of[i]) or 0) + 1
+    begun[#begun + 1] = id
+    leases[n + 1], leases[n + 2] = lease, id
+    holders[n + 1], holders[n + 2] = id, holder
+    deliveries[n + 1], deliveries[n + 2] = id, count
+    states[n + 1], states[n + 2] = 'denzel:task:' .. id, 'STARTED null'
+    answer[2 * i - 1] = count
+    answer[2 * i] = redis.call('GET', 'denzel:request:' .. id) or ''
   end
 end
-return begun
+in_parts(leases, function(...) return redis.call('ZADD', 'denzel:leased', ...) end)
+in_parts(begun, function(...) return redis.call('ZREM', 'denzel:queued', ...) end)
+in_parts(holders, function(...) return redis.call('HSET', 'denzel:holders', ...) end)
+in_parts(deliveries, function(...) return redis.call('HSET', 'denzel:deliveries', ...) end)
+in_parts(states, function(...) return redis.call('MSET', ...) end)
+return answer
 """
 )
 
@@ -123,10 +187,11 @@ return requeued
 
 # A record whose callback is still to be delivered has no end of life.  Whoever waits for the
 # end of a request it did not send (app/runtime/watch.py) is told.
-FINISH_ONE = (
-    FINAL
+FINISH_ALL = (
+    _IS_FINAL
+    + _KEYS
     + """
-local function finish(id, record, uri, lifetime, now)
+local function end_one(id, record, uri, lifetime, now)
   if uri == '' then
     redis.call('SET', 'denzel:task:' .. id, record, 'EX', lifetime)
   else
@@ -137,37 +202,55 @@ local function finish(id, record, uri, lifetime, now)
     redis.call('LPUSH', 'denzel:callbacks:wake', 1)
     redis.call('LTRIM', 'denzel:callbacks:wake', 0, 99)
   end
-  redis.call('UNLINK', 'denzel:request:' .. id)
-  for _, name in ipairs(redis.call('SMEMBERS', 'denzel:watchers:' .. id)) do
-    redis.call('PUBLISH', 'denzel:ended:' .. name, id)
+end
+
+local function tell_watchers(ids)
+  local watched = 0
+  in_parts(with_prefix('denzel:watchers:', ids), function(...)
+    watched = watched + redis.call('EXISTS', ...)
+  end)
+  if watched == 0 then return end
+  for _, id in ipairs(ids) do
+    for _, name in ipairs(redis.call('SMEMBERS', 'denzel:watchers:' .. id)) do
+      redis.call('PUBLISH', 'denzel:ended:' .. name, id)
+    end
   end
 end
 
-local function forget(id)
-  redis.call('ZREM', 'denzel:leased', id)
-  redis.call('ZREM', 'denzel:queued', id)
-  redis.call('HDEL', 'denzel:holders', id)
-  redis.call('HDEL', 'denzel:deliveries', id)
+local function finish(ids, records, uris, lifetime, now)
+  for i, id in ipairs(ids) do end_one(id, records[i], uris[i], lifetime, now) end
+  in_parts(with_prefix('denzel:request:', ids), function(...) return redis.call('UNLINK', ...) end)
+  tell_watchers(ids)
+end
+
+local function forget(ids)
+  in_parts(ids, function(...)
+    redis.call('ZREM', 'denzel:leased', ...)
+    redis.call('ZREM', 'denzel:queued', ...)
+    redis.call('HDEL', 'denzel:holders', ...)
+    redis.call('HDEL', 'denzel:deliveries', ...)
+  end)
 end
 """
 )
 
 # ARGV: lifetime of a record in seconds, now, then id, record and callback URI in turn.
 FINISH = (
-    FINISH_ONE
+    FINISH_ALL
     + """
-local finished = 0
-for i = 3, #ARGV, 3 do
-  local id = ARGV[i]
-  if final(id) then
-    redis.call('DEL', 'denzel:stopping:' .. id)
+local all, ids, records, uris = {}, {}, {}, {}
+for i = 3, #ARGV, 3 do all[#all + 1] = ARGV[i] end
+for i, before in ipairs(mget('denzel:task:', all)) do
+  if is_final(before) then
+    redis.call('DEL', 'denzel:stopping:' .. all[i])
   else
-    finish(id, ARGV[i + 1], ARGV[i + 2], ARGV[1], ARGV[2])
-    finished = finished + 1
+    local n = #ids + 1
+    ids[n], records[n], uris[n] = all[i], ARGV[3 * i + 1], ARGV[3 * i + 2]
   end
-  forget(id)
 end
-return finished
+finish(ids, records, uris, ARGV[1], ARGV[2])
+forget(all)
+return #ids
 """
 )
 
@@ -202,13 +285,16 @@ class Ledger:
         self._renew = self._redis.register_script(_RENEW)
         self._requeue = self._redis.register_script(_REQUEUE)
 
-    def begin(self, task_ids: Sequence[str]) -> list[Begun]:
+    def begin(self, task_ids: Sequence[str], *, from_queue: bool = True) -> list[Begun]:
         """Take these requests and return those to predict.
 
         Left out is what is finished, was revoked, or is held by another living worker.
+        ``from_queue`` says that they came with a task that was taken off the queue for them.
         """
         now = self._clock()
-        answer = self._begin(args=[now, now + self._lease_seconds, self._holder, *task_ids])
+        answer = self._begin(
+            args=[now, now + self._lease_seconds, self._holder, int(from_queue), *task_ids]
+        )
         begun = []
         for task_id, deliveries, stored in zip(task_ids, answer[::2], answer[1::2], strict=True):
             if deliveries:

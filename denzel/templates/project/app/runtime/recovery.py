@@ -81,10 +81,9 @@ class Recovery:
             return
         body = failure_body(error)
         outcomes = [Outcome(request.id, FAILURE, body) for request in requests]
-        accepted = {
-            begun.request.id: begun.request
-            for begun in self._ledger.begin([each.id for each in requests if each.is_async])
-        }
+        ids = [each.id for each in requests if each.is_async]
+        begun = self._ledger.begin(ids, from_queue=False)
+        accepted = {each.request.id: each.request for each in begun}
         self._store.finish(Reply(outcomes[0].id, 0.0, outcomes), reply_to, accepted)
 
     @staticmethod

@@ -105,7 +105,8 @@ class ResultStore:
             frame = encode_reply(reply)
             finish = synchronous.finish(reply, frame, channel, self._sync_result_ttl, beside)
             self._execute_lean(finish)
-        self._tell_speed(reply)
+        if reply.seconds:
+            self._tell_speed(reply)
 
     def _tell_speed(self, reply: Reply) -> None:
         """Take in how long predictions take, and tell it now and then."""
