@@ -53,7 +53,7 @@ class Worker:
         wire = Wire(deployment.environment["REDIS_URL"], PATIENCE_SECONDS)
         self.feed = Feed(wire, self._take, lambda: self.free > 0)
 
-    def _take(self, message: bytes) -> None:
+    def _take(self, queue: bytes, message: bytes) -> None:
         self.taken.append(message)
         self.free -= 1
 
@@ -141,7 +141,7 @@ def test_a_task_that_celery_drops_makes_room_for_the_next(
     push(client, *(b"%d" % number for number in range(2000)))
     dropped: list[bytes] = []
 
-    def drop(message: bytes) -> None:
+    def drop(queue: bytes, message: bytes) -> None:
         dropped.append(message)
         feed.fetch()
 
@@ -175,7 +175,8 @@ def test_the_end_of_the_connection_is_told(worker: Worker, deployment: Deploymen
 def test_redis_that_does_not_answer_is_given_up(deployment: Deployment) -> None:
     """Whoever watches the connection is told; an answer that comes late is not taken."""
     taken: list[bytes] = []
-    feed = Feed(Wire(deployment.environment["REDIS_URL"], 0.2), taken.append, lambda: True)
+    wire = Wire(deployment.environment["REDIS_URL"], 0.2)
+    feed = Feed(wire, lambda queue, message: taken.append(message), lambda: True)
     redis_server = deployment.services["redis"]
     redis_server.signal(signal.SIGSTOP)
     try:
@@ -201,11 +202,15 @@ def test_an_error_is_no_task(worker: Worker, client: redis.Redis) -> None:
     worker.run_until_taken(1)
 
 
+def ignore(task_id: str) -> None:
+    """Do nothing about a task that has ended."""
+
+
 def test_celery_is_given_the_message_decoded() -> None:
     request = Request("4d7ec8ce-6b3a-4d69-a2f2-7c6f6b0c0000", '{"text":"é"}'.encode())
     ends: list[str] = []
     encoded = encode_prediction_message([request], "api-1", sent=1.0, expires=2.0)
-    message = FedMessage(encoded, lambda: ends.append("ended"))
+    message = FedMessage(encoded, ends.append)
     assert message.headers["task"] == INVOKE_PREDICT
     assert message.headers["id"] == request.id
     requests, reply_to = message.payload["args"]
@@ -213,21 +218,21 @@ def test_celery_is_given_the_message_decoded() -> None:
     assert reply_to == "api-1"
     assert message.has_expired
     message.ack()
-    assert ends == ["ended"]
+    assert ends == [request.id]
 
 
 def test_a_task_that_somebody_waits_for_has_not_expired() -> None:
     request = Request("4d7ec8ce-6b3a-4d69-a2f2-7c6f6b0c0000", b"{}")
     now = time.time()
     encoded = encode_prediction_message([request], "api-1", sent=now, expires=now + SOON)
-    assert not FedMessage(encoded, lambda: None).has_expired
+    assert not FedMessage(encoded, ignore).has_expired
 
 
 def test_a_task_from_a_stock_client_is_understood(deployment: Deployment, client: Any) -> None:
     celery = Celery(broker=deployment.environment["REDIS_URL"].replace("unix", "redis+socket", 1))
     sent = celery.send_task(INVOKE_PREDICT, ([], "api-1"), queue=PREDICTIONS_QUEUE)
     celery.close()
-    message = FedMessage(client.rpop(PREDICTIONS_QUEUE), lambda: None)
+    message = FedMessage(client.rpop(PREDICTIONS_QUEUE), ignore)
     assert message.headers["id"] == sent.id
     assert message.payload["args"] == [[], "api-1"]
     assert not message.has_expired

@@ -14,7 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 import requests
+
+from app.runtime.store import PREDICTIONS_QUEUE, SYNC_QUEUE
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, Service, deployed
@@ -120,6 +123,32 @@ def test_when_the_apis_main_process_is_killed_the_others_end(running: Deployment
             return False
 
     running.wait(lambda: not answers(), "nobody listens on the port", 4)
+
+
+@pytest.mark.parametrize("prefer", ["respond-async", "wait=30"])
+def test_a_task_taken_while_the_worker_ends_goes_back_on_its_queue(
+    running: Deployment, prefer: str
+) -> None:
+    """The worker mostly finds both when it wakes up: the task, and that it shall end."""
+    worker = running.services["denzel"]
+    queue = PREDICTIONS_QUEUE if prefer == "respond-async" else SYNC_QUEUE
+    with (
+        ThreadPoolExecutor(1) as clients,
+        redis.Redis(unix_socket_path=str(running.redis_socket)) as client,
+    ):
+        os.kill(worker.pid, signal.SIGSTOP)
+        answer = clients.submit(running.predict, {"value": 1}, Prefer=prefer)
+        running.wait(lambda: client.llen(queue) == 1, "the task is on its queue")
+        worker.process.terminate()
+        os.kill(worker.pid, signal.SIGCONT)
+        assert worker.process.wait(40) == 0, worker.output()
+        assert client.llen(queue) == 1
+        running.start_worker()
+        if prefer == "respond-async":
+            task_id = answer.result().json()["data"]["task_id"]
+            assert running.final_status(task_id)["result"] == {"echo": 1}
+        else:
+            assert answer.result().json() == {"echo": 1}
 
 
 def test_a_prediction_under_way_is_finished_before_the_worker_ends(running: Deployment) -> None:

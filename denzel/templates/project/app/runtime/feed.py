@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,13 @@ from kombu import Message
 from redis.exceptions import RedisError, ResponseError
 
 from app.runtime.config import load_settings
-from app.runtime.store import PREDICTIONS_QUEUE, SYNC_QUEUE, WORK_CHANNEL
+from app.runtime.store import (
+    PREDICTIONS_QUEUE,
+    QUEUE_TASK,
+    SYNC_QUEUE,
+    WHEN_FULL,
+    WORK_CHANNEL,
+)
 from app.runtime.wire import INCOMPLETE, Wire
 
 LOOK_SECONDS = 1.0
@@ -42,19 +48,30 @@ for _, list in ipairs(ARGV) do
 end
 """
 
+# ARGV: list, task.  Not written, as its being taken was not.
+_PUT_BACK = (
+    WHEN_FULL
+    + """
+redis.set_repl(redis.REPL_NONE)
+"""
+    + QUEUE_TASK
+    + "queue_task('RPUSH', ARGV[1], ARGV[2])"
+)
+
 log = logging.getLogger("denzel.feed")
 
 
 class FedMessage(Message):  # kombu has no types
-    """A task's message as Celery wants it, decoded; ``on_end`` is called when it is done.
+    """A task's message as Celery wants it, decoded; ``on_end(id)`` is called when it is done.
 
     Raises ValueError, LookupError and TypeError for what is no task.
     """
 
-    def __init__(self, encoded: bytes, on_end: Callable[[], None]) -> None:
+    def __init__(self, encoded: bytes, on_end: Callable[[str], None]) -> None:
         message = orjson.loads(encoded)
         properties = message["properties"]
         headers = message["headers"]
+        self.task_id: str = headers["id"]
         expires = headers.pop("expires", None)  # Celery is slower at it
         self.has_expired = bool(expires) and datetime.fromisoformat(expires) < datetime.now(UTC)
         """Whether nobody waits for the task any more."""
@@ -77,22 +94,22 @@ class FedMessage(Message):  # kombu has no types
 
     def ack(self, multiple: bool = False) -> None:
         """Take note that the task has ended; nothing is kept in Redis for it."""
-        self._on_end()
+        self._on_end(self.task_id)
 
     def reject(self, requeue: bool = False) -> None:
         """Take note that the task will not run."""
-        self._on_end()
+        self._on_end(self.task_id)
 
 
 class Feed:
     """A connection that fetches tasks for as long as Celery's own connection stands.
 
-    ``deliver`` is given each task, ``has_room`` tells whether a worker process is free.  Every
-    method that talks to Redis raises OSError and ConnectionError.
+    ``deliver`` is given each task after its list's name, ``has_room`` tells whether a worker
+    process is free.  Every method that talks to Redis raises OSError and ConnectionError.
     """
 
     def __init__(
-        self, wire: Wire, deliver: Callable[[bytes], None], has_room: Callable[[], bool]
+        self, wire: Wire, deliver: Callable[[bytes, bytes], None], has_room: Callable[[], bool]
     ) -> None:
         self._wire = wire
         self._deliver = deliver
@@ -151,7 +168,7 @@ class Feed:
             queue, message = taken
             if queue == self._queues[0]:
                 self._queues.reverse()  # the next is the other's turn
-            self._deliver(message)
+            self._deliver(queue, message)
 
     def _note_calls(self) -> None:
         """Take note of calls that have come in; nothing else is left to come."""
@@ -168,19 +185,21 @@ class FeedStep(bootsteps.StartStopStep):  # Celery has no types
         super().__init__(consumer, **options)
         self._feed: Feed | None = None
         self._timer: Any = None
+        self._taken: dict[str, tuple[bytes, bytes]] = {}
 
     def start(self, consumer: Any) -> None:
         """Connect; called again each time Celery has connected again."""
         consumer.task_consumer.channel.qos.can_consume = lambda: False
         handle = consumer.create_task_handler()
 
-        def deliver(encoded: bytes) -> None:
+        def deliver(queue: bytes, encoded: bytes) -> None:
             try:
-                message = FedMessage(encoded, self._fetch)
+                message = FedMessage(encoded, self._end)
             except (ValueError, LookupError, TypeError):
                 log.exception("Redis has given what is no task")
             else:
                 if not message.has_expired:
+                    self._taken[message.task_id] = (queue, encoded)
                     handle(message)
 
         def has_room() -> bool:
@@ -192,15 +211,29 @@ class FeedStep(bootsteps.StartStopStep):  # Celery has no types
         self._timer = consumer.hub.call_repeatedly(LOOK_SECONDS, feed.look)
 
     def stop(self, consumer: Any) -> None:
-        """Hang up."""
+        """Hang up, and put back what no process will get: Celery has dropped it by now."""
         feed, self._feed = self._feed, None
         if feed is not None:
             self._timer.cancel()
             consumer.hub.remove(feed.fileno())
             feed.close()
+            self._put_back(consumer.dropped)
 
-    def _fetch(self) -> None:
+    def _put_back(self, task_ids: Collection[str]) -> None:
+        """Put tasks before all others on their lists."""
+        tasks = [self._taken.pop(each) for each in list(self._taken) if each in task_ids]
+        if not tasks:
+            return
+        # Without Redis the API sends synchronous requests again, and the ledger has the others.
+        with suppress(OSError, RedisError):
+            wire = Wire(load_settings().redis_url, PATIENCE_SECONDS)
+            for queue, message in reversed(tasks):
+                wire.ask("EVAL", _PUT_BACK, "0", queue, message)
+            wire.close()
+
+    def _end(self, task_id: str) -> None:
         """Ask for a task, now that one has ended."""
+        self._taken.pop(task_id, None)
         if self._feed is not None:
             with suppress(OSError, RedisError):  # the event loop is told of it, too
                 self._feed.fetch()
