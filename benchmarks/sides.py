@@ -152,7 +152,7 @@ def falcon_floor(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
     shutil.copytree(TEMPLATES / "project" / "app" / "runtime", job.root / "app" / "runtime")
     return [
         [
-            str(bin_directory / "gunicorn"), "--config", "app/runtime/gunicorn_conf.py",
+            str(bin_directory / "gunicorn"), "--config", "app/runtime/api/server/gunicorn_conf.py",
             "--bind", f"127.0.0.1:{port}", "--workers", "1", "serve_constant:create_app()",
         ]
     ]  # fmt: skip

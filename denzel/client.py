@@ -11,7 +11,7 @@ import requests
 
 from denzel.errors import PredictionError, ServiceError, UsageError
 from denzel.polling import polls
-from denzel.templates.project.app.runtime.config import Settings
+from denzel.templates.project.app.runtime.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})

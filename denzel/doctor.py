@@ -17,7 +17,7 @@ from denzel.backends.redis_server import find_redis_server
 from denzel.errors import DenzelError, EngineError, ProjectError
 from denzel.ports import why_unavailable
 from denzel.project import Project, find_project
-from denzel.templates.project.app.runtime.config import Settings, parse_settings
+from denzel.templates.project.app.runtime.settings import Settings, parse_settings
 
 DISK_BYTES = 2 * 2**30
 """The images, a virtual environment with a scientific stack, and room to work."""

@@ -190,7 +190,7 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
 def set_response(project: Project, *, synchronous: bool, timeout: float) -> None:
     """Choose how ``/predict`` answers from the next request on; ``timeout`` in seconds."""
     arguments = ["--sync", "--timeout", str(timeout)] if synchronous else ["--async"]
-    launched_backend(project, silent).run("api", "app.runtime.control", "response", *arguments)
+    launched_backend(project, silent).run("api", "app.runtime.admin", "response", *arguments)
 
 
 def undelivered_callbacks(project: Project) -> list[dict[str, Any]]:
@@ -210,7 +210,7 @@ def drop_callbacks(project: Project, which: str) -> int:
 
 def _callbacks(project: Project, *arguments: str) -> Any:
     backend = launched_backend(project, silent)
-    answer = backend.run("api", "app.runtime.control", "callbacks", *arguments)
+    answer = backend.run("api", "app.runtime.admin", "callbacks", *arguments)
     try:
         return json.loads(answer)
     except ValueError as error:
@@ -245,7 +245,7 @@ def check(
     backend: str | None = None,
     report: Report,
 ) -> dict[str, Any]:
-    """Run the pipeline once without services; return its report (see ``app/runtime/check.py``).
+    """Run the pipeline once without services; return its report.
 
     ``backend`` is as for :func:`launch`.
     """

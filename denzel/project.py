@@ -11,7 +11,7 @@ import dotenv
 from dotenv.parser import parse_stream
 
 from denzel.errors import ProjectError, UsageError
-from denzel.templates.project.app.runtime.config import SettingError, Settings, parse_settings
+from denzel.templates.project.app.runtime.settings import SettingError, Settings, parse_settings
 
 MANIFEST_NAME = ".denzel.json"
 OUTSIDE_PROJECT = "You must be inside project's directory to call this command"

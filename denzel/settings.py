@@ -1,6 +1,6 @@
 """The settings table as a project's ``.env``; the table itself is the project's own.
 
-One table (``app/runtime/config.py`` of the project) makes the ``.env`` written here, the
+One table (``app/runtime/settings/__init__.py`` of the project) makes the ``.env`` written here, the
 validation, and the documentation's settings page.
 """
 
@@ -11,8 +11,8 @@ import secrets
 import textwrap
 from collections.abc import Mapping
 
-from denzel.templates.project.app.runtime.config import PROJECT_NAME_PATTERN, SETTINGS, Setting
-from denzel.templates.project.app.runtime.signing import new_secret
+from denzel.templates.project.app.runtime.callbacks.signing import new_secret
+from denzel.templates.project.app.runtime.settings import PROJECT_NAME_PATTERN, SETTINGS, Setting
 
 __all__ = ["PROJECT_NAME_PATTERN", "SETTINGS", "Setting", "project_values", "render_env"]
 

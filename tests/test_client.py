@@ -12,7 +12,7 @@ import pytest
 
 from denzel.client import Client, api_url, monitor_url, parse_body
 from denzel.errors import PredictionError, ServiceError, UsageError
-from denzel.templates.project.app.runtime.config import parse_settings
+from denzel.templates.project.app.runtime.settings import parse_settings
 
 Reply = tuple[int, dict[str, str], Any]
 Serve = Callable[[list[Reply]], "Api"]

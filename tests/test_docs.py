@@ -7,7 +7,7 @@ import pytest
 
 from denzel.cli import main
 from denzel.services import State
-from denzel.templates.project.app.runtime.config import SETTINGS
+from denzel.templates.project.app.runtime.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "denzel" / "templates" / "project" / "app" / "runtime"

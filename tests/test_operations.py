@@ -304,9 +304,9 @@ def test_the_response_mode_is_set_in_the_project(
 ) -> None:
     launch(project, ports)
     operations.set_response(project, synchronous=True, timeout=2.5)
-    assert machine.done[-1] == "docker run api app.runtime.control response --sync --timeout 2.5"
+    assert machine.done[-1] == "docker run api app.runtime.admin response --sync --timeout 2.5"
     operations.set_response(project, synchronous=False, timeout=5.0)
-    assert machine.done[-1] == "docker run api app.runtime.control response --async"
+    assert machine.done[-1] == "docker run api app.runtime.admin response --async"
 
 
 def test_callbacks_are_asked_of_the_api(
@@ -315,12 +315,12 @@ def test_callbacks_are_asked_of_the_api(
     launch(project, ports)
     machine.answer = '[{"task_id": "t1"}]\n'
     assert operations.undelivered_callbacks(project) == [{"task_id": "t1"}]
-    assert machine.done[-1] == "docker run api app.runtime.control callbacks"
+    assert machine.done[-1] == "docker run api app.runtime.admin callbacks"
     machine.answer = '{"count": 2}\n'
     assert operations.retry_callbacks(project, "all") == 2
-    assert machine.done[-1] == "docker run api app.runtime.control callbacks --retry all"
+    assert machine.done[-1] == "docker run api app.runtime.admin callbacks --retry all"
     assert operations.drop_callbacks(project, "t1") == 2
-    assert machine.done[-1] == "docker run api app.runtime.control callbacks --drop t1"
+    assert machine.done[-1] == "docker run api app.runtime.admin callbacks --drop t1"
     machine.answer = "Segmentation fault"
     with pytest.raises(ServiceError, match="Segmentation fault"):
         operations.undelivered_callbacks(project)

@@ -133,7 +133,7 @@ def test_a_gpu_project_says_so_in_its_settings(tmp_path: Path) -> None:
 
 
 def test_caches_are_not_copied(tmp_path: Path) -> None:
-    import denzel.templates.project.app.runtime.config  # noqa: F401 - leaves a __pycache__ behind
+    import denzel.templates.project.app.runtime.settings  # noqa: F401 - leaves a __pycache__ behind
 
     project = start_project(tmp_path, "clean")
     assert not [path for path in project.root.rglob("*") if "cache" in path.name]

@@ -8,7 +8,7 @@ import dotenv
 import pytest
 
 from denzel.settings import SETTINGS, project_values, render_env
-from denzel.templates.project.app.runtime.config import SettingError, parse_settings
+from denzel.templates.project.app.runtime.settings import SettingError, parse_settings
 
 
 def written(**values: str) -> dict[str, str | None]:

@@ -89,7 +89,7 @@ class Backend(ABC):
 
     @abstractmethod
     def check(self, sample: bytes | None) -> str:
-        """Run the pipeline once without services; return ``app.runtime.check``'s JSON report."""
+        """Run the pipeline once without services; return its report as JSON."""
 
     @abstractmethod
     def install(self, *, pip: bool, os: bool) -> None:

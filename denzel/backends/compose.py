@@ -157,7 +157,7 @@ class ComposeBackend(Backend):
             return process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
 
     def check(self, sample: bytes | None) -> str:
-        """Run the pipeline once without services (``app.runtime.check``); return its JSON report.
+        """Run the pipeline once without services; return its report as JSON.
 
         In the worker's container when it runs, else in one of its own that is prepared first.
         """
@@ -165,10 +165,10 @@ class ComposeBackend(Backend):
         stdin = sample or b""
         if any(self._service_of(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
-            return self.run("denzel", "app.runtime.check", stdin=stdin)
+            return self.run("denzel", "app.runtime.pipeline.check", stdin=stdin)
         self._provide_images(redis=False)
         self.report("Installing the requirements and running the pipeline in a container")
-        argv = self._commands().prepared_module("denzel", "app.runtime.check")
+        argv = self._commands().prepared_module("denzel", "app.runtime.pipeline.check")
         with explained():
             output = process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
         # What the preparation printed comes before the report, which is one line.

@@ -61,12 +61,12 @@ class ComposeCommands:
         """Install requirements in a running service, as root."""
         wanted = [*(["--install", "os"] if os else []), *(["--install", "pip"] if pip else [])]
         return self._execute(
-            service, "root", False, BARE_PYTHON, "-m", "app.runtime.prepare", *wanted, service
+            service, "root", False, BARE_PYTHON, "-m", "app.runtime.bootstrap", *wanted, service
         )  # fmt: skip
 
     def prepared_module(self, service: str, module: str) -> list[str]:
         """Run a module in a container of its own that is prepared as the service's would be."""
-        prepare = [BARE_PYTHON, "-m", "app.runtime.prepare", "--os-commands", "--once", service]
+        prepare = [BARE_PYTHON, "-m", "app.runtime.bootstrap", "--os-commands", "--once", service]
         return self._compose(
             "run", "--rm", "--no-deps", "-T", "--quiet-pull", "--entrypoint", prepare[0],
             service, *prepare[1:], "python", "-m", module,

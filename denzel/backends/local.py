@@ -168,7 +168,7 @@ class LocalBackend(Backend):
         with self._as_engine_error():
             self._layout.create()
         self._prepare("check")
-        return self._run_module("app.runtime.check", stdin=sample or b"")
+        return self._run_module("app.runtime.pipeline.check", stdin=sample or b"")
 
     def install(self, *, pip: bool, os: bool) -> None:
         """Install requirements.txt; refuse to run requirements.sh on the user's own machine."""
@@ -218,15 +218,15 @@ class LocalBackend(Backend):
         return output.decode(errors="replace")
 
     def _prepare(self, what: str) -> None:
-        """Run ``app.runtime.prepare --install``; its output goes to ``report``."""
-        argv = [sys.executable, "-m", "app.runtime.prepare", "--install", what, "update"]
+        """Run ``app.runtime.bootstrap.prepare --install``; its output goes to ``report``."""
+        argv = [sys.executable, "-m", "app.runtime.bootstrap", "--install", what, "update"]
         environment = service_environment(self.project, self._layout, self._layout.sockets)
         try:
             process.relay(
                 argv, self.report, cwd=self.project.root, env={**environment, "PYTHONPATH": "."}
             )
         except CommandError as error:
-            # The last line that app.runtime.prepare prints is the reason and the log's place.
+            # The last line that app.runtime.bootstrap prints is the reason and the log's place.
             raise RequirementsError(str(error).splitlines()[-1]) from error
 
     @contextmanager

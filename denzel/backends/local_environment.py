@@ -10,7 +10,7 @@ from denzel.backends.layout import REDIS_SOCKET, Layout
 from denzel.backends.process_table import MARK_VARIABLE
 from denzel.errors import UsageError
 from denzel.project import Project
-from denzel.templates.project.app.runtime.config import SETTINGS
+from denzel.templates.project.app.runtime.settings import SETTINGS
 
 LOOPBACK = "127.0.0.1"
 

@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from denzel.cli import main as denzel
-from denzel.templates.project.app.runtime.config import SETTINGS, Setting
+from denzel.templates.project.app.runtime.settings import SETTINGS, Setting
 
 
 class GeneratedDirective(SphinxDirective):

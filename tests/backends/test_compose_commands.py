@@ -6,7 +6,7 @@ from denzel.backends.compose_commands import ComposeCommands
 
 COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", "shop"]
 COMMANDS = ComposeCommands(("docker", "compose"), "shop")
-PREPARE = "app.runtime.prepare"
+PREPARE = "app.runtime.bootstrap"
 
 
 def test_build() -> None:
@@ -60,9 +60,9 @@ def test_a_shell_without_a_terminal() -> None:
 
 
 def test_a_module_runs_as_the_user_who_serves() -> None:
-    assert COMMANDS.module("api", "app.runtime.control", "response", "--async") == [
+    assert COMMANDS.module("api", "app.runtime.admin", "response", "--async") == [
         *COMPOSE, "exec", "-T", "--user", "denzel", "api",
-        "/opt/denzel/venv/bin/python", "-m", "app.runtime.control", "response", "--async",
+        "/opt/denzel/venv/bin/python", "-m", "app.runtime.admin", "response", "--async",
     ]  # fmt: skip
 
 
@@ -80,10 +80,11 @@ def test_requirements_are_installed_as_root() -> None:
 
 
 def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
-    assert COMMANDS.prepared_module("denzel", "app.runtime.check") == [
+    assert COMMANDS.prepared_module("denzel", "app.runtime.pipeline.check") == [
         *COMPOSE, "run", "--rm", "--no-deps", "-T", "--quiet-pull",
         "--entrypoint", "/opt/denzel/python", "denzel",
-        "-m", PREPARE, "--os-commands", "--once", "denzel", "python", "-m", "app.runtime.check",
+        "-m", PREPARE, "--os-commands", "--once", "denzel",
+        "python", "-m", "app.runtime.pipeline.check",
     ]  # fmt: skip
 
 

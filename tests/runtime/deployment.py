@@ -147,8 +147,9 @@ class Deployment:
     def start_api(self, *, wait: bool = True) -> None:
         """Start gunicorn and wait until it answers."""
         self.start(
-            "api", sys.executable, "-m", "gunicorn", "--config", "app/runtime/gunicorn_conf.py",
-            "app.runtime.api:create_app()",
+            "api", sys.executable, "-m", "gunicorn", "--config",
+            "app/runtime/api/server/gunicorn_conf.py",
+            "app.runtime.api.app:create_app()",
         )  # fmt: skip
         if wait:
             self.wait_for("api", self.info_answers)
@@ -195,7 +196,7 @@ class Deployment:
 
     def respond(self, *arguments: str) -> None:
         """Change the response mode, as ``denzel response`` does."""
-        changed = self.run("-m", "app.runtime.control", "response", *arguments)
+        changed = self.run("-m", "app.runtime.admin", "response", *arguments)
         assert changed.returncode == 0, changed.stderr
 
     # -- what can be asked ---------------------------------------------------------------

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from app.runtime.destinations import DestinationPolicy, is_own_address
-from app.runtime.signing import new_secret, parse_secrets
-from app.runtime.webhook import Sender
+from app.runtime.callbacks.destinations import DestinationPolicy, is_own_address
+from app.runtime.callbacks.signing import new_secret, parse_secrets
+from app.runtime.callbacks.webhook import Sender
 
 BODY = '{"a123": "Iris-setosa", "é": 1.0}'.encode()
 SECRET = new_secret()

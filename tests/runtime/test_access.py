@@ -235,7 +235,7 @@ def test_everything_works_with_a_password_that_has_meaning_in_urls(guarded: Depl
         return str(answer.json()["status"])
 
     assert status() == "SUCCESS"
-    listed = guarded.run("-m", "app.runtime.control", "callbacks")
+    listed = guarded.run("-m", "app.runtime.admin", "callbacks")
     assert (listed.returncode, listed.stdout) == (0, "[]\n"), listed.stderr
 
 

@@ -158,7 +158,7 @@ def test_a_change_waits_for_the_slowest_api_process(lab: Deployment, sync_afterw
     slowest = next(iter(api_processes(lab)))
     os.kill(slowest, signal.SIGSTOP)
     try:
-        command = (sys.executable, "-m", "app.runtime.control", "response", "--async")
+        command = (sys.executable, "-m", "app.runtime.admin", "response", "--async")
         change = lab.start("control", *command)
         with pytest.raises(subprocess.TimeoutExpired):
             change.process.wait(2.5)
@@ -176,7 +176,7 @@ def test_a_change_waits_for_the_slowest_api_process(lab: Deployment, sync_afterw
 def test_a_response_mode_that_makes_no_sense_is_refused(
     lab: Deployment, arguments: list[str]
 ) -> None:
-    refused = lab.run("-m", "app.runtime.control", "response", *arguments)
+    refused = lab.run("-m", "app.runtime.admin", "response", *arguments)
     assert refused.returncode in (1, 2)
     assert refused.stderr.strip()
     assert "Traceback" not in refused.stderr

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from app.runtime.channel import Channel
-from app.runtime.link import PONG_SECONDS, QUIET_SECONDS
+from app.runtime.store.link import PONG_SECONDS, QUIET_SECONDS
+from app.runtime.store.subscriber import Channel
 
 from .deployment import Deployment, deployed
 

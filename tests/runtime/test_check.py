@@ -1,4 +1,4 @@
-"""``python -m app.runtime.check``: the pipeline without services."""
+"""``python -m app.runtime.pipeline.check``: the pipeline without services."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check(directory: Path, pipeline: str | None, sample: bytes = b"") -> dict[st
     """Return the report on a pipeline."""
     copy_template(directory, pipeline)
     done = subprocess.run(
-        [sys.executable, "-m", "app.runtime.check"], cwd=directory, env=bare_environment(),
+        [sys.executable, "-m", "app.runtime.pipeline.check"], cwd=directory, env=bare_environment(),
         input=sample, capture_output=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

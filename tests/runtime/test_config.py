@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from app.runtime.config import INTERNAL, SETTINGS, SettingError, Settings, parse_settings
+from app.runtime.settings import INTERNAL, SETTINGS, SettingError, Settings, parse_settings
 
 REFUSED = {
     "PROJECT_NAME": ["Upper", "with space", "-begins", "ümlaut", "a/b"],

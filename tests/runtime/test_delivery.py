@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from app.runtime.callbacks import CallbackService
-from app.runtime.delivery import Callback, Deliveries
-from app.runtime.ledger import FINISH
-from app.runtime.retries import Answer, RetrySchedule
+from app.runtime.callbacks.delivery import Callback, Deliveries
+from app.runtime.callbacks.retries import Answer, RetrySchedule
+from app.runtime.callbacks.service import CallbackService
+from app.runtime.requests.ledger import FINISH
 
 from .deployment import Deployment, deployed, wait_until
 

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.runtime.destinations import DestinationPolicy, is_own_address, parse_allow
-from app.runtime.targets import MAX_URI_CHARACTERS, ForbiddenDestination, Target, parse_uri
+from app.runtime.callbacks.destinations import DestinationPolicy, is_own_address, parse_allow
+from app.runtime.callbacks.targets import (
+    MAX_URI_CHARACTERS,
+    ForbiddenDestination,
+    Target,
+    parse_uri,
+)
 
 from .senders import machine_addresses
 

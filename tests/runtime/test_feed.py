@@ -14,17 +14,13 @@ import redis
 import redis.exceptions
 from celery import Celery
 
-from app.runtime import synchronous
-from app.runtime.feed import PATIENCE_SECONDS, FedMessage, Feed
-from app.runtime.messages import encode_prediction_message
-from app.runtime.store import (
-    INVOKE_PREDICT,
-    PREDICTIONS_QUEUE,
-    SYNC_QUEUE,
-    Request,
-    decode_requests,
-)
-from app.runtime.wire import Wire
+from app.runtime.contract import INVOKE_PREDICT, Request
+from app.runtime.requests import synchronous
+from app.runtime.store.codecs import decode_requests
+from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
+from app.runtime.store.messages import encode_prediction_message
+from app.runtime.store.wire import Wire
+from app.runtime.worker.feed import PATIENCE_SECONDS, FedMessage, Feed
 
 from .deployment import Deployment, deployed
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from app.runtime.grouping import (
+from app.runtime.api.grouping import (
     CROWD,
     GROUP_SECONDS,
     LONGEST_PAUSE,

@@ -111,7 +111,7 @@ def test_importing_has_no_side_effects(imported: dict[str, Any], module: str) ->
 
 
 @pytest.mark.parametrize(
-    "module", ["app.runtime.prepare", "app.runtime.state", "app.runtime.config"]
+    "module", ["app.runtime.bootstrap", "app.runtime.state", "app.runtime.settings"]
 )
 def test_what_runs_before_anything_is_installed_needs_the_standard_library_alone(
     project: Path, module: str
@@ -126,7 +126,7 @@ def test_what_runs_before_anything_is_installed_needs_the_standard_library_alone
 
 def test_the_api_does_without_celery_and_flower(project: Path) -> None:
     """They would be half of its memory and of its start."""
-    found = watch(project, ["app.runtime.api"], [])["app.runtime.api"]
+    found = watch(project, ["app.runtime.api.app"], [])["app.runtime.api.app"]
     assert {"celery", "kombu", "billiard", "flower", "tornado"}.isdisjoint(found["packages"])
 
 

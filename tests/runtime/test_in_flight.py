@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.runtime.grouping import CROWD, LONGEST_PAUSE, TASK_SECONDS, GroupPolicy
-from app.runtime.in_flight import (
+from app.runtime.api.grouping import CROWD, LONGEST_PAUSE, TASK_SECONDS, GroupPolicy
+from app.runtime.api.in_flight import (
     ANSWERS_AFTER_A_WAIT_IN_VAIN,
     EACH_SECONDS,
     LONGEST_QUIET,

@@ -11,7 +11,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from app.runtime.keeper import KEEP_BYTES, KEEP_LIMIT, Keeper
+from app.runtime.api.keeper import KEEP_BYTES, KEEP_LIMIT, Keeper
 
 from .deployment import Deployment, deployed
 

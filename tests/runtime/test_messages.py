@@ -16,8 +16,10 @@ from celery.app.base import Celery as CeleryType
 from celery.contrib.testing.worker import start_worker
 from kombu import Connection, Queue
 
-from app.runtime.messages import encode_prediction_message
-from app.runtime.store import INVOKE_PREDICT, PREDICTIONS_QUEUE, Request, decode_requests
+from app.runtime.contract import INVOKE_PREDICT, Request
+from app.runtime.store.codecs import decode_requests
+from app.runtime.store.keys import PREDICTIONS_QUEUE
+from app.runtime.store.messages import encode_prediction_message
 
 from .deployment import Deployment, deployed, wait_until
 

@@ -71,7 +71,7 @@ def test_the_model_is_never_loaded_in_the_api_or_the_monitor(lab: Deployment) ->
     assert {note["pid"] for note in loads} == {lab.services["denzel"].pid}
     importers = {note["program"] for note in lab.trace("import")}
     assert any("gunicorn" in program for program in importers)
-    assert any("worker.py" in program for program in importers)
+    assert any("worker/__main__.py" in program for program in importers)
     assert not any("monitor" in program or "flower" in program for program in importers)
 
 

@@ -12,8 +12,9 @@ import pytest
 import redis
 import requests
 
-from app.runtime.store import INLINE_PAYLOAD_BYTES, SYNC_QUEUE
-from app.runtime.synchronous import push
+from app.runtime.contract import INLINE_PAYLOAD_BYTES
+from app.runtime.requests.synchronous import push
+from app.runtime.store.keys import SYNC_QUEUE
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
@@ -74,7 +75,7 @@ def test_everything_may_be_started_before_redis(fragile: Deployment) -> None:
     fragile.start_worker(wait=False)
     fragile.start_monitor(wait=False)
     assert_unavailable(fragile)
-    refused = fragile.run("-m", "app.runtime.control", "response", "--async")
+    refused = fragile.run("-m", "app.runtime.admin", "response", "--async")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     fragile.start_redis()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
-from app.runtime.destinations import own_networks, parse_allow
+from app.runtime.callbacks.destinations import own_networks, parse_allow
 
 from .senders import machine_addresses
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.prediction import Pipeline, PipelineError, load_model, predict_group
-from app.runtime.store import FAILURE, SUCCESS
+from app.runtime.contract import FAILURE, SUCCESS
+from app.runtime.pipeline.prediction import Pipeline, PipelineError, load_model, predict_group
 
 Predict = Callable[[Any, Any], Any]
 PredictBatch = Callable[[Any, list[Any]], Any]

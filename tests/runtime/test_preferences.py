@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.preferences import MAX_WAIT_SECONDS, NO_PREFERENCE, Preference, parse_prefer
+from app.runtime.api.preferences import MAX_WAIT_SECONDS, NO_PREFERENCE, Preference, parse_prefer
 
 UNDERSTOOD = {
     "respond-async": Preference(True, None),

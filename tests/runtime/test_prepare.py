@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime import prepare
+from app.runtime.bootstrap import prepare
 
 from .deployment import Service, bare_environment, copy_template, wait_until
 from .wheelhouse import make_wheel
@@ -35,7 +35,7 @@ class Project:
 
     def start(self, service: str, *arguments: str, program: Sequence[str] = ()) -> Service:
         """Start a service's preparation; it becomes ``program``."""
-        command = [sys.executable, "-m", "app.runtime.prepare", *arguments, service]
+        command = [sys.executable, "-m", "app.runtime.bootstrap", *arguments, service]
         started = Service(service, [*command, *program], self.directory, self.environment)
         self.services.append(started)
         return started
@@ -44,7 +44,7 @@ class Project:
         self, service: str, *arguments: str, program: Sequence[str] = PRINT_VALUE
     ) -> subprocess.CompletedProcess[str]:
         """Prepare a service and wait for the end of its program."""
-        command = [sys.executable, "-m", "app.runtime.prepare", *arguments, service, *program]
+        command = [sys.executable, "-m", "app.runtime.bootstrap", *arguments, service, *program]
         return subprocess.run(
             command, cwd=self.directory, env=self.environment, capture_output=True, text=True,
             timeout=60,

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.serialize import dump, dump_result
+from app.runtime.pipeline.serialize import dump, dump_result
 
 
 @dataclasses.dataclass

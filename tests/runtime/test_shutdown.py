@@ -17,7 +17,7 @@ import pytest
 import redis
 import requests
 
-from app.runtime.store import PREDICTIONS_QUEUE, SYNC_QUEUE
+from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, Service, deployed

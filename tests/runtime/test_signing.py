@@ -9,7 +9,7 @@ import time
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from app.runtime.signing import new_secret, parse_secrets, signature_headers
+from app.runtime.callbacks.signing import new_secret, parse_secrets, signature_headers
 
 from .deployment import TEMPLATE
 
@@ -77,7 +77,7 @@ def test_id_that_would_blur_what_is_signed_is_refused(message_id: str) -> None:
 
 def test_a_secret_is_made_where_no_packages_are_installed() -> None:
     """``denzel startproject`` makes it before the runtime's requirements are there."""
-    program = "import app.runtime.signing as s; print(s.new_secret())"
+    program = "import app.runtime.callbacks.signing as s; print(s.new_secret())"
     made = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '.'); {program}"],
         cwd=TEMPLATE, capture_output=True, text=True, check=True, timeout=30,

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime import store
-from app.runtime.store import Outcome, Reply, Request, ResponseMode
+from app.runtime import contract
+from app.runtime.contract import Outcome, Request, ResponseMode
+from app.runtime.store import codecs
+from app.runtime.store.codecs import Reply
 
 IDS = st.uuids().map(str)
 BODIES = st.binary(max_size=300)  # a body is copied, never looked into
-STATES = st.sampled_from([store.SUCCESS, store.FAILURE])
+STATES = st.sampled_from([contract.SUCCESS, contract.FAILURE])
 OUTCOMES = st.lists(st.builds(Outcome, IDS, STATES, BODIES), min_size=1, max_size=10)
 
 
@@ -23,12 +25,12 @@ def test_a_reply_carries_each_outcome_with_its_own_body(
     group: str, seconds: float, outcomes: list[Outcome]
 ) -> None:
     reply = Reply(group, seconds, outcomes)
-    assert store.decode_reply(store.encode_reply(reply)) == reply
+    assert codecs.decode_reply(codecs.encode_reply(reply)) == reply
 
 
 @given(STATES, BODIES)
 def test_a_record_holds_state_and_body(state: str, body: bytes) -> None:
-    assert store.decode_record(store.encode_record(state, body)) == (state, body)
+    assert codecs.decode_record(codecs.encode_record(state, body)) == (state, body)
 
 
 @given(IDS, st.none() | st.text(), st.booleans())
@@ -36,17 +38,17 @@ def test_a_stored_request_holds_callback_and_payload(
     task_id: str, uri: str | None, is_async: bool
 ) -> None:
     request = Request(task_id, b'{"a":\n1}', uri, is_async)
-    stored = store.encode_stored_request(request)
-    assert store.decode_stored_request(task_id, stored, is_async) == request
+    stored = codecs.encode_stored_request(request)
+    assert codecs.decode_stored_request(task_id, stored, is_async) == request
 
 
 @pytest.mark.parametrize("mode", [ResponseMode(), ResponseMode(True), ResponseMode(False, 0.25)])
 def test_a_response_mode_is_read_as_it_was_stored(mode: ResponseMode) -> None:
-    assert store.decode_response_mode(store.encode_response_mode(mode)) == mode
+    assert codecs.decode_response_mode(codecs.encode_response_mode(mode)) == mode
 
 
 def test_nothing_stored_is_the_default_mode() -> None:
-    assert store.decode_response_mode(None) == ResponseMode(is_async=False, timeout=5.0)
+    assert codecs.decode_response_mode(None) == ResponseMode(is_async=False, timeout=5.0)
 
 
 class Hostile:
@@ -71,5 +73,5 @@ class Hostile:
     ],
 )
 def test_a_failure_shows_its_arguments_as_json_can(arguments: Any, shown: list[Any]) -> None:
-    failure = orjson.loads(store.failure_body(ValueError(*arguments)))
+    failure = orjson.loads(contract.failure_body(ValueError(*arguments)))
     assert failure == {"args": shown, "type": "ValueError"}

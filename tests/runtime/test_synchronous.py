@@ -10,23 +10,19 @@ from typing import Any
 import pytest
 import redis
 
-from app.runtime import synchronous
-from app.runtime.feed import TAKE_TASK
-from app.runtime.store import (
-    SUCCESS,
+from app.runtime.contract import SUCCESS, Outcome, Request
+from app.runtime.requests import synchronous
+from app.runtime.requests.synchronous import Command
+from app.runtime.store.codecs import Reply, decode_reply, encode_reply
+from app.runtime.store.keys import (
     SYNC_QUEUE,
     WORK_CHANNEL,
-    Outcome,
-    Reply,
-    Request,
-    decode_reply,
-    encode_reply,
     frame_key,
     group_ids,
     request_key,
     task_key,
 )
-from app.runtime.synchronous import Command
+from app.runtime.worker.feed import TAKE_TASK
 
 from .deployment import Deployment, deployed
 

@@ -9,14 +9,14 @@ from uuid import uuid4
 import pytest
 import redis
 
-from app.runtime.delivery import Deliveries
+from app.runtime.callbacks.delivery import Deliveries
 
 from .deployment import Deployment, Receiver, free_port
 
 
 def manage(lab: Deployment, *arguments: str) -> Any:
     """Run the program behind ``denzel callbacks``; return what it prints."""
-    done = lab.run("-m", "app.runtime.control", "callbacks", *arguments)
+    done = lab.run("-m", "app.runtime.admin", "callbacks", *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -108,6 +108,6 @@ def test_one_that_is_dropped_while_it_is_sent_stays_dropped(
 
 def test_an_unknown_id_is_an_error(lab: Deployment) -> None:
     for change in ("--retry", "--drop"):
-        done = lab.run("-m", "app.runtime.control", "callbacks", change, "no-such-task")
+        done = lab.run("-m", "app.runtime.admin", "callbacks", change, "no-such-task")
         assert done.returncode == 1
         assert done.stderr == "Callbacks: there is no callback of a task no-such-task\n"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.runtime.retries import RetrySchedule
+from app.runtime.callbacks.retries import RetrySchedule
 
 from .deployment import free_port
 from .receivers import Script, Visit, answering, read_slowly, receiving

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from app.runtime.destinations import DestinationPolicy, parse_allow
-from app.runtime.webhook import resolve_name
+from app.runtime.callbacks.destinations import DestinationPolicy, parse_allow
+from app.runtime.callbacks.webhook import resolve_name
 
 from .receivers import answering, receiving
 from .senders import BODY, PATIENT, SENDER, FakeResolver, needs_ipv6, within_the_limit

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from app.runtime.webhook import Sender, default_tls_context
+from app.runtime.callbacks.webhook import Sender, default_tls_context
 
 from .receivers import answering, read_slowly, receiving
 from .senders import BODY, LIMIT_SECONDS, PATIENT, FakeResolver, within_the_limit

@@ -1,7 +1,7 @@
 """The Celery application and its task; importing this opens no connection, loads no model.
 
 A worker process gets its pipeline, model and store through :func:`equip` before it runs
-anything (see ``app/runtime/worker.py``).
+anything (see ``app/runtime/worker/main.py``).
 """
 
 from __future__ import annotations
@@ -14,21 +14,14 @@ from typing import Any
 import orjson
 from celery import Celery, signals
 
-from app.runtime.equipment import Equipment
-from app.runtime.feed import FeedStep
-from app.runtime.prediction import predict_group
-from app.runtime.recovery import process_died
-from app.runtime.store import (
-    FAILURE,
-    INVOKE_PREDICT,
-    Outcome,
-    Reply,
-    Request,
-    decode_requests,
-    failure_body,
-)
+from app.runtime.contract import FAILURE, INVOKE_PREDICT, Outcome, Request, failure_body
+from app.runtime.pipeline.prediction import predict_group
+from app.runtime.store.codecs import Reply, decode_requests
+from app.runtime.worker.equipment import Equipment
+from app.runtime.worker.feed import FeedStep
+from app.runtime.worker.recovery import process_died
 
-celery_app = Celery("app", config_source="app.runtime.celeryconfig", set_as_current=True)
+celery_app = Celery("app", config_source="app.runtime.worker.celeryconfig", set_as_current=True)
 celery_app.steps["consumer"].add(FeedStep)
 
 
@@ -48,8 +41,8 @@ def equip(equipment: Equipment) -> None:
 def _equip_spawned_process(**_: Any) -> None:
     """Load the model in a process that was spawned; a forked one has inherited it."""
     if not _equipment:
-        from app.runtime.gpu import load_on_own_gpu
-        from app.runtime.worker import configure_logging
+        from app.runtime.worker.gpu import load_on_own_gpu
+        from app.runtime.worker.main import configure_logging
 
         configure_logging()
         equip(load_on_own_gpu())

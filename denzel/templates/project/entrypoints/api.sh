@@ -2,5 +2,5 @@
 # Starts the prediction API: Falcon under gunicorn.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec "${DENZEL_PYTHON:-python3}" -m app.runtime.prepare --os-commands api \
-    gunicorn --config app/runtime/gunicorn_conf.py "app.runtime.api:create_app()"
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap --os-commands api \
+    gunicorn --config app/runtime/api/server/gunicorn_conf.py "app.runtime.api.app:create_app()"

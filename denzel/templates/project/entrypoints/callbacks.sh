@@ -2,4 +2,4 @@
 # Starts the service that delivers predictions to callback URIs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec "${DENZEL_PYTHON:-python3}" -m app.runtime.prepare callbacks python -m app.runtime.callbacks
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap callbacks python -m app.runtime.callbacks

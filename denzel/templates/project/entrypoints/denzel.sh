@@ -2,4 +2,4 @@
 # Starts the Celery worker that holds the model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec "${DENZEL_PYTHON:-python3}" -m app.runtime.prepare --os-commands denzel python -m app.runtime.worker
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap --os-commands denzel python -m app.runtime.worker

@@ -14,7 +14,7 @@ from tornado.ioloop import IOLoop
 from tornado.options import options
 
 from app.runtime import state
-from app.runtime.config import load_settings
+from app.runtime.settings import load_settings
 
 NICENESS = 10
 """The monitor leaves processors to those that answer; what is left to it suffices to keep up."""

@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from app.runtime.config import load_settings
+from app.runtime.settings import load_settings
 
 UP = "UP"
 DOWN = "DOWN"

@@ -1,0 +1,1 @@
+"""Commands that change or ask a running deployment."""

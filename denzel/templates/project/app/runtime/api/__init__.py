@@ -1,0 +1,1 @@
+"""The HTTP API: verify requests, queue them, answer."""

@@ -1,0 +1,115 @@
+"""The API's resources put together: ``POST /predict``, ``GET /status/{task_id}`` and the rest."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import falcon
+import falcon.asgi
+
+from app.runtime import state
+from app.runtime.api.access import AccessControl
+from app.runtime.api.admission import Admission
+from app.runtime.api.dispatch import Dispatcher
+from app.runtime.api.errors import ApiError, answer_api_error, serialize_http_error
+from app.runtime.api.grouping import GroupPolicy
+from app.runtime.api.predict import BrokenPredictResource, PredictResource
+from app.runtime.api.status import CancelResource, StatusResource
+from app.runtime.api.verification import Verifier
+from app.runtime.api.watch import Watch
+from app.runtime.pipeline.prediction import PipelineError, import_pipeline
+from app.runtime.requests.cancellation import Cancellation
+from app.runtime.settings import Settings, load_settings
+
+INFO_FILE = Path("app/assets/info.txt")
+
+log = logging.getLogger("denzel.api")
+
+
+class InfoResource:
+    """``GET /info``: the deployment's own description, read afresh each time."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer the text of ``app/assets/info.txt``."""
+        resp.content_type = falcon.MEDIA_TEXT
+        try:
+            resp.data = INFO_FILE.read_bytes()
+        except FileNotFoundError as error:
+            raise falcon.HTTPNotFound(
+                title="No info", description=f"This deployment has no {INFO_FILE}"
+            ) from error
+
+
+class Part(Protocol):
+    """Something that runs beside the requests, in the event loop."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+class Lifespan:
+    """Falcon middleware that starts and stops the API's parts with the server."""
+
+    def __init__(self, parts: list[Part], problem: str) -> None:
+        self._parts = parts
+        self._problem = problem
+
+    async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        """Connect, and show in ``denzel status`` that the API serves."""
+        for part in self._parts:
+            await part.start()
+        state.write_state("api", state.ERROR if self._problem else state.UP, self._problem)
+
+    async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        """Close the connections."""
+        for part in reversed(self._parts):
+            await part.stop()
+
+
+def create_app(settings: Settings | None = None) -> falcon.asgi.App[Any, Any]:
+    """Return the API as an ASGI application, for gunicorn to serve.
+
+    A pipeline that cannot be imported is no reason not to start: ``/info`` answers, and
+    ``/predict`` says what is wrong.
+    """
+    settings = settings or load_settings()
+    policy = GroupPolicy(
+        batching=False,
+        batch_max_size=settings.batch_max_size,
+        batch_max_wait=settings.batch_max_wait,
+    )
+    dispatcher = Dispatcher(
+        settings.redis_url, settings.result_ttl, policy, settings.api_processes, settings.max_queue
+    )
+    watch = Watch(dispatcher.client, settings.redis_url)
+    admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
+    problem = ""
+    predict: PredictResource | BrokenPredictResource
+    try:
+        pipeline = import_pipeline()
+        policy.batching = pipeline.predict_batch is not None
+        verifier = Verifier(pipeline.verify_input)
+        predict = PredictResource(settings, dispatcher, watch, admission, verifier)
+    except PipelineError as error:
+        log.error("%s", error, exc_info=error.__cause__)
+        problem = str(error)
+        predict = BrokenPredictResource(problem)
+    middleware: list[Any] = [Lifespan([dispatcher, watch, admission], problem)]
+    if settings.api_keys:
+        middleware.append(AccessControl(dict(settings.api_keys)))
+    app = falcon.asgi.App(middleware=middleware)
+    app.add_error_handler(ApiError, answer_api_error)
+    app.set_error_serializer(serialize_http_error)
+    cancellation = Cancellation(
+        dispatcher.client, settings.result_ttl, stop_running=settings.cancel_running
+    )
+    app.add_route("/info", InfoResource())
+    app.add_route("/predict", predict)
+    app.add_route("/status/{task_id}", StatusResource(dispatcher, watch, admission))
+    app.add_route("/cancel/{task_id}", CancelResource(dispatcher, cancellation))
+    return app

@@ -1,0 +1,164 @@
+"""``POST /predict``: verify, queue, and answer at once or with the prediction."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import falcon
+import falcon.asgi
+import orjson
+
+from app.runtime.api.access import caller
+from app.runtime.api.admission import Admission
+from app.runtime.api.dispatch import Dispatcher
+from app.runtime.api.errors import (
+    BadInput,
+    BrokenPipeline,
+    PredictionCancelled,
+    PredictionFailed,
+    PredictionTimeout,
+    QueueUnavailable,
+)
+from app.runtime.api.preferences import Preference, parse_prefer
+from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
+from app.runtime.api.verification import Verifier
+from app.runtime.api.watch import Watch
+from app.runtime.callbacks.policy import deployment_policy
+from app.runtime.contract import FAILURE, REVOKED, Outcome, Request
+from app.runtime.settings import Settings
+
+TASK_ID_HEADER = "Denzel-Task-Id"
+REPLAYED_HEADER = "Idempotent-Replayed"
+IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+"""Printable ASCII, 255 characters at most, as other services take it."""
+
+
+class PredictResource:
+    """``POST /predict``: verify, queue, and answer at once or with the prediction."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dispatcher: Dispatcher,
+        watch: Watch,
+        admission: Admission,
+        verifier: Verifier,
+    ) -> None:
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._watch = watch
+        self._admission = admission
+        self._verify = verifier
+        self._policy = deployment_policy(settings)
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer predict's dict, or the id of the task that will make it."""
+        body = await read_body(req, self._settings.max_body_bytes)
+        json_data = parse_body(body, self._settings.max_json_depth)
+        callback_uri = find_callback_uri(json_data, self._policy)
+        key = read_idempotency_key(req)
+        payload = await self._verify(json_data)
+        self._admission.admit(len(payload))
+        preference = parse_prefer(req.get_header("Prefer"))
+        if preference.applied:
+            resp.set_header("Preference-Applied", preference.applied)
+        resp.content_type = falcon.MEDIA_JSON
+        is_async = self._answers_async(preference)
+        wait = self._wait(preference, is_async)
+        if not is_async and key is None:
+            await self._predict(resp, payload, wait or 0.0)
+            return
+        request = Request(str(uuid4()), payload, callback_uri if is_async else None, True)
+        full_key = None if key is None else f"{caller(req)} {key}"
+        if wait is None:
+            resp.data = accepted(await self._submit(resp, request, full_key, body))
+            return
+        with self._admission.waiting:
+            task_id = await self._submit(resp, request, full_key, body)
+            resp.data = await self._answer(task_id, wait, is_async)
+
+    async def _predict(self, resp: falcon.asgi.Response, payload: bytes, timeout: float) -> None:
+        with self._admission.waiting:
+            task_id, outcome = await self._dispatcher.predict(payload, timeout)
+        resp.set_header(TASK_ID_HEADER, task_id)
+        resp.data = prediction(task_id, outcome, timeout)
+
+    async def _submit(
+        self, resp: falcon.asgi.Response, request: Request, key: str | None, body: bytes
+    ) -> str:
+        """Put a request into the ledger, once for each key; return the id it has there."""
+        task_id = request.id
+        if key is None:
+            await self._dispatcher.submit(request)
+        else:
+            claim = await self._dispatcher.submit_once(request, key, body)
+            task_id = claim.task_id
+            if not claim.is_new:
+                resp.set_header(REPLAYED_HEADER, "true")
+        resp.set_header(TASK_ID_HEADER, task_id)
+        return task_id
+
+    async def _answer(self, task_id: str, wait: float, is_async: bool) -> bytes:
+        """Return what is answered to a client that waits for an accepted request."""
+        try:
+            outcome = await self._watch.wait(task_id, wait)
+        except QueueUnavailable:
+            if not is_async:
+                raise
+            outcome = None  # it is accepted, which is what the client was promised to be told
+        if outcome is None and is_async:
+            return accepted(task_id)
+        return prediction(task_id, outcome, wait)
+
+    def _answers_async(self, preference: Preference) -> bool:
+        """Tell how to answer: as the request prefers, else as the deployment is set."""
+        if preference.respond_async or preference.wait is not None:
+            return preference.respond_async
+        return self._dispatcher.response_mode.is_async
+
+    def _wait(self, preference: Preference, is_async: bool) -> float | None:
+        """Return for how many seconds the client waits for its prediction; None: not at all."""
+        if preference.wait is not None or is_async:
+            return preference.wait
+        return self._dispatcher.response_mode.timeout
+
+
+class BrokenPredictResource:
+    """Stands in for ``/predict`` when the pipeline cannot be imported."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer what is wrong with the pipeline."""
+        raise BrokenPipeline(self._reason)
+
+
+def read_idempotency_key(req: falcon.asgi.Request) -> str | None:
+    """Return the request's ``Idempotency-Key``; raises BadInput for one that cannot be used."""
+    key = req.get_header("Idempotency-Key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        raise BadInput("Idempotency-Key: it takes 1 to 255 printable ASCII characters")
+    return key
+
+
+def accepted(task_id: str) -> bytes:
+    """Return the body that says a request was queued."""
+    return b'{"status":"success","data":{"task_id":"%b"}}' % task_id.encode()
+
+
+def prediction(task_id: str, outcome: Outcome | None, timeout: float) -> bytes:
+    """Return a prediction as it was serialised in the worker; raises what went wrong."""
+    if outcome is None:
+        raise PredictionTimeout(
+            f"No prediction within {timeout:g} s; ask for it at /status/{task_id}",
+            task_id=task_id,
+        )
+    if outcome.state == REVOKED:
+        raise PredictionCancelled("The task was cancelled", task_id=task_id)
+    if outcome.state == FAILURE:
+        failure = orjson.loads(outcome.body)
+        message = ", ".join(str(argument) for argument in failure["args"])
+        raise PredictionFailed(f"{failure['type']}: {message}" if message else failure["type"])
+    return outcome.body

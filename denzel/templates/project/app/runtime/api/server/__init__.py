@@ -1,0 +1,1 @@
+"""The server under the API: gunicorn and uvicorn, with limits for clients."""

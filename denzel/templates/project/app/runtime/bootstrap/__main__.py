@@ -1,0 +1,8 @@
+"""``python -m app.runtime.bootstrap``."""
+
+import sys
+
+from app.runtime.bootstrap.prepare import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Delivery of predictions to the URIs their requests named."""

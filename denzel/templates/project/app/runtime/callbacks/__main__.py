@@ -1,0 +1,8 @@
+"""``python -m app.runtime.callbacks``."""
+
+import sys
+
+from app.runtime.callbacks.service import main
+
+if __name__ == "__main__":
+    sys.exit(main())

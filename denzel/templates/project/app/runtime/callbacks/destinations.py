@@ -1,0 +1,229 @@
+"""Where callbacks may go: a check of the URI, and a check of the address connected to.
+
+A callback is a request that a stranger has this deployment make (server-side request forgery),
+so it must not reach what only this machine or its neighbours can: services that listen on
+loopback, the cloud's metadata, Redis.  A name says nothing about that, because its owner may
+answer differently each time it is looked up; so ``webhook.py`` checks the very address it
+connects to, and the check of the URI only refuses early what can never be right.
+
+Private networks (10.0.0.0/8 and the like) are allowed: a receiver in the same office or data
+centre is the usual case of a model served on one's own machines.  In Docker the deployment's
+own services have private addresses as well, and many names each (service, alias, container,
+``redis.shop_default``); :func:`own_networks` tells the one thing they share.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from app.runtime.callbacks.targets import (
+    ForbiddenDestination,
+    IPAddress,
+    Target,
+    is_address,
+    normalize_host,
+    parse_uri,
+)
+
+__all__ = [
+    "DestinationPolicy",
+    "ForbiddenDestination",
+    "is_own_address",
+    "own_networks",
+    "parse_allow",
+]
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+OWN_SERVICES = frozenset({"api", "callbacks", "denzel", "monitor", "redis"})
+"""Names of the deployment's services in its own Docker network."""
+
+_LOOPBACK = "it is loopback, this machine itself"
+_METADATA = "it is where clouds give out their metadata"
+_FORBIDDEN_NAMES = {
+    "localhost": _LOOPBACK,
+    "localhost.localdomain": _LOOPBACK,
+    "ip6-localhost": _LOOPBACK,
+    "ip6-loopback": _LOOPBACK,
+    "metadata.google.internal": _METADATA,
+}
+
+# The registries of special-purpose addresses (iana.org/assignments/iana-ipv4-special-registry,
+# iana-ipv6-special-registry), less the private networks; then addresses known for metadata.
+# Python's own is_private and is_global differ between its versions, so they are not asked.
+_FORBIDDEN_NETWORKS: tuple[tuple[IPNetwork, str], ...] = tuple(
+    (ipaddress.ip_network(network), reason)
+    for reason, networks in {
+        _LOOPBACK: "127.0.0.0/8 ::1/128",
+        "it is unspecified, and so this machine itself": "0.0.0.0/8 ::/128",
+        "it is link-local, where clouds give out their metadata": "169.254.0.0/16 fe80::/10",
+        _METADATA: "192.0.0.192/32 168.63.129.16/32 fd00:ec2::/32 fd20:ce::/32 fd00:c1::/32",
+        "it is shared address space of a provider": "100.64.0.0/10",
+        "it is multicast": "224.0.0.0/4 ff00::/8",
+        "it is broadcast": "255.255.255.255/32",
+        "it is reserved": (
+            "192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24 "
+            "203.0.113.0/24 240.0.0.0/4 2001::/23 2001:db8::/32 3fff::/20"
+        ),
+    }.items()
+    for network in networks.split()
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_USABLE_IPV6 = (ipaddress.IPv6Network("2000::/3"), ipaddress.IPv6Network("fc00::/7"), _NAT64)
+_LOOPBACKS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationPolicy:
+    """What is forbidden, and the exceptions; an exception outweighs everything but own_ports.
+
+    ``deny_networks`` are the deployment's own (see :func:`own_networks`), ``deny_hosts`` its
+    services' names.  An ``allow_hosts`` name is allowed whatever it resolves to.  ``own_ports``
+    are those on which this deployment's services listen on this very machine: they are never
+    allowed, so that with ``allow_loopback`` a callback still cannot command Flower.
+    """
+
+    deny_networks: frozenset[IPNetwork] = frozenset()
+    allow_networks: frozenset[IPNetwork] = frozenset()
+    allow_hosts: frozenset[str] = frozenset()
+    deny_hosts: frozenset[str] = OWN_SERVICES
+    allow_loopback: bool = False
+    own_ports: frozenset[int] = frozenset()
+
+    def check_uri(self, uri: object) -> Target:
+        """Return the URI's parts; raises ForbiddenDestination when it may not be called.
+
+        Looks nothing up: a name that resolves to a forbidden address is found by
+        :meth:`check_address`, when it is about to be connected to.
+        """
+        target = parse_uri(uri)
+        if target.address is not None:
+            self.check_address(target.address, target.port)
+        else:
+            self._check_name(target.host)
+        return target
+
+    def check_address(self, address: str | IPAddress, port: int, *, host: str = "") -> None:
+        """Raise ForbiddenDestination when the address may not be connected to.
+
+        ``host`` is the name that resolved to it, if any.
+        """
+        ip = ipaddress.ip_address(address)
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        if port in self.own_ports and is_own_address(ip):
+            raise _forbidden(f"{ip} port {port}", "it is a service of this deployment")
+        if host in self.allow_hosts:
+            return
+        for form in _forms(ip):
+            reason = None if self._is_exception(form) else self._reason_against(form)
+            if reason is not None:
+                shown = f"{host} ({ip})" if host else str(ip)
+                raise _forbidden(shown, f"{reason}; {_REMEDY}")
+
+    def _check_name(self, host: str) -> None:
+        if host in self.allow_hosts:
+            return
+        reason = _LOOPBACK if host.endswith(".localhost") else _FORBIDDEN_NAMES.get(host)
+        if reason == _LOOPBACK and self.allow_loopback:
+            return
+        if host in self.deny_hosts:
+            reason = "it is a service of this deployment"
+        if reason is not None:
+            raise _forbidden(host, f"{reason}; {_REMEDY}")
+
+    def _is_exception(self, ip: IPAddress) -> bool:
+        if self.allow_loopback and any(ip in network for network in _LOOPBACKS):
+            return True
+        return any(ip in network for network in self.allow_networks)
+
+    def _reason_against(self, ip: IPAddress) -> str | None:
+        if (reason := _special_purpose(ip)) is not None:
+            return reason
+        if any(ip in network for network in self.deny_networks):
+            return "it is in the deployment's own network"
+        return None
+
+
+@lru_cache(maxsize=256)
+def _special_purpose(ip: IPAddress) -> str | None:
+    """Return why nobody's callbacks may go there by default, if so."""
+    for network, reason in _FORBIDDEN_NETWORKS:
+        if ip in network:
+            return reason
+    if ip.version == 6 and not any(ip in network for network in _USABLE_IPV6):
+        return "it is reserved"
+    return None
+
+
+_REMEDY = "the deployment's setting CALLBACK_ALLOW makes exceptions"
+
+
+def _forbidden(destination: str, reason: str) -> ForbiddenDestination:
+    return ForbiddenDestination(f"callbacks may not go to {destination}: {reason}")
+
+
+def _forms(ip: IPAddress) -> Iterator[IPAddress]:
+    """Yield the address and the IPv4 address that a gateway would make of it."""
+    yield ip
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.sixtofour is not None:
+            yield ip.sixtofour
+        if ip in _NAT64:
+            yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+
+
+def is_own_address(ip: IPAddress) -> bool:
+    """Tell whether the address is one of this machine's: only to those can a socket be bound."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:  # also where there is no IPv6 at all
+        return False
+    return True
+
+
+def parse_allow(text: str) -> tuple[frozenset[str], frozenset[IPNetwork]]:
+    """Return the host names and the networks in a comma-separated setting.
+
+    Takes names, addresses and CIDRs (``receiver.lan, 10.1.2.3, fd12::/16``); raises ValueError
+    for anything else.
+    """
+    hosts, networks = set(), set()
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        if "/" in item or is_address(item.strip("[]")):
+            networks.add(ipaddress.ip_network(item.strip("[]")))
+        else:
+            hosts.add(normalize_host(item))
+    return frozenset(hosts), frozenset(networks)
+
+
+def own_networks(proc: Path = Path("/proc/net")) -> frozenset[IPNetwork]:
+    """Return the networks this container is part of, from Linux's routes and addresses.
+
+    Raises OSError where there is no ``/proc``: this is for containers, and not to be asked on a
+    machine of the user's own, whose network is the office's.
+    """
+    networks: set[IPNetwork] = set()
+    for line in (proc / "route").read_text(encoding="ascii").splitlines()[1:]:
+        _, destination, gateway, _, _, _, _, mask = line.split()[:8]
+        if int(gateway, 16) == 0 and int(mask, 16) != 0:
+            parts = [_in_host_order(destination), _in_host_order(mask)]
+            networks.add(ipaddress.ip_network("/".join(map(str, parts))))
+    if (proc / "if_inet6").exists():  # not in a kernel without IPv6
+        for line in (proc / "if_inet6").read_text(encoding="ascii").splitlines():
+            address, _, prefix, _, _, interface = line.split()
+            if interface != "lo":
+                ip = (int(address, 16), int(prefix, 16))
+                networks.add(ipaddress.IPv6Network(ip, strict=False))
+    return frozenset(networks)
+
+
+def _in_host_order(field: str) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(field, 16).to_bytes(4, sys.byteorder))

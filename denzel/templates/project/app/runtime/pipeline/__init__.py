@@ -1,0 +1,1 @@
+"""The user's functions: import them, run them, turn what they return into JSON."""

@@ -1,0 +1,1 @@
+"""The durable life of a request: accepted, queued, begun, finished, cancelled, recovered."""

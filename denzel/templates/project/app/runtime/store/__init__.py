@@ -1,0 +1,1 @@
+"""Redis: key names, codecs, Celery's message format, connections."""

@@ -1,0 +1,94 @@
+"""What an API process hears from Redis: outcomes for its requests, a new response mode.
+
+A channel can lose a message while it reconnects; whoever relies on it is told each time it
+opens (``opened``), and reads again what may have been said meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from app.runtime.store.link import Link
+
+RECONNECT_SECONDS = 0.5
+CONNECT_SECONDS = 2.0
+FIRST_TRY_SECONDS = 3.0
+
+log = logging.getLogger("denzel.channel")
+
+
+class Channel:
+    """Listens on Redis channels for as long as the process lives.
+
+    ``heard(channel, data)`` is called for each message, ``opened()`` each time the connection
+    stands and before ``is_open`` says so; messages may be heard meanwhile.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        names: tuple[str, ...],
+        opened: Callable[[], Awaitable[None]],
+        heard: Callable[[bytes, bytes], None],
+    ) -> None:
+        self._redis_url = redis_url
+        self._names = names
+        self._opened = opened
+        self._heard = heard
+        self._link: Link | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self.is_open = False
+
+    async def start(self) -> None:
+        """Begin to listen; return after the first try, whether or not Redis is there yet."""
+        self._task = asyncio.create_task(self._listen())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), FIRST_TRY_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop listening and close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def send(self, *command: str | bytes | float) -> asyncio.Future[Any]:
+        """Send a command over the connection the channel listens on; the future is its reply.
+
+        It raises RedisError.  Only while ``is_open``.
+        """
+        assert self._link is not None
+        return self._link.send(*command)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_once()
+            except (RedisError, OSError) as error:
+                if self.is_open:
+                    log.warning("Lost Redis: %s", error)
+            except Exception:  # whatever it was, an API process that hears nothing is no use
+                log.exception("The channel failed; it is opened again")
+            self.is_open = False
+            self._tried.set()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen_once(self) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):  # TimeoutError is an OSError
+            link = await Link.connect(self._redis_url, self._names, self._heard)
+        try:
+            await self._opened()
+            self._link = link
+            self.is_open = True
+            self._tried.set()
+            log.info("Connected to Redis")
+            await link.watch()
+        finally:
+            link.close()

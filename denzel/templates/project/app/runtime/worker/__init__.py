@@ -1,0 +1,1 @@
+"""The Celery worker: loads the model, takes requests, has processes predict for them."""

@@ -1,0 +1,55 @@
+"""What a worker process needs before it can predict: the pipeline, its model, the store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import redis
+
+from app.runtime.pipeline.prediction import Pipeline, import_pipeline, load_model
+from app.runtime.pipeline.time_limit import TimeLimit
+from app.runtime.requests.ledger import Ledger
+from app.runtime.requests.results import ResultStore
+from app.runtime.settings import Settings
+
+HOLDER_VARIABLE = "DENZEL_HOLDER"
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """One worker process's pipeline, model and ways to Redis.
+
+    A request that was begun ``max_deliveries`` times without an outcome is given up.
+    """
+
+    pipeline: Pipeline
+    model: Any
+    store: ResultStore
+    ledger: Ledger
+    max_deliveries: int
+    time_limit: TimeLimit
+
+
+def load_equipment(settings: Settings) -> Equipment:
+    """Import the pipeline and load its model; raises PipelineError when either is broken."""
+    pipeline = import_pipeline()
+    model = load_model(pipeline)
+    store, ledger = connect(settings)
+    limit = TimeLimit(settings.prediction_timeout)
+    return Equipment(pipeline, model, store, ledger, settings.max_deliveries, limit)
+
+
+def connect(settings: Settings) -> tuple[ResultStore, Ledger]:
+    """Return this worker's store and ledger; no connection is opened yet.
+
+    The worker's main process and the processes it starts are one holder in the ledger.
+    """
+    client = redis.Redis.from_url(
+        settings.redis_url, socket_connect_timeout=5, socket_timeout=30, health_check_interval=25
+    )
+    holder = os.environ.setdefault(HOLDER_VARIABLE, f"{settings.worker_name}-{uuid4().hex}")
+    ledger = Ledger(client, holder, settings.recovery_seconds)
+    return ResultStore(client, settings.redis_url, settings.result_ttl), ledger
