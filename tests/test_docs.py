@@ -44,14 +44,14 @@ def test_pages_mention_existing_settings_alone() -> None:
 
 
 def test_each_endpoint_has_its_section() -> None:
-    routes = re.findall(r'add_route\("([^"]+)"', (APP / "api.py").read_text(encoding="utf-8"))
+    routes = re.findall(r'add_route\("([^"]+)"', (APP / "api" / "app.py").read_text(encoding="utf-8"))
     sections = [heading.strip("`").split()[-1] for heading in headings(page("endpoints"))]
     assert routes
     assert set(routes) <= set(sections)
 
 
 def test_each_error_is_described() -> None:
-    source = (APP / "errors.py").read_text(encoding="utf-8")
+    source = (APP / "api" / "errors.py").read_text(encoding="utf-8")
     errors = re.findall(r'^    status = (\d+)\n    title = "(.+)"$', source, re.MULTILINE)
     described = re.sub(r"\s+", " ", page("endpoints"))
     assert ("400", "Bad input format") in errors

@@ -1,0 +1,115 @@
+"""What turns a setting's text into its value; each raises ValueError for what it cannot use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_address
+
+PROJECT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""What Compose accepts as a project name (compose-spec, "name" top-level element)."""
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return a parser of numbers from ``low`` to ``high``."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:  # False for NaN, too
+            raise ValueError
+        return value
+
+    return parse
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Return a parser that takes one of these words, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """Return the truth value that 1, true, yes, 0, false or no stands for."""
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+        text.lower()
+    ]
+
+
+def count_or_auto(high: int) -> Callable[[str], int]:
+    """Return a parser of a whole number of processes, or ``auto`` (0 in the settings object)."""
+    whole_number = integer(1, high)
+
+    def parse(text: str) -> int:
+        return 0 if text.lower() == "auto" else whole_number(text)
+
+    return parse
+
+
+def project_name(text: str) -> str:
+    """Return a name that Compose accepts for a project."""
+    if not PROJECT_NAME_PATTERN.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def memory(text: str) -> str:
+    """Return a size as Redis writes it, such as 512mb."""
+    if not re.fullmatch(r"[1-9][0-9]*(kb|mb|gb)", text.lower()):
+        raise ValueError
+    return text.lower()
+
+
+def api_keys(text: str) -> tuple[tuple[str, str], ...]:
+    """Return names and SHA-256 hashes of API keys; a hash without a name is its own."""
+    keys = []
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        name, _, digest = entry.rpartition(":")
+        if not re.fullmatch(r"[0-9a-f]{64}", digest.lower()):
+            raise ValueError
+        keys.append((name or digest.lower(), digest.lower()))
+    return tuple(keys)
+
+
+def credential(text: str) -> str:
+    """Return what HTTP's basic authentication can carry and Flower can compare."""
+    if not (text.isascii() and text.isprintable() and ":" not in text):
+        raise ValueError
+    return text
+
+
+def any_text(text: str) -> str:
+    """Return the text as it is."""
+    return text
+
+
+def redis_url(text: str) -> str:
+    """Return the URL of a Redis."""
+    if not text.startswith(("redis://", "unix://")):
+        raise ValueError
+    return text
+
+
+def address(text: str) -> str:
+    """Return an IP address in its usual notation; nothing stays nothing."""
+    # A name would do for a socket; the Docker engine takes what it cannot read for "everywhere".
+    return str(ip_address(text)) if text else ""
+
+
+PORT = integer(1, 65535)

@@ -1,0 +1,341 @@
+"""The table of settings: the one source of names, defaults and meanings.
+
+``denzel startproject`` writes ``.env`` from it, and the documentation's settings page is made
+from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .parsers import (
+    PORT,
+    address,
+    any_text,
+    api_keys,
+    choice,
+    count_or_auto,
+    credential,
+    flag,
+    integer,
+    memory,
+    number,
+    project_name,
+    redis_url,
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of ``.env``: ``parse`` turns its text into a value or raises ValueError."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    takes: str
+    meaning: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "PROJECT_NAME",
+        "denzel",
+        project_name,
+        "lower-case letters, digits, _ and -",
+        "Name of the deployment: its containers, its network and its worker carry it.",
+    ),
+    Setting(
+        "API_PORT",
+        "8000",
+        PORT,
+        "a port, 1 to 65535",
+        "Port of the prediction API on this machine.",
+    ),
+    Setting(
+        "MONITOR_PORT",
+        "5555",
+        PORT,
+        "a port, 1 to 65535",
+        "Port of the monitoring page (Flower) on this machine.",
+    ),
+    Setting(
+        "API_HOST",
+        "",
+        address,
+        "an IP address, or empty",
+        "Address the API is published on. Empty: every interface in Docker, 127.0.0.1 with "
+        "local processes.",
+    ),
+    Setting(
+        "MONITOR_HOST",
+        "127.0.0.1",
+        address,
+        "an IP address",
+        "Address the monitoring page is published on; one that other machines reach only "
+        "together with MONITOR_USER.",
+    ),
+    Setting(
+        "MONITOR_USER",
+        "",
+        credential,
+        "a name in ASCII without a colon, or empty",
+        "Who may see the monitoring page; MONITOR_PASSWORD goes with it. Empty: everybody who "
+        "reaches it, which is why MONITOR_HOST must be an address of this machine alone then.",
+    ),
+    Setting(
+        "MONITOR_PASSWORD",
+        "",
+        credential,
+        "a password in ASCII without a colon, or empty",
+        "The password of MONITOR_USER.",
+    ),
+    Setting(
+        "MONITOR_CONTROL",
+        "0",
+        flag,
+        "0 or 1",
+        "1: the monitoring page can also stop workers, change them, and revoke tasks.",
+    ),
+    Setting(
+        "API_KEYS",
+        "",
+        api_keys,
+        "NAME:HASH, separated by commas, or empty",
+        "Who may ask for predictions: SHA-256 hashes of keys, each with a name. `denzel apikey "
+        "NAME` makes a key and adds its hash here. Empty: everybody who reaches the API.",
+    ),
+    Setting(
+        "GPU", "0", flag, "0 or 1", "1: the worker runs on GPUs, one process and one model each."
+    ),
+    Setting(
+        "API_WORKERS",
+        "auto",
+        count_or_auto(1024),
+        "a whole number, or auto",
+        "Processes that answer HTTP. auto: one for every two processors, at least one.",
+    ),
+    Setting(
+        "WORKER_CONCURRENCY",
+        "auto",
+        count_or_auto(1024),
+        "a whole number, or auto",
+        "Predictions made at the same time. auto: one for every processor; with GPU=1, one for "
+        "every visible GPU.",
+    ),
+    Setting(
+        "BATCH_MAX_SIZE",
+        "64",
+        integer(1, 4096),
+        "1 to 4096",
+        "Most requests given to predict_batch together, in a pipeline that has it.",
+    ),
+    Setting(
+        "BATCH_MAX_WAIT",
+        "0",
+        number(0, 60),
+        "seconds",
+        "How long a request may wait for others to be batched with while a worker process is "
+        "free. 0: only where it was measured to pay, for some milliseconds: for quick requests "
+        "under way, and for clients just answered whom a batch can take at no cost.",
+    ),
+    Setting(
+        "MODEL_LOAD_TIMEOUT",
+        "3600",
+        number(1, 7 * 86400),
+        "seconds, at least 1",
+        "How long load_model may take before a worker process is given up.",
+    ),
+    Setting(
+        "MAX_BODY_MB",
+        "16",
+        number(0.001, 1024),
+        "megabytes (2^20 bytes)",
+        "Largest request body; a larger one is answered 413.",
+    ),
+    Setting(
+        "MAX_JSON_DEPTH",
+        "100",
+        integer(1, 900),
+        "1 to 900",
+        "Deepest nesting of lists and objects in a request; a deeper one is answered 400.",
+    ),
+    Setting(
+        "MAX_HEADER_BYTES",
+        "8190",
+        integer(512, 65536),
+        "512 to 65536",
+        "Longest request line, and longest line of a request's head; a longer one is answered "
+        "414 or 431.",
+    ),
+    Setting(
+        "MAX_QUEUE",
+        "1000000",
+        integer(1, 10**9),
+        "1 to 1000000000",
+        "Most asynchronous requests that may be queued; one more is answered 503.",
+    ),
+    Setting(
+        "MAX_WAITING",
+        "8000",
+        integer(1, 10**6),
+        "1 to 1000000",
+        "Most clients that may wait for an answer of one API process; one more is answered 503.",
+    ),
+    Setting(
+        "CLIENT_TIMEOUT",
+        "60",
+        integer(1, 3600),
+        "whole seconds, at least 1",
+        "How long a client may take to send a request's head, how long its body or its reading "
+        "of the answer may stall, and how long an idle connection is kept.",
+    ),
+    Setting(
+        "PREDICTION_TIMEOUT",
+        "21600",
+        number(0, 7 * 86400),
+        "seconds; 0: no limit",
+        "How long a prediction may take; then it fails, and its worker process goes on. One "
+        "that cannot be interrupted is ended with its process 10 seconds later.",
+    ),
+    Setting(
+        "CANCEL_RUNNING",
+        "0",
+        flag,
+        "0 or 1",
+        "1: POST /cancel also stops a prediction that is being made, by ending its worker "
+        "process. On a GPU the next one loads the model again.",
+    ),
+    Setting(
+        "RESULT_TTL",
+        "86400",
+        integer(1, 365 * 86400),
+        "seconds",
+        "How long a result can be asked for at /status after the prediction is made.",
+    ),
+    Setting(
+        "RECOVERY_SECONDS",
+        "20",
+        number(5, 3600),
+        "seconds, at least 5",
+        "How long after a worker's death its asynchronous requests are given to another.",
+    ),
+    Setting(
+        "MAX_DELIVERIES",
+        "3",
+        integer(1, 100),
+        "1 to 100",
+        "How often an asynchronous request is tried whose worker process dies; then it fails.",
+    ),
+    Setting(
+        "CALLBACK_TIMEOUT",
+        "30",
+        number(0.1, 3600),
+        "seconds",
+        "How long a callback's receiver may take to answer.",
+    ),
+    Setting(
+        "CALLBACK_RETRY_SECONDS",
+        "86400",
+        number(0, 30 * 86400),
+        "seconds",
+        "How long delivery of a callback is tried again and again before it is given up.",
+    ),
+    Setting(
+        "CALLBACK_SECRET",
+        "",
+        any_text,
+        "whsec_ and base64, or empty",
+        "Signs callbacks (Standard Webhooks); give it to receivers. Several, separated by "
+        "spaces, all sign. Empty: callbacks are not signed.",
+    ),
+    Setting(
+        "CALLBACK_ALLOW",
+        "",
+        any_text,
+        "host names and networks, separated by commas",
+        "Where callbacks may go besides what is allowed anyway, such as 10.1.0.0/16 or "
+        "receiver.example. Loopback, link-local and the deployment's own services are not "
+        "allowed otherwise; local processes may call back to loopback.",
+    ),
+    Setting(
+        "REDIS_MAX_MEMORY",
+        "2gb",
+        memory,
+        "a size, such as 512mb or 4gb",
+        "Most memory Redis may use for requests and results. When nine tenths are used, "
+        "requests are answered 503; nothing is ever evicted.",
+    ),
+    Setting(
+        "REDIS_FSYNC",
+        "always",
+        choice("everysec", "always"),
+        "everysec or always",
+        "When what Redis writes is on the disk. always: before a request is accepted, so that none "
+        "is lost with the machine. everysec: within a second, to accept more. Synchronous requests "
+        "wait for neither.",
+    ),
+    Setting(
+        "REDIS_PASSWORD",
+        "",
+        any_text,
+        "a password, or empty",
+        "What the services tell Redis to be let in. Redis is reachable for them alone anyway.",
+    ),
+    Setting(
+        "LOG_LEVEL",
+        "info",
+        choice("debug", "info", "warning", "error"),
+        "debug, info, warning or error",
+        "Least severe message that is logged.",
+    ),
+    Setting(
+        "BASE_IMAGE",
+        "python:3.13-slim",
+        any_text,
+        "an image",
+        "Image the project's own image is built from; name a mirror's here.",
+    ),
+    Setting("REDIS_IMAGE", "redis:8", any_text, "an image", "Image of the Redis service."),
+    Setting(
+        "IMAGE",
+        "denzel-project:1.0.0",
+        any_text,
+        "an image name with a tag",
+        "Name given to the image built for this project.",
+    ),
+)
+
+
+INTERNAL: tuple[Setting, ...] = (
+    Setting(
+        "REDIS_URL",
+        "redis://127.0.0.1:6379/0",
+        redis_url,
+        "a redis:// or unix:// URL",
+        "Where Redis is; set by the backend.",
+    ),
+    Setting(
+        "MONITOR_PUBLISHED",
+        "",
+        any_text,
+        "an address, or empty",
+        "Address the monitor's container is published on; set by the Compose file.",
+    ),
+    Setting(
+        "DENZEL_RUN_DIR",
+        ".denzel/run",
+        any_text,
+        "a directory",
+        "Where services write their state; set by the backend.",
+    ),
+    Setting(
+        "DENZEL_BACKEND",
+        "local",
+        choice("local", "docker"),
+        "local or docker",
+        "What runs the services; set by the backend.",
+    ),
+)
+"""Read like settings, but set by the backend and never written into ``.env``."""

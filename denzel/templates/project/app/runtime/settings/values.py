@@ -1,0 +1,128 @@
+"""The settings' values, and the one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import quote, urlsplit
+
+from .processors import available_processors
+from .table import INTERNAL, SETTINGS
+
+LOOPBACK_HOSTS = ("localhost", "::1")
+
+
+class SettingError(ValueError):
+    """A setting's text cannot be used; the message names the setting and what it takes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings' values, parsed; field names are the settings' names in lower case."""
+
+    project_name: str
+    api_port: int
+    monitor_port: int
+    api_host: str
+    monitor_host: str
+    monitor_user: str
+    monitor_password: str
+    monitor_control: bool
+    api_keys: tuple[tuple[str, str], ...]
+    gpu: bool
+    api_workers: int
+    worker_concurrency: int
+    batch_max_size: int
+    batch_max_wait: float
+    model_load_timeout: float
+    max_body_mb: float
+    max_json_depth: int
+    max_header_bytes: int
+    max_queue: int
+    max_waiting: int
+    client_timeout: int
+    prediction_timeout: float
+    cancel_running: bool
+    result_ttl: int
+    recovery_seconds: float
+    max_deliveries: int
+    callback_timeout: float
+    callback_retry_seconds: float
+    callback_secret: str
+    callback_allow: str
+    redis_max_memory: str
+    redis_fsync: str
+    redis_password: str
+    log_level: str
+    base_image: str
+    redis_image: str
+    image: str
+    redis_url: str
+    monitor_published: str
+    denzel_run_dir: str
+    denzel_backend: str
+
+    @property
+    def in_container(self) -> bool:
+        """Whether the services run in containers, with a network of their own."""
+        return self.denzel_backend == "docker"
+
+    @property
+    def exposure(self) -> str:
+        """What is wrong with whom the monitoring page is shown to, empty when nothing is."""
+        host = self.monitor_published or self.monitor_host
+        if bool(self.monitor_user) != bool(self.monitor_password):
+            return "MONITOR_USER and MONITOR_PASSWORD go together; set both in .env, or neither"
+        if host in LOOPBACK_HOSTS or host.startswith("127.") or self.monitor_user:
+            return ""
+        return (
+            f"MONITOR_HOST={host} shows the monitoring page to other machines; set MONITOR_USER "
+            "and MONITOR_PASSWORD in .env, too"
+        )
+
+    @property
+    def worker_name(self) -> str:
+        """Celery's node name of the worker."""
+        return f"worker@{self.project_name}"
+
+    @property
+    def api_processes(self) -> int:
+        """How many processes answer HTTP."""
+        return self.api_workers or max(1, available_processors() // 2)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest request body, in bytes."""
+        return int(self.max_body_mb * 2**20)
+
+
+def parse_settings(values: Mapping[str, str]) -> Settings:
+    """Return the settings given by ``values``; a missing or empty one has its default.
+
+    Unknown names are ignored.  Raises SettingError for a value that cannot be used.
+    """
+    parsed = {}
+    for setting in SETTINGS + INTERNAL:
+        text = values.get(setting.name, "").strip() or setting.default
+        try:
+            parsed[setting.name.lower()] = setting.parse(text)
+        except (ValueError, KeyError) as error:
+            raise SettingError(
+                f"{setting.name}={text} cannot be used: it takes {setting.takes}"
+            ) from error
+    settings = Settings(**parsed)
+    return replace(settings, redis_url=_with_password(settings.redis_url, settings.redis_password))
+
+
+def _with_password(url: str, password: str) -> str:
+    """Return a Redis URL with a password in it, unless it holds credentials already."""
+    parts = urlsplit(url)
+    if not password or parts.password is not None:
+        return url
+    return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc}").geturl()
+
+
+def load_settings() -> Settings:
+    """Return the settings of this process, from its environment."""
+    return parse_settings(os.environ)
