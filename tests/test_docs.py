@@ -44,7 +44,9 @@ def test_pages_mention_existing_settings_alone() -> None:
 
 
 def test_each_endpoint_has_its_section() -> None:
-    routes = re.findall(r'add_route\("([^"]+)"', (APP / "api" / "app.py").read_text(encoding="utf-8"))
+    routes = re.findall(
+        r'add_route\("([^"]+)"', (APP / "api" / "app.py").read_text(encoding="utf-8")
+    )
     sections = [heading.strip("`").split()[-1] for heading in headings(page("endpoints"))]
     assert routes
     assert set(routes) <= set(sections)
