@@ -13,14 +13,17 @@ from app.runtime import state
 from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
 from app.runtime.api.dispatch import Dispatcher
-from app.runtime.api.errors import ApiError, answer_api_error, serialize_http_error
-from app.runtime.api.grouping import GroupPolicy
+from app.runtime.api.errors import (
+    ApiError,
+    answer_api_error,
+    answer_request_error,
+    serialize_http_error,
+)
 from app.runtime.api.predict import BrokenPredictResource, PredictResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
-from app.runtime.api.watch import Watch
-from app.runtime.pipeline.prediction import PipelineError, import_pipeline
-from app.runtime.requests.cancellation import Cancellation
+from app.runtime.pipeline.prediction import Pipeline, PipelineError, import_pipeline
+from app.runtime.requests.errors import RequestError
 from app.runtime.settings import Settings, load_settings
 
 INFO_FILE = Path("app/assets/info.txt")
@@ -78,38 +81,33 @@ def create_app(settings: Settings | None = None) -> falcon.asgi.App[Any, Any]:
     ``/predict`` says what is wrong.
     """
     settings = settings or load_settings()
-    policy = GroupPolicy(
-        batching=False,
-        batch_max_size=settings.batch_max_size,
-        batch_max_wait=settings.batch_max_wait,
-    )
-    dispatcher = Dispatcher(
-        settings.redis_url, settings.result_ttl, policy, settings.api_processes, settings.max_queue
-    )
-    watch = Watch(dispatcher.client, settings.redis_url)
+    pipeline, problem = _import_pipeline()
+    batch_size = settings.batch_max_size if pipeline and pipeline.predict_batch else 1
+    dispatcher = Dispatcher(settings, batch_size)
     admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
-    problem = ""
     predict: PredictResource | BrokenPredictResource
-    try:
-        pipeline = import_pipeline()
-        policy.batching = pipeline.predict_batch is not None
-        verifier = Verifier(pipeline.verify_input)
-        predict = PredictResource(settings, dispatcher, watch, admission, verifier)
-    except PipelineError as error:
-        log.error("%s", error, exc_info=error.__cause__)
-        problem = str(error)
+    if pipeline is None:
         predict = BrokenPredictResource(problem)
-    middleware: list[Any] = [Lifespan([dispatcher, watch, admission], problem)]
+    else:
+        predict = PredictResource(settings, dispatcher, admission, Verifier(pipeline.verify_input))
+    middleware: list[Any] = [Lifespan([dispatcher, admission], problem)]
     if settings.api_keys:
         middleware.append(AccessControl(dict(settings.api_keys)))
     app = falcon.asgi.App(middleware=middleware)
     app.add_error_handler(ApiError, answer_api_error)
+    app.add_error_handler(RequestError, answer_request_error)
     app.set_error_serializer(serialize_http_error)
-    cancellation = Cancellation(
-        dispatcher.client, settings.result_ttl, stop_running=settings.cancel_running
-    )
     app.add_route("/info", InfoResource())
     app.add_route("/predict", predict)
-    app.add_route("/status/{task_id}", StatusResource(dispatcher, watch, admission))
-    app.add_route("/cancel/{task_id}", CancelResource(dispatcher, cancellation))
+    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
+    app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
     return app
+
+
+def _import_pipeline() -> tuple[Pipeline | None, str]:
+    """Return the user's pipeline, or None and what is wrong with it."""
+    try:
+        return import_pipeline(), ""
+    except PipelineError as error:
+        log.error("%s", error, exc_info=error.__cause__)
+        return None, str(error)

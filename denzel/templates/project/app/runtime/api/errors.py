@@ -10,6 +10,15 @@ from typing import Any, ClassVar
 import falcon
 import orjson
 
+from app.runtime.requests.errors import (
+    KeyReused,
+    NotCancelled,
+    QueueFull,
+    QueueUnavailable,
+    RequestError,
+    WorkerLost,
+)
+
 RETRY_AFTER_SECONDS = 5
 
 
@@ -53,38 +62,12 @@ class UnknownTask(ApiError):
     title = "Unknown task"
 
 
-class QueueUnavailable(ApiError):
-    """Redis cannot be reached, so nothing can be accepted."""
-
-    status = 503
-    title = "Queue unavailable"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-
-
-class QueueFull(QueueUnavailable):
-    """MAX_QUEUE requests wait, or Redis has little memory left."""
-
-    title = "Queue full"
-
-
-class TooManyWaiting(QueueUnavailable):
+class TooManyWaiting(ApiError):
     """MAX_WAITING clients wait for an answer of this API process."""
 
+    status = 503
     title = "Too many waiting"
-
-
-class KeyReused(ApiError):
-    """An Idempotency-Key came with another body before."""
-
-    status = 422
-    title = "Idempotency-Key reused"
-
-
-class NotCancelled(ApiError):
-    """The task has ended, or cannot be stopped now; ``status`` tells its state."""
-
-    status = 409
-    title = "Not cancelled"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class PredictionCancelled(ApiError):
@@ -121,6 +104,31 @@ class BrokenPipeline(ApiError):
 
     status = 500
     title = "Broken pipeline"
+
+
+REQUEST_ERRORS: dict[type[RequestError], tuple[int, str]] = {
+    QueueUnavailable: (503, "Queue unavailable"),
+    QueueFull: (503, "Queue full"),
+    WorkerLost: (503, "Worker lost"),
+    KeyReused: (422, "Idempotency-Key reused"),
+    NotCancelled: (409, "Not cancelled"),
+}
+"""Status and title of what a request could not be accepted, found or cancelled for."""
+
+
+async def answer_request_error(
+    req: falcon.Request, resp: falcon.Response, error: RequestError, params: Any
+) -> None:
+    """Turn a RequestError into its response."""
+    status, title = REQUEST_ERRORS[type(error)]
+    body = {"title": title, "description": str(error)}
+    if isinstance(error, NotCancelled):
+        body["status"] = error.state
+    resp.status = status
+    resp.data = orjson.dumps(body)
+    resp.content_type = falcon.MEDIA_JSON
+    if status == 503:
+        resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
 
 
 async def answer_api_error(

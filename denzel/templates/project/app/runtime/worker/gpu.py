@@ -18,7 +18,7 @@ from billiard.process import current_process
 from app.runtime import state
 from app.runtime.pipeline.prediction import PipelineError
 from app.runtime.settings import load_settings
-from app.runtime.worker.equipment import Equipment, load_equipment
+from app.runtime.worker.context import WorkerContext, load_context
 
 GPUS_VARIABLE = "DENZEL_GPUS"
 RETRY_AFTER_SECONDS = 30.0
@@ -39,7 +39,7 @@ def visible_gpus() -> list[str]:
     return listing.stdout.split() if listing.returncode == 0 else []
 
 
-def load_on_own_gpu() -> Equipment:
+def load_on_own_gpu() -> WorkerContext:
     """Bind this spawned worker process to its GPU and load the model there.
 
     When that fails, the process shows why, waits, and ends; Celery replaces it and so tries
@@ -52,7 +52,7 @@ def load_on_own_gpu() -> Equipment:
     state.write_state(_child(index), state.LOADING)
     _show_worker_state(settings.denzel_run_dir)
     try:
-        equipment = load_equipment(settings)
+        context = load_context(settings)
     except PipelineError as error:
         log.error("%s", error, exc_info=error.__cause__)
         state.write_state(_child(index), state.ERROR, str(error))
@@ -61,7 +61,7 @@ def load_on_own_gpu() -> Equipment:
         raise SystemExit(1) from error
     state.write_state(_child(index), state.UP)
     _show_worker_state(settings.denzel_run_dir)
-    return equipment
+    return context
 
 
 def forget_children(run_directory: str) -> None:

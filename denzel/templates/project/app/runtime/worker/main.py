@@ -13,25 +13,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import redis
-from billiard.exceptions import WorkerLostError
 from celery import signals
-from celery.worker import state as celery_state
 
 from app.runtime import state
 from app.runtime.pipeline.prediction import PipelineError
-from app.runtime.pipeline.time_limit import too_long
 from app.runtime.settings import Settings, available_processors, load_settings
-from app.runtime.worker.equipment import connect, load_equipment
+from app.runtime.worker.context import load_context, set_context
 from app.runtime.worker.gpu import GPUS_VARIABLE, forget_children, visible_gpus
-from app.runtime.worker.recovery import Recovery
-from app.runtime.worker.stopping import Stopper
-from app.tasks import celery_app, equip
+from app.tasks import celery_app
 
 LOG_FILE = Path("logs/worker.log")
 LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
@@ -55,7 +47,7 @@ def main() -> int:
         if settings.gpu:
             _prepare_gpus(gpus)
         else:
-            equip(load_equipment(settings))
+            set_context(load_context(settings))
             gc.collect()
             gc.freeze()  # what is loaded now stays in pages that the forked processes share
             signals.worker_ready.connect(_show_up, weak=False)
@@ -63,7 +55,7 @@ def main() -> int:
         log.error("%s", error, exc_info=error.__cause__)
         return _fail(str(error))
     processes = settings.worker_concurrency or len(gpus) or available_processors()
-    _connect_signals(settings, processes)
+    _connect_signals()
     celery_app.worker_main(worker_arguments(settings, processes))
     return 0
 
@@ -91,7 +83,7 @@ def configure_logging() -> None:
         logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
-def rotate_log() -> None:
+def rotate_log(**_: object) -> None:
     """Move the log file aside when it has grown large; one older file is kept."""
     if LOG_FILE.exists() and LOG_FILE.stat().st_size > LOG_BYTES:
         LOG_FILE.replace(LOG_FILE.with_suffix(".log.1"))
@@ -106,45 +98,11 @@ def _replace_dead_processes_soon(sender: Any, **_: object) -> None:
     sender.hub.call_repeatedly(POOL_CHECK_SECONDS, sender.pool.maintain_pool)
 
 
-def _connect_signals(settings: Settings, processes: int) -> None:
-    """Do what the worker's main process must do regularly, and when something dies."""
-    store, ledger = connect(settings)
-    recovery = Recovery(store, ledger)
-    stopper = Stopper(ledger, settings.prediction_timeout)
-
-    def beat(**_: object) -> None:
-        rotate_log()
-        stopper.end_overdue(list(celery_state.active_requests))
-        recovery.tick([*celery_state.reserved_requests, *celery_state.active_requests])
-        with suppress(redis.RedisError):  # Celery's own connection reports it
-            store.announce(settings.worker_name, processes)
-
-    def end_cancelled_soon(sender: Any, **_: object) -> None:
-        def look() -> None:
-            with suppress(redis.RedisError):  # Celery's own connection reports it
-                stopper.end_cancelled(celery_state.active_requests)
-
-        sender.hub.call_repeatedly(STOP_CHECK_SECONDS, look)
-
-    def withdraw(**_: object) -> None:
-        with suppress(redis.RedisError):
-            store.withdraw(settings.worker_name)
-
-    def recover(exception: BaseException, task_id: str, args: Sequence[Any], **_: object) -> None:
-        if task_id in stopper.overdue:
-            stopper.overdue.discard(task_id)
-            recovery.after_loss(too_long(settings.prediction_timeout), *args)
-        elif isinstance(exception, WorkerLostError):
-            recovery.after_loss(exception, *args)
-
+def _connect_signals() -> None:
+    """Do what the worker's main process must do regularly."""
     signals.setup_logging.connect(_keep_logging, weak=False)
-    signals.worker_ready.connect(beat, weak=False)
     signals.worker_ready.connect(_replace_dead_processes_soon, weak=False)
-    if settings.cancel_running:
-        signals.worker_ready.connect(end_cancelled_soon, weak=False)
-    signals.heartbeat_sent.connect(beat, weak=False)
-    signals.worker_shutdown.connect(withdraw, weak=False)
-    signals.task_failure.connect(recover, weak=False)
+    signals.heartbeat_sent.connect(rotate_log, weak=False)
 
 
 def _prepare_gpus(gpus: list[str]) -> None:

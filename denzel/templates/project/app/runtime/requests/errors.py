@@ -1,0 +1,39 @@
+"""Why a request cannot be accepted, found or cancelled; the API turns these into answers."""
+
+from __future__ import annotations
+
+
+class RequestError(Exception):
+    """A request could not be handled; the text says why."""
+
+
+class QueueUnavailable(RequestError):
+    """Redis cannot be asked, or has not confirmed in time."""
+
+
+class QueueFull(QueueUnavailable):
+    """MAX_QUEUE requests wait, or Redis has little memory left."""
+
+
+class WorkerLost(QueueUnavailable):
+    """The workers that had a synchronous request died, more than once."""
+
+
+class KeyReused(RequestError):
+    """An Idempotency-Key came with another body before."""
+
+
+class NotCancelled(RequestError):
+    """The request has ended, or cannot be stopped now; ``state`` tells where it is."""
+
+    def __init__(self, reason: str, state: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+NOT_REACHED = "Redis cannot be reached; nothing was queued"
+NOT_CONFIRMED = (
+    "Redis has not confirmed the request, which may have been queued all the same; sent again with "
+    "the same Idempotency-Key it is queued once"
+)
+MEMORY_FULL = "Redis has no memory left (REDIS_MAX_MEMORY); nothing was queued"
