@@ -19,8 +19,10 @@ class Notifications:
     """Hears that there may be something on the queues; may raise RedisError and OSError."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client: Any = client  # which ends its connections when it is not needed
-        self._subscription = self._client.pubsub(ignore_subscribe_messages=True)
+        self._client = client  # which ends its connections when it is not needed
+        self._subscription: Any = client.pubsub(  # type: ignore[no-untyped-call]
+            ignore_subscribe_messages=True
+        )
         self._subscription.subscribe(WORK_CHANNEL)
 
     def fileno(self) -> int:
