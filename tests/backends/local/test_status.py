@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends.local_status import Record, read_record, service_status, worker_status
-from denzel.backends.supervision import Crashes, Process
+from denzel.backends.local.status import Record, read_record, service_status, worker_status
+from denzel.backends.local.supervision import Crashes, Process
 from denzel.services import ServiceStatus, State, WorkerStatus
 
 STARTED = 1000

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from denzel.backends.layout import REDIS_SOCKET, Layout
-from denzel.backends.process_table import MARK_VARIABLE
+from denzel.backends.local.layout import REDIS_SOCKET, Layout
+from denzel.backends.local.process_table import MARK_VARIABLE
 from denzel.errors import UsageError
 from denzel.project import Project
 from denzel.templates.project.app.runtime.settings import SETTINGS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends import layout
-from denzel.backends.layout import Layout
+from denzel.backends.local import layout
+from denzel.backends.local.layout import Layout
 from denzel.errors import EngineError
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from denzel import process
 from denzel.backends.base import Report
-from denzel.backends.deployment_record import DeploymentRecord
-from denzel.backends.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
-from denzel.backends.local_environment import service_environment
-from denzel.backends.process_table import MARK_VARIABLE, end_processes, find_processes
-from denzel.backends.redis_server import find_redis_server, redis_answers, redis_config
-from denzel.backends.supervision import (
+from denzel.backends.local.deployment_record import DeploymentRecord
+from denzel.backends.local.environment import service_environment
+from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
+from denzel.backends.local.process_table import MARK_VARIABLE, end_processes, find_processes
+from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
+from denzel.backends.local.supervision import (
     PROGRAMS,
     REDIS_VARIABLE,
     SOCKET_VARIABLE,

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from denzel.backends.supervision import Crashes, Process
+from denzel.backends.local.supervision import Crashes, Process
 from denzel.services import ServiceStatus, State, WorkerStatus
 
 LOOP_CRASHES = 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denzel.backends.compose_commands import ComposeCommands
+from denzel.backends.docker.commands import ComposeCommands
 
 COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", "shop"]
 COMMANDS = ComposeCommands(("docker", "compose"), "shop")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends import supervision
-from denzel.backends.supervision import (
+from denzel.backends.local import supervision
+from denzel.backends.local.supervision import (
     PROGRAMS,
     Crashes,
     NotSupervised,

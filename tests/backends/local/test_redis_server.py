@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends import redis_server
-from denzel.backends.redis_server import find_redis_server, redis_answers, redis_config
+from denzel.backends.local import redis_server
+from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
 from denzel.errors import EngineError
 from denzel.polling import polls
 

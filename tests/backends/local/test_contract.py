@@ -11,9 +11,9 @@ import pytest
 from backends.contract import BackendContract
 from backends.stand_in_project import make_venv, stand_in_project
 from denzel.backends.base import Backend
-from denzel.backends.layout import Layout
-from denzel.backends.local import LocalBackend
-from denzel.backends.process_table import find_processes
+from denzel.backends.local.backend import LocalBackend
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
 from denzel.services import SERVICES
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends.compose_program import ComposeProgram, find_compose, version_numbers
+from denzel.backends.docker.program import ComposeProgram, find_compose, version_numbers
 from denzel.errors import EngineError
 
 

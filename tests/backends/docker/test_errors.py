@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from denzel.backends.docker_errors import explain, explained
+from denzel.backends.docker.errors import explain, explained
 from denzel.errors import CommandError, DenzelError, EngineError, PortTaken, ProjectError
 
 TEXTS: list[tuple[str, type[DenzelError], list[str]]] = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from denzel.backends.compose_status import (
+from denzel.backends.docker.status import (
     Container,
     Records,
     project_status,

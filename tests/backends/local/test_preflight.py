@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from denzel.backends.local_preflight import (
+from denzel.backends.local.preflight import (
     check_disk,
     check_platform,
     check_programs,

@@ -17,22 +17,22 @@ from docker.errors import APIError
 
 from denzel import process
 from denzel.backends.base import Backend, LogLine
-from denzel.backends.compose_commands import SERVING_USER, ComposeCommands
-from denzel.backends.compose_program import find_compose
-from denzel.backends.compose_status import (
+from denzel.backends.docker.commands import SERVING_USER, ComposeCommands
+from denzel.backends.docker.engine import (
+    connect,
+    engine_errors,
+    find_image,
+    has_nvidia_runtime,
+)
+from denzel.backends.docker.errors import NO_GPU, explained
+from denzel.backends.docker.program import find_compose
+from denzel.backends.docker.status import (
     RUN_DIRECTORY,
     Container,
     project_status,
     read_container,
     read_records,
 )
-from denzel.backends.docker_engine import (
-    connect,
-    engine_errors,
-    find_image,
-    has_nvidia_runtime,
-)
-from denzel.backends.docker_errors import NO_GPU, explained
 from denzel.errors import (
     CommandError,
     DenzelError,

@@ -9,7 +9,7 @@ import pytest
 
 from backends.contract import BackendContract, write_probe
 from denzel.backends.base import Backend
-from denzel.backends.compose import ComposeBackend
+from denzel.backends.docker.backend import ComposeBackend
 from denzel.ports import free_port
 from denzel.scaffold import start_project
 from engine import docker, end_deployment, left_behind, require_engine

@@ -10,24 +10,24 @@ from contextlib import contextmanager
 
 from denzel import process
 from denzel.backends.base import Backend, LogLine
-from denzel.backends.deployment_record import DeploymentRecord
-from denzel.backends.layout import Layout
-from denzel.backends.local_environment import (
+from denzel.backends.local.deployment_record import DeploymentRecord
+from denzel.backends.local.environment import (
     inner_environment,
     service_environment,
     shell_startup,
 )
-from denzel.backends.local_lifecycle import Lifecycle
-from denzel.backends.local_preflight import (
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.lifecycle import Lifecycle
+from denzel.backends.local.preflight import (
     check_disk,
     check_platform,
     check_programs,
     holds_commands,
 )
-from denzel.backends.local_status import Record, read_record, service_status, worker_status
+from denzel.backends.local.redis_server import redis_answers
+from denzel.backends.local.status import Record, read_record, service_status, worker_status
+from denzel.backends.local.supervision import Crashes, NotSupervised, Process, read_crashes
 from denzel.backends.log_files import follow_logs, read_logs
-from denzel.backends.redis_server import redis_answers
-from denzel.backends.supervision import Crashes, NotSupervised, Process, read_crashes
 from denzel.errors import (
     CommandError,
     EngineError,

@@ -13,7 +13,7 @@ import requests
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from denzel.backends.docker_errors import NO_ENGINE, explain
+from denzel.backends.docker.errors import NO_ENGINE, explain
 from denzel.errors import EngineError
 
 ANSWER_SECONDS = 5

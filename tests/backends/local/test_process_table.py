@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends import process_table
-from denzel.backends.process_table import MARK_VARIABLE, end_processes, find_processes
+from denzel.backends.local import process_table
+from denzel.backends.local.process_table import MARK_VARIABLE, end_processes, find_processes
 
 DEAF = """
 import signal, time
@@ -82,7 +82,7 @@ def test_a_session_that_someone_else_leads_is_left_alone(mark: str) -> None:
 
 def test_who_asks_is_not_found(mark: str) -> None:
     asks = (
-        "import sys; from denzel.backends.process_table import find_processes;"
+        "import sys; from denzel.backends.local.process_table import find_processes;"
         f"print(find_processes({mark!r}, None))"
     )
     environment = {**os.environ, MARK_VARIABLE: mark}

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from denzel.backends.layout import Layout
+from denzel.backends.local.layout import Layout
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.local.redis_server import find_redis_server
 from denzel.errors import EngineError
 
 OLDEST_PYTHON = (3, 11)

@@ -17,10 +17,10 @@ import pytest
 
 from backends.contract import states, wait_until, wait_until_ready
 from backends.stand_in_project import Launched, behave, stand_in_project
-from denzel.backends import supervision
-from denzel.backends.layout import Layout
-from denzel.backends.local import LocalBackend
-from denzel.backends.process_table import find_processes
+from denzel.backends.local import supervision
+from denzel.backends.local.backend import LocalBackend
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
 from denzel.errors import EngineError, RequirementsError, ServiceError, UsageError
 from denzel.project import Project
 from denzel.services import ServiceStatus, State
@@ -115,7 +115,7 @@ def test_what_another_version_of_denzel_started_is_stopped(
     fewer = [program for program in supervision.PROGRAMS if program.name != "callbacks"]
     more = supervision.Program("extra", "bash entrypoints/monitor.sh", 10, 5)
     text = supervision.supervisor_config([*fewer, more])
-    monkeypatch.setattr("denzel.backends.local_lifecycle.supervisor_config", lambda: text)
+    monkeypatch.setattr("denzel.backends.local.lifecycle.supervisor_config", lambda: text)
     with Launched(project) as backend:
         wait_until(lambda: states(backend)["api"] is State.UP, SOON, backend.status)
         assert states(backend)["callbacks"] is State.DOWN
@@ -157,8 +157,8 @@ def test_services_whose_supervisor_was_killed_are_found_and_ended(project: Proje
 def test_a_supervisor_that_hangs_is_replaced(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("denzel.backends.supervision.ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr("denzel.backends.local_lifecycle.LEFTOVER_SECONDS", 1.0)
+    monkeypatch.setattr("denzel.backends.local.supervision.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("denzel.backends.local.lifecycle.LEFTOVER_SECONDS", 1.0)
     with Launched(project) as backend:
         hanging = supervisor_pid(project)
         os.kill(hanging, signal.SIGSTOP)
@@ -262,7 +262,7 @@ def test_an_interrupted_launch_leaves_nothing_running(
         assert processes(project)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("denzel.backends.local_lifecycle.redis_answers", interrupt)
+    monkeypatch.setattr("denzel.backends.local.lifecycle.redis_answers", interrupt)
     project.record_backend("local")
     backend = LocalBackend(project, lambda _: None)
     with pytest.raises(KeyboardInterrupt):
@@ -287,7 +287,8 @@ def test_closing_the_terminal_ends_nothing(project: Project) -> None:
     starts = (
         "import fcntl, sys, termios; from pathlib import Path;"
         "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-        "from denzel.backends.local import LocalBackend; from denzel.project import Project;"
+        "from denzel.backends.local.backend import LocalBackend;"
+        "from denzel.project import Project;"
         "LocalBackend(Project(Path(sys.argv[1])), print).start()"
     )
     with Launched(project) as backend:
