@@ -1,4 +1,4 @@
-"""Imports go one way: cli, operations, backends, process; what all share lies below."""
+"""Imports go one way: cli, commands, operations, backends, process; what all share lies below."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ PACKAGE = Path(denzel.__file__).parent
 LAYERS = [
     {"denzel.__main__"},
     {"denzel.cli"},
+    {"denzel.commands"},
     {"denzel.demo"},
     {"denzel.console"},
     {"denzel.operations", "denzel.upgrade", "denzel.doctor", "denzel.apikeys"},
@@ -26,7 +27,7 @@ LAYERS = [
 """From the top down; a module may import from its own layer and those below."""
 
 RUNS_PROGRAMS = {"denzel.process"}
-PRINTS = {"denzel.cli", "denzel.console", "denzel.demo"}
+PRINTS = {"denzel.cli", "denzel.commands", "denzel.console", "denzel.demo"}
 
 
 def modules() -> dict[str, ast.Module]:
@@ -89,6 +90,7 @@ def test_one_module_runs_external_programs() -> None:
 
 def test_only_the_command_line_prints() -> None:
     users = {name for name, tree in modules().items() if "click" in imported(tree)}
+    users = {".".join(name.split(".")[:2]) for name in users}
     calls = {
         name
         for name, tree in modules().items()
