@@ -17,7 +17,7 @@ from app.runtime.store.codecs import Reply
 from app.runtime.store.keys import reply_channel, task_key
 from app.runtime.store.link import Link
 
-from .deployment import Deployment, deployed
+from ..deployment import Deployment, deployed
 
 CHANNEL = "denzel:reply:test"
 SOON = 10.0

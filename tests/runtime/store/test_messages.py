@@ -21,7 +21,7 @@ from app.runtime.store.codecs import decode_requests
 from app.runtime.store.keys import PREDICTIONS_QUEUE
 from app.runtime.store.messages import encode_prediction_message
 
-from .deployment import Deployment, deployed, wait_until
+from ..deployment import Deployment, deployed, wait_until
 
 
 @pytest.fixture(scope="module")

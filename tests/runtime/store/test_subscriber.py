@@ -12,7 +12,7 @@ import redis
 from app.runtime.store.link import PONG_SECONDS, QUIET_SECONDS
 from app.runtime.store.subscriber import Channel
 
-from .deployment import Deployment, deployed
+from ..deployment import Deployment, deployed
 
 NAME = "denzel:reply:test"
 
