@@ -52,11 +52,16 @@ class PredictionRequest(Request):  # Celery has no types
         self.api: str = message.headers.get("reply_to", "")
         shown = (self.payload or b"")[:SHOWN_CHARACTERS].decode(errors="ignore") or message.id
         headers = {**message.headers, "argsrepr": shown, "kwargsrepr": "{}", "root_id": message.id}
+        self._on_revoked = on_revoked
         super().__init__(
-            _DELIVERIES[is_sync], headers=headers, body=((shown,), {}, None), decoded=True,
-            # Celery acknowledges none of them but those that were revoked.
-            on_ack=lambda *_: on_revoked(self), **celery,
-        )  # fmt: skip
+            _DELIVERIES[is_sync], headers=headers, body=((shown,), {}, None), decoded=True, **celery
+        )
+
+    def acknowledge(self) -> None:
+        """Take note that the request was revoked: Celery acknowledges none of them otherwise."""
+        if not self.acknowledged:
+            self.acknowledged = True
+            self._on_revoked(self)
 
 
 @dataclass(eq=False)
