@@ -57,6 +57,8 @@ class PredictionRequest(Request):  # Celery has no types
             _DELIVERIES[is_sync], headers=headers, body=((shown,), {}, None), decoded=True, **celery
         )
 
+    acknowledged: bool = False
+
     def acknowledge(self) -> None:
         """Take note that the request was revoked: Celery acknowledges none of them otherwise."""
         if not self.acknowledged:
