@@ -5,7 +5,7 @@ Its record says REVOKED from then on, and nothing that a worker still does with 
 
 from __future__ import annotations
 
-from app.runtime.contract import CANCELLED, REVOKED
+from app.runtime.contract import CANCELLED, PENDING, REVOKED, STARTED
 from app.runtime.requests.acceptance import Run
 from app.runtime.requests.errors import NotCancelled
 
@@ -38,5 +38,5 @@ class Cancellation:
         )  # fmt: skip
         verdict, _, state = answer.decode().partition(" ")
         if verdict in REASONS:
-            raise NotCancelled(REASONS[verdict], state)
+            raise NotCancelled(REASONS[verdict], PENDING if state == STARTED else state)
         return bool(verdict == REVOKED)
