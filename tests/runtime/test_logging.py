@@ -13,7 +13,7 @@ import requests
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
 
-LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (WARNING|ERROR)/\d+\] "
+LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[(WARNING|ERROR)\] "
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ from io import TextIOWrapper
 from pathlib import Path
 
 LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
-"""What Celery's processes write; gunicorn's all have one name, and are told apart by their ids."""
+"""What the worker's processes write."""
 SERVICE_LOG_FORMAT = "[%(asctime)s: %(levelname)s] %(message)s"
-API_LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(process)d] %(message)s"
+API_LOG_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+API_DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
+"""As gunicorn has them (gunicorn/glogging.py), whose lines stand among the API's own."""
 LOG_BYTES = 10 * 2**20
 
 
@@ -52,12 +54,19 @@ class FileHandler(logging.handlers.WatchedFileHandler):
         return super()._open()
 
 
-def configure_logging(level: str, file: Path | None = None, log_format: str = LOG_FORMAT) -> None:
+def configure_logging(
+    level: str,
+    file: Path | None = None,
+    log_format: str = LOG_FORMAT,
+    date_format: str | None = None,
+) -> None:
     """Log messages of ``level`` and above to stdout, and to a file if one is given."""
     handlers: list[logging.Handler] = [OutputHandler(sys.stdout)]
     if file is not None:
         handlers.append(FileHandler(file))
-    logging.basicConfig(level=level.upper(), format=log_format, handlers=handlers, force=True)
+    logging.basicConfig(
+        level=level.upper(), format=log_format, datefmt=date_format, handlers=handlers, force=True
+    )
 
 
 def rotate(file: Path) -> None:

@@ -3,7 +3,7 @@
 import gc
 from pathlib import Path
 
-from app.runtime.logs import API_LOG_FORMAT, configure_logging
+from app.runtime.logs import API_DATE_FORMAT, API_LOG_FORMAT, configure_logging
 from app.runtime.settings import load_settings
 
 _settings = load_settings()
@@ -26,7 +26,7 @@ if Path("/dev/shm").is_dir():
 
 def on_starting(server: object) -> None:
     """Log what the API itself has to say; its processes inherit this."""
-    configure_logging(_settings.log_level, log_format=API_LOG_FORMAT)
+    configure_logging(_settings.log_level, log_format=API_LOG_FORMAT, date_format=API_DATE_FORMAT)
 
 
 def post_worker_init(worker: object) -> None:

@@ -31,8 +31,9 @@ LINGER_BYTES = 2**20
 """How much of what is no body is dropped meanwhile.  Of a body it is any number: most clients read
 no answer before they have sent all of it."""
 PROBE_SECONDS = 2.0
-"""How long after a client said that it sends no more it is first asked whether it is there; then
-after twice as long, and so on."""
+"""How long after a client said that it sends no more it is first asked whether it is there."""
+PROBE_AGAIN_SECONDS = 1.0
+"""After how long it is asked again, to see what became of that; then twice as long each time."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -88,17 +89,20 @@ class ClientProtocol(HttpToolsProtocol):
         if not self._has_eof:
             self._has_eof = self._is_ending = True
             self.cycle.keep_alive = False
-            self.loop.call_later(PROBE_SECONDS, self._probe, PROBE_SECONDS)
+            self.loop.call_later(PROBE_SECONDS, self._probe, PROBE_AGAIN_SECONDS)
         return True
 
-    def _probe(self, seconds: float) -> None:
-        """Send an interim response, which any client of HTTP/1.1 skips (RFC 9110, section 15.2)."""
+    def _probe(self, then: float) -> None:
+        """Send an interim response, which any client of HTTP/1.1 skips (RFC 9110, section 15.2).
+
+        The next follows after ``then`` seconds; it fails if the client has gone.
+        """
         cycle = self._running
         if not self._is_busy() or self.transport.is_closing() or cycle is None:
             return
         if not cycle.response_started and cycle.scope["http_version"] == "1.1":
             self.transport.write(CONTINUE)
-        self.loop.call_later(2 * seconds, self._probe, 2 * seconds)
+        self.loop.call_later(then, self._probe, 2 * then)
 
     def _is_busy(self) -> bool:
         return self._running is not None and not self._running.response_complete
