@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 import redis.exceptions
+from app.runtime.requests.results import ResultStore
+from app.runtime.store.link import Link
 
 from app.runtime.contract import SUCCESS, Outcome
-from app.runtime.requests.results import ResultStore
 from app.runtime.store.codecs import Reply
 from app.runtime.store.keys import reply_channel, task_key
-from app.runtime.store.link import Link
 
 from ..deployment import Deployment, deployed
 

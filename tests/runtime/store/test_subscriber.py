@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import redis
-
 from app.runtime.store.link import PONG_SECONDS, QUIET_SECONDS
+
 from app.runtime.store.subscriber import Channel
 
 from ..deployment import Deployment, deployed

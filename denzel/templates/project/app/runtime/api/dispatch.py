@@ -29,6 +29,7 @@ from app.runtime.requests.errors import (
     MEMORY_FULL,
     NOT_CONFIRMED,
     NOT_REACHED,
+    NOT_READ,
     QueueFull,
     QueueUnavailable,
 )
@@ -363,7 +364,7 @@ async def _asked(answer: Any) -> Any:
             return await answer
     except (RedisError, OSError) as error:
         log.warning("Redis cannot be asked: %s", error)
-        raise QueueUnavailable("Redis cannot be asked now") from error
+        raise QueueUnavailable(NOT_READ) from error
 
 
 def _unconfirmed(error: BaseException) -> QueueUnavailable:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import falcon
 import orjson
 
+from app.runtime.api.answer_log import log_answer
 from app.runtime.requests.errors import (
     KeyReused,
     NotCancelled,
@@ -19,6 +20,7 @@ from app.runtime.requests.errors import (
     WorkerLost,
 )
 
+TASK_ID_HEADER = "Denzel-Task-Id"
 RETRY_AFTER_SECONDS = 5
 
 
@@ -53,6 +55,28 @@ class BodyTooLarge(ApiError):
 
     status = 413
     title = "Body too large"
+
+
+class UnknownEncoding(ApiError):
+    """The body is compressed in a way that is not understood."""
+
+    status = 415
+    title = "Unknown encoding"
+    headers: ClassVar[dict[str, str]] = {"Accept-Encoding": "gzip, deflate"}
+
+
+class UnknownHost(ApiError):
+    """An API bound to loopback was asked under a name that a stranger may have given it."""
+
+    status = 403
+    title = "Unknown host"
+
+
+class ForeignOrigin(ApiError):
+    """A page of another site sent the request; CORS_ORIGINS does not name it."""
+
+    status = 403
+    title = "Foreign origin"
 
 
 class UnknownTask(ApiError):
@@ -129,6 +153,7 @@ async def answer_request_error(
     resp.content_type = falcon.MEDIA_JSON
     if status == 503:
         resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+    log_answer(req.method, sent_path(req), status, title, resp.get_header(TASK_ID_HEADER) or "")
 
 
 async def answer_api_error(
@@ -137,6 +162,8 @@ async def answer_api_error(
     """Turn an ApiError into its response."""
     resp.status = error.status
     resp.data = orjson.dumps(error.body)
+    task_id = error.body.get("task_id") or resp.get_header(TASK_ID_HEADER) or ""
+    log_answer(req.method, sent_path(req), error.status, error.title, task_id)
     resp.content_type = falcon.MEDIA_JSON
     for name, value in error.headers.items():
         resp.set_header(name, value)
@@ -149,6 +176,13 @@ def serialize_http_error(
     description = error.description or _describe(req, error)
     resp.data = orjson.dumps({"title": error.title, "description": description})
     resp.content_type = falcon.MEDIA_JSON
+    title = (error.title or "").removeprefix(f"{error.status_code} ")
+    log_answer(req.method, sent_path(req), error.status_code, title)
+
+
+def sent_path(req: falcon.Request) -> str:
+    """Return the path as the client sent it: still encoded, so it has no line ends."""
+    return bytes(req.scope["raw_path"]).decode("ascii")  # type: ignore[attr-defined]
 
 
 def _describe(req: falcon.Request, error: falcon.HTTPError) -> str:

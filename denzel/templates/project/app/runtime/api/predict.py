@@ -14,6 +14,7 @@ from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
 from app.runtime.api.dispatch import ANSWER_SECONDS, Dispatcher
 from app.runtime.api.errors import (
+    TASK_ID_HEADER,
     BadInput,
     BrokenPipeline,
     PredictionCancelled,
@@ -28,7 +29,6 @@ from app.runtime.contract import CANCELLED, FAILURE, REVOKED, Outcome, Request, 
 from app.runtime.requests.errors import QueueUnavailable
 from app.runtime.settings import Settings
 
-TASK_ID_HEADER = "Denzel-Task-Id"
 REPLAYED_HEADER = "Idempotent-Replayed"
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, 255 characters at most, as other services take it."""
@@ -70,7 +70,7 @@ class PredictResource:
             return
         uri = callback_uri if is_async else None
         request = Request(str(uuid4()), payload, owner, uri)
-        full_key = None if key is None else f"{caller(req)} {key}"
+        full_key = None if key is None else callers_key(caller(req), key)
         if wait is None:
             resp.data = accepted(await self._submit(resp, request, full_key, body, ANSWER_SECONDS))
             return
@@ -154,6 +154,11 @@ def read_idempotency_key(req: falcon.asgi.Request) -> str | None:
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise BadInput("Idempotency-Key: it takes 1 to 255 printable ASCII characters")
     return key
+
+
+def callers_key(name: str, key: str) -> str:
+    """Return the name under which a caller's Idempotency-Key is stored; no other caller's is."""
+    return f"{len(name)} {name} {key}"
 
 
 def accepted(task_id: str) -> bytes:

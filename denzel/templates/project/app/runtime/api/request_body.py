@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import falcon.asgi
 import orjson
 
+from app.runtime.api.content_encoding import check_encoding, unpack
 from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
 from app.runtime.callbacks.destinations import DestinationPolicy, ForbiddenDestination
 
+UTF_8_BOM = b"\xef\xbb\xbf"
+
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
-    """Return the request's body; raises BodyTooLarge past ``limit`` bytes."""
+    """Return the request's body, unpacked.
+
+    Raises BodyTooLarge past ``limit`` bytes, packed or not, UnknownEncoding, and MalformedJson.
+    """
+    encoding = check_encoding(req.get_header("Content-Encoding"))
+    body = await _receive(req, limit)
+    if not encoding or not body:
+        return body
+    return await asyncio.to_thread(unpack, body, encoding, limit)
+
+
+async def _receive(req: falcon.asgi.Request, limit: int) -> bytes:
     declared = req.content_length
     if declared is not None and declared <= limit:
         return bytes(await req.stream.read())
@@ -31,6 +46,7 @@ async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
 
 def parse_body(body: bytes, max_depth: int) -> dict[str, Any]:
     """Return the JSON object in a request's body; raises MalformedJson or BadInput."""
+    body = body.removeprefix(UTF_8_BOM)
     if not body.strip():
         raise MalformedJson("The request has no body; it must be a JSON object")
     try:

@@ -31,9 +31,11 @@ class NotCancelled(RequestError):
         self.state = state
 
 
+# What is known of a request when Redis fails.  No address or path of a service's own is shown.
 NOT_REACHED = "Redis cannot be reached; nothing was queued"
 NOT_CONFIRMED = (
-    "Redis has not confirmed the request, which may have been queued all the same; sent again with "
-    "the same Idempotency-Key it is queued once"
+    "Redis did not answer, so the request may have been queued; sending it again is safe with the "
+    "same Idempotency-Key"
 )
+NOT_READ = "Redis cannot be reached; ask again"
 MEMORY_FULL = "Redis has no memory left (REDIS_MAX_MEMORY); nothing was queued"

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import gc
 import logging
-import logging.handlers
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from celery import signals
 
-from app.runtime import state
+from app.runtime import logs, state
 from app.runtime.pipeline.prediction import PipelineError
 from app.runtime.settings import Settings, available_processors, load_settings
+from app.runtime.worker import inspection  # noqa: F401 - adds a command
 from app.runtime.worker.context import load_context, set_context
 from app.runtime.worker.gpu import GPUS_VARIABLE, forget_children, visible_gpus
 from app.tasks import celery_app
 
 LOG_FILE = Path("logs/worker.log")
-LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
-LOG_BYTES = 10 * 2**20
 RETRY_AFTER_SECONDS = 30.0
 POOL_CHECK_SECONDS = 0.5
 STOP_CHECK_SECONDS = 0.25
@@ -71,22 +68,12 @@ def worker_arguments(settings: Settings, processes: int) -> list[str]:
 
 def configure_logging() -> None:
     """Log to stdout (the service's log) and to logs/worker.log."""
-    level = load_settings().log_level.upper()
-    LOG_FILE.parent.mkdir(exist_ok=True)
-    # Every process's handler follows when rotate_log moves the file aside.
-    file_handler = logging.handlers.WatchedFileHandler(LOG_FILE, encoding="utf-8")
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout), file_handler]
-    logging.basicConfig(level=level, format=LOG_FORMAT, handlers=handlers, force=True)
-    if level != "DEBUG":
+    level = load_settings().log_level
+    logs.configure_logging(level, LOG_FILE)
+    if level != "debug":
         # Two lines a task would be gigabytes a day; prediction.py logs failures.
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
-
-
-def rotate_log(**_: object) -> None:
-    """Move the log file aside when it has grown large; one older file is kept."""
-    if LOG_FILE.exists() and LOG_FILE.stat().st_size > LOG_BYTES:
-        LOG_FILE.replace(LOG_FILE.with_suffix(".log.1"))
 
 
 def _replace_dead_processes_soon(sender: Any, **_: object) -> None:
@@ -102,7 +89,11 @@ def _connect_signals() -> None:
     """Do what the worker's main process must do regularly."""
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_ready.connect(_replace_dead_processes_soon, weak=False)
-    signals.heartbeat_sent.connect(rotate_log, weak=False)
+    signals.heartbeat_sent.connect(_rotate_log, weak=False)
+
+
+def _rotate_log(**_: object) -> None:
+    logs.rotate(LOG_FILE)
 
 
 def _prepare_gpus(gpus: list[str]) -> None:
