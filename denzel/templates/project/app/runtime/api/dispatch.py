@@ -226,9 +226,8 @@ class Dispatcher:
         """Leave a record of a request whose client's time is up; return a late outcome.
 
         What was told before the record was made is heard before its being made is confirmed.
+        Raises QueueUnavailable when Redis has confirmed neither record nor request.
         """
-        if not waiter.is_confirmed:
-            raise QueueUnavailable(NOT_CONFIRMED)
         waiter.future = self._loop.create_future()
         request = waiter.request
         assert request is not None
@@ -238,8 +237,10 @@ class Dispatcher:
             return_when=asyncio.FIRST_COMPLETED,
         )  # fmt: skip
         _ignore_error(recorded)
-        if waiter.future.done() and not waiter.future.exception():
+        if waiter.future.done():
             return waiter.future.result()
+        if not (waiter.is_confirmed or recorded.done()):
+            raise QueueUnavailable(NOT_CONFIRMED)
         return None
 
     def _abandon(self, waiter: Waiter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from uuid import uuid4
@@ -32,6 +33,10 @@ from app.runtime.settings import Settings
 REPLAYED_HEADER = "Idempotent-Replayed"
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, 255 characters at most, as other services take it."""
+LEAST_SECONDS = 1.0
+"""How long Redis has to confirm a request, however little its client wants to wait."""
+
+log = logging.getLogger("denzel.api")
 
 
 class PredictResource:
@@ -49,6 +54,7 @@ class PredictResource:
         self._admission = admission
         self._verify = verifier
         self._policy = deployment_policy(settings)
+        self._has_hinted = False
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer predict's dict, or the id of the task that will make it."""
@@ -76,7 +82,7 @@ class PredictResource:
             return
         with self._admission.waiting:
             started = time.monotonic()
-            within = min(wait, ANSWER_SECONDS)
+            within = min(max(wait, LEAST_SECONDS), ANSWER_SECONDS)
             task_id = await self._submit(resp, request, full_key, body, within)
             left = wait - (time.monotonic() - started)
             resp.data = await self._answer(task_id, left, wait, is_async)
@@ -87,7 +93,19 @@ class PredictResource:
         with self._admission.waiting:
             task_id, outcome = await self._dispatcher.predict(payload, owner, timeout)
         resp.set_header(TASK_ID_HEADER, task_id)
+        if outcome is None:
+            self._hint(timeout)
         resp.data = prediction(task_id, outcome, timeout)
+
+    def _hint(self, timeout: float) -> None:
+        """Say once what to do about predictions that take longer than their clients wait."""
+        if not self._has_hinted:
+            self._has_hinted = True
+            log.warning(
+                "A prediction was not made within %g s. If that is what yours take, answer "
+                "asynchronously (denzel response --async) or wait longer (denzel response --sync "
+                "--timeout SECONDS)", timeout,
+            )  # fmt: skip
 
     async def _submit(
         self,
