@@ -19,15 +19,10 @@ celery_app.steps["consumer"].add(PredictionStep)
 
 @signals.worker_process_init.connect
 def _prepare_process(**_: Any) -> None:
-    """Load the model in a process that was spawned; a forked one has inherited it."""
-    from app.runtime.worker.context import has_context, set_context
+    """Make a new pool process ready to predict; it may load the model."""
+    from app.runtime.worker.processes import prepare_process
 
-    if not has_context():
-        from app.runtime.worker.gpu import load_on_own_gpu
-        from app.runtime.worker.main import configure_logging
-
-        configure_logging()
-        set_context(load_on_own_gpu())
+    prepare_process()
 
 
 @celery_app.task(name=INVOKE_PREDICT, acks_late=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from app.runtime.pipeline.prediction import Pipeline, import_pipeline, load_model
+from app.runtime.pipeline.prediction import Pipeline
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.requests.outcomes import OutcomeStore
 from app.runtime.requests.worker_queue import WorkerQueue
@@ -46,12 +46,6 @@ def current_context() -> WorkerContext:
 def has_context() -> bool:
     """Tell whether this process has loaded a model, or inherited one."""
     return bool(_context)
-
-
-def load_context(settings: Settings) -> WorkerContext:
-    """Import the pipeline and load its model; raises PipelineError when either is broken."""
-    pipeline = import_pipeline()
-    return create_context(settings, pipeline, load_model(pipeline))
 
 
 def create_context(settings: Settings, pipeline: Pipeline, model: Any) -> WorkerContext:
