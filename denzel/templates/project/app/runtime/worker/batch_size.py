@@ -15,14 +15,16 @@ WEIGHT = 0.2
 class BatchSize:
     """Measures predictions.
 
-    ``batch_max_size`` and ``batch_max_wait`` (seconds) are for pipelines with predict_batch: until
-    the first was measured, nothing is known of that.
+    ``batch_max_size`` and ``batch_max_wait`` (seconds) are for pipelines with predict_batch.  Where
+    each process loads the model, whether there is one shows with the first measurement.
     """
 
-    def __init__(self, batch_max_size: int, batch_max_wait: float) -> None:
+    def __init__(
+        self, batch_max_size: int, batch_max_wait: float, *, has_predict_batch: bool
+    ) -> None:
         self._batch_max_size = batch_max_size
         self._batch_max_wait = batch_max_wait
-        self._has_predict_batch = False
+        self._has_predict_batch = has_predict_batch
         self._each: float | None = None
         self._whole = 0.0
 

@@ -24,6 +24,8 @@ from app.runtime.worker.context import (
     QUEUE_ANSWER_SECONDS,
     connect_outcomes,
     connect_queue,
+    current_context,
+    has_context,
     place,
 )
 from app.runtime.worker.events import EventRate
@@ -49,7 +51,10 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         settings = self._settings = load_settings()
         self._consumer = consumer
         self._queue = connect_queue(settings)
-        self._size = BatchSize(settings.batch_max_size, settings.batch_max_wait)
+        self._size = BatchSize(
+            settings.batch_max_size, settings.batch_max_wait,
+            has_predict_batch=has_context() and bool(current_context().pipeline.predict_batch),
+        )  # fmt: skip
         self._rate = EventRate()
         outcomes = connect_outcomes(settings)
         self._runner = Runner(
