@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -149,10 +150,11 @@ class LocalBackend(Backend):
         startup = shell_startup(self._layout)
         # Without a terminal bash reads commands from its standard input, and no start-up file.
         interactive = ["--rcfile", str(startup), "-i"] if sys.stdin.isatty() else []
+        terminal = {name: os.environ[name] for name in ("TERM", "COLORTERM") if name in os.environ}
         return process.attach(
             ["bash", *interactive],
             cwd=self.project.root,
-            env=inner_environment(self.project, self._layout),
+            env={**terminal, **inner_environment(self.project, self._layout)},
         )
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
