@@ -252,6 +252,33 @@ def test_a_project_that_is_not_launched_is_told_so(
     assert operations.status(project) is None
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda project: launch(project, (8000, 5555)),
+        lambda project: operations.start(project, report=silent),
+        lambda project: operations.stop(project, report=silent),
+        lambda project: operations.restart(project, report=silent),
+        lambda project: operations.shutdown(project, purge=False, report=silent),
+        lambda project: operations.update(project, pip=True, os=True, report=silent),
+    ],
+)
+def test_two_commands_at_once_do_not_mix(
+    project: Project,
+    machine: Deployments,
+    ports: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: Callable[[Project], object],
+) -> None:
+    monkeypatch.setattr("denzel.project.LOCK_SECONDS", 0.2)
+    launch(project, ports)
+    done = list(machine.done)
+    with project.changing(), pytest.raises(ProjectError, match="Another denzel command"):
+        verb(project)
+    assert machine.done == done
+    operations.stop(project, report=silent)
+
+
 def test_start_checks_the_ports_and_names_the_way_out(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:

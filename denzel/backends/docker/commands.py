@@ -37,8 +37,8 @@ class ComposeCommands:
         return self._compose("stop")
 
     def down(self, *, purge: bool) -> list[str]:
-        """Remove containers and network; with ``purge`` volumes and images, too."""
-        extra = ["--volumes", "--rmi", "all"] if purge else []
+        """Remove containers and network; with ``purge`` volumes, too."""
+        extra = ["--volumes"] if purge else []
         return self._compose("down", "--remove-orphans", *extra)
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,10 +34,8 @@ from denzel.errors import (
     RequirementsError,
     ServiceError,
 )
-from denzel.polling import polls
 from denzel.services import SERVICES, State, Status
 
-LOCK_SECONDS = 2.0
 UNPREPARED = (State.DOWN, State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
@@ -149,10 +147,11 @@ class LocalBackend(Backend):
         startup = shell_startup(self._layout)
         # Without a terminal bash reads commands from its standard input, and no start-up file.
         interactive = ["--rcfile", str(startup), "-i"] if sys.stdin.isatty() else []
+        terminal = {name: os.environ[name] for name in ("TERM", "COLORTERM") if name in os.environ}
         return process.attach(
             ["bash", *interactive],
             cwd=self.project.root,
-            env=inner_environment(self.project, self._layout),
+            env={**terminal, **inner_environment(self.project, self._layout)},
         )
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
@@ -231,23 +230,10 @@ class LocalBackend(Backend):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Keep other denzel commands from changing this deployment at the same time."""
+        """Make the private directories for what happens inside."""
         with self._as_engine_error():
             self._layout.create()
-            with (self._layout.private / "lock").open("w") as lock:
-                self._lock(lock.fileno())
-                yield
-
-    def _lock(self, descriptor: int) -> None:
-        for _ in polls(0.1, timeout=LOCK_SECONDS):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                continue
-        raise EngineError(
-            "Another denzel command is starting or stopping this project; try again when it is done"
-        )
+            yield
 
     @contextmanager
     def _as_engine_error(self) -> Iterator[None]:
