@@ -18,7 +18,7 @@ class CrossSiteGuard:
     """Falcon middleware that looks at Host, where told to, and at Origin."""
 
     def __init__(
-        self, *, checks_host: bool, allowed_hosts: Collection[str], origins: Collection[str]
+        self, *, checks_host: bool, allowed_hosts: tuple[str, ...], origins: Collection[str]
     ) -> None:
         self._checks_host = checks_host
         self._allowed_hosts = allowed_hosts

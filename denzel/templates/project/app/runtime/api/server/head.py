@@ -46,38 +46,35 @@ def check_head(version: str, headers: Sequence[Header], limits: Limits) -> None:
     """Raise Refused for a head that is complete and not to be answered (RFC 9112)."""
     if version not in HTTP_VERSIONS:
         raise Refused(Refusal(400, "The request's version of HTTP is not spoken here"))
-    names = [name for name, _ in headers]
-    hosts = names.count(b"host")
-    if hosts != 1 and (hosts > 1 or version == "1.1"):  # section 3.2
+    hosts, codings = 0, []
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"content-length":
+            _check_length(value, limits)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+    if hosts != 1 and (hosts or version == "1.1"):  # section 3.2
         raise Refused(Refusal(400, f"A request has one Host header, not {hosts}"))
-    if b"transfer-encoding" in names:
-        _check_codings(version, headers)
-    if b"content-length" in names:
-        _check_length(headers, limits)
+    if codings:
+        _check_codings(version, b",".join(codings))
 
 
-def _check_codings(version: str, headers: Sequence[Header]) -> None:
+def _check_codings(version: str, value: bytes) -> None:
     """Take no transfer coding but chunked, by itself (sections 6.1 and 6.3)."""
-    values = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    codings = [coding.strip(b" \t") for coding in b",".join(values).split(b",")]
+    codings = [coding.strip(b" \t") for coding in value.lower().split(b",")]
     if version == "1.0" or b"chunked" in codings[:-1]:
         raise Refused(Refusal(400, "The length of the request's body cannot be told"))
     if codings != [b"chunked"]:
         raise Refused(Refusal(501, "The only Transfer-Encoding that is understood is chunked"))
 
 
-def _check_length(headers: Sequence[Header], limits: Limits) -> None:
+def _check_length(value: bytes, limits: Limits) -> None:
     """Refuse a body that is too large before any of it is sent."""
-    for name, value in headers:
-        # What is no number, or two of them, the parser refuses.
-        if name == b"content-length" and value.isdigit() and int(value) > limits.max_body_bytes:
-            raise Refused(
-                Refusal(
-                    413,
-                    f"A request may have {limits.max_body_bytes} bytes at most",
-                    "Body too large",
-                )
-            )
+    # What is no number, or two of them, the parser refuses.
+    if value.isdigit() and int(value) > limits.max_body_bytes:
+        description = f"A request may have {limits.max_body_bytes} bytes at most"
+        raise Refused(Refusal(413, description, "Body too large"))
 
 
 def too_long(status: int, what: str, limits: Limits) -> Refusal:
