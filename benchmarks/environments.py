@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import commands
@@ -29,8 +31,12 @@ def requirement_files(name: str) -> list[Path]:
 
 
 def environment(name: str, cache: Path) -> Path:
-    """Return the environment's directory, made anew when what it shall hold has changed."""
-    files = requirement_files(name)
+    """Return the directory of a server's environment."""
+    return installed(name, requirement_files(name), cache)
+
+
+def installed(name: str, files: Sequence[Path], cache: Path) -> Path:
+    """Return an environment's directory, made anew when what it shall hold has changed."""
     wanted = sys.version + "".join(file.read_text(encoding="utf-8") for file in files)
     directory = cache / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     complete = directory / "complete"
@@ -45,3 +51,9 @@ def environment(name: str, cache: Path) -> Path:
     )
     complete.touch()
     return directory
+
+
+def default_cache() -> Path:
+    """Return where this user's caches are."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "denzel-benchmarks"

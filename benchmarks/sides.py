@@ -172,6 +172,15 @@ def celery_floor(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
     return [worker, api]
 
 
+def nothing() -> StartSide:
+    """Return how a server is started that does nothing but answer, to measure the generators."""
+
+    def commands_of(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
+        return [[str(bin_directory / "python"), str(SERVERS / "serve_nothing.py"), str(port)]]
+
+    return _started(RUNTIME, commands_of)
+
+
 def _started(
     name: str,
     commands_of: Callable[[Job, int, Path], list[list[str]]],

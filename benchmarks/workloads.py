@@ -14,6 +14,7 @@ from denzel.templates import TEMPLATES
 HERE = Path(__file__).parent
 EXAMPLE = TEMPLATES / "examples" / "iris"
 RESPOND_ASYNC = "respond-async"
+WITHOUT_BATCHES = "\ndel predict_batch\n"
 FLOWERS = {
     "a123": {"sepal-length": 4.6, "sepal-width": 3.6, "petal-length": 1.0, "petal-width": 0.2},
     "b456": {"sepal-length": 6.5, "sepal-width": 3.2, "petal-length": 5.1, "petal-width": 2.0},
@@ -48,6 +49,13 @@ class Workload:
     def body(self) -> bytes:
         """The request's body."""
         return json.dumps(self.request, separators=(",", ":")).encode()
+
+    def source(self, *, batches: bool) -> str:
+        """Return the pipeline's code, without its predict_batch unless there are batches."""
+        source = self.pipeline.read_text(encoding="utf-8")
+        if not batches and "def predict_batch(" in source:
+            source += WITHOUT_BATCHES
+        return source
 
 
 ALL_SIDES = (
