@@ -18,7 +18,7 @@ MODEL_REQUIREMENTS = TEMPLATES / "examples" / "iris" / "requirements.txt"
 INSTALL_TIMEOUT_SECONDS = 1800.0
 
 
-def requirement_files(name: str) -> list[Path]:
+def requirement_files(name: str, model: Path = MODEL_REQUIREMENTS) -> list[Path]:
     """Return what an environment holds: the server, and the model's libraries beside it.
 
     The floors run on what a denzel project runs on, in the same versions.
@@ -27,12 +27,12 @@ def requirement_files(name: str) -> list[Path]:
         server = TEMPLATES / "project" / "app" / "runtime" / "requirements.txt"
     else:
         server = HERE / "requirements" / f"{name}.txt"
-    return [server, MODEL_REQUIREMENTS]
+    return [server, model]
 
 
-def environment(name: str, cache: Path) -> Path:
-    """Return the directory of a server's environment."""
-    return installed(name, requirement_files(name), cache)
+def environment(name: str, cache: Path, model: Path = MODEL_REQUIREMENTS) -> Path:
+    """Return the directory of a server's environment with the model's libraries."""
+    return installed(name, requirement_files(name, model), cache)
 
 
 def installed(name: str, files: Sequence[Path], cache: Path) -> Path:

@@ -191,7 +191,7 @@ def _started(
 
     @contextmanager
     def start(job: Job) -> Iterator[Running]:
-        bin_directory = environment(name, job.cache) / "bin"
+        bin_directory = environment(name, job.cache, job.workload.requirements) / "bin"
         lay_out(job)
         port, mark = free_port(FIRST_PORT), uuid4().hex
         log = job.root / "server.log"

@@ -29,8 +29,9 @@ IMAGE = base64.b64encode(random.Random(1).randbytes(768 * 1024)).decode()
 class Workload:
     """One pipeline under one kind of request.
 
-    ``settings`` are lines of the denzel project's ``.env``.  ``prefer`` is the request's Prefer
-    header.  ``open_loop`` adds a run at half of what the side answered at 64 connections.
+    ``settings`` are lines of the denzel project's ``.env``, ``requirements`` a file with the
+    model's libraries.  ``prefer`` is the request's Prefer header.  ``open_loop`` adds a run at
+    half of what the side answered at 64 connections.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Workload:
     open_loop: bool = False
     assets: tuple[Path, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    requirements: Path = EXAMPLE / "requirements.txt"
 
     @property
     def body(self) -> bytes:

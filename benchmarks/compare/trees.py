@@ -66,10 +66,10 @@ class Tree:
         except (BenchmarkError, OSError):
             return "unknown"
 
-    def environment(self, cache: Path) -> Path:
+    def environment(self, cache: Path, model: Path = MODEL_REQUIREMENTS) -> Path:
         """Return a virtual environment with the runtime's pins and the model's libraries."""
         requirements = self.template / "app" / "runtime" / "requirements.txt"
-        return installed(RUNTIME, [requirements, MODEL_REQUIREMENTS], cache)
+        return installed(RUNTIME, [requirements, model], cache)
 
     @contextmanager
     def started(self, job: Job, *, batches: bool, settings: Mapping[str, str]) -> Iterator[Running]:
@@ -77,7 +77,7 @@ class Tree:
 
         The response mode, and every setting that is not given, is the product's default.
         """
-        bin_directory = self.environment(job.cache) / "bin"
+        bin_directory = self.environment(job.cache, job.workload.requirements) / "bin"
         shutil.copytree(
             self.template, job.root, dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
