@@ -39,8 +39,9 @@ class Meter:
 
     def closed(self, connections: int) -> Sample:
         """Measure with so many connections, each of which waits for its answer."""
-        self.load(connections, self.warm_up)
-        self._drain()
+        if self.warm_up:
+            self.load(connections, self.warm_up)
+            self._drain()
         before = cpu_seconds(self.running.pids)
         measured = self.load(connections, self.seconds)
         if self.workload.prefer:

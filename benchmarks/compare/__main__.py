@@ -58,6 +58,7 @@ def compare(options: argparse.Namespace) -> Results:
         scenarios=tuple(SCENARIOS[name] for name in options.workloads),
         labels=frozenset(options.loads),
         rounds=options.rounds,
+        turns=options.turns,
         seconds=options.seconds,
         warm_up=options.warm_up,
         cache=options.cache,
@@ -67,7 +68,7 @@ def compare(options: argparse.Namespace) -> Results:
     raise_file_limit()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # servers are ended on the way
     shown = {name.capitalize(): f"{tree.version()} ({tree.root})" for name, tree in trees.items()}
-    shown["Each figure"] = f"{options.seconds:g} s, {options.rounds} rounds"
+    shown["Each figure"] = f"{options.rounds} × {options.turns} turns of {options.seconds:g} s"
     results = Results(machine=describe_machine(), options=shown)
     began = time.monotonic()
 
@@ -96,9 +97,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"of {', '.join(names)} (all up to overload)")  # fmt: skip
     add("--loads", nargs="+", choices=LABELS, default=LABELS, metavar="LOAD",
         help=f"of {', '.join(LABELS)}: connections, or requests a second")  # fmt: skip
-    add("--rounds", type=int, default=3, help="how often each figure is measured (3)")
-    add("--seconds", type=float, default=3.0, help="each figure is measured for, whole ones (3)")
-    add("--warm-up", type=float, default=1.0, help="seconds of load before that (1)")
+    add("--rounds", type=int, default=3, help="how often both versions are started anew (3)")
+    add("--turns", type=int, default=3, help="how often each has its turn in a round (3)")
+    add("--seconds", type=float, default=1.0, help="a turn takes, whole ones (1)")
+    add("--warm-up", type=float, default=1.0, help="seconds of load before the first turn (1)")
     add("--no-mosec", action="store_true", help="leave out the comparison with Mosec")
     add("--seed", type=int, default=1, help="of the open loop's moments (1)")
     add("--cache", type=Path, default=default_cache(), help="where environments are kept")

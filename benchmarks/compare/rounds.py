@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks.compare.overload import measure_crowd, measure_excess
-from benchmarks.compare.scenarios import Closed, Crowd, Excess, Open, Scenario
+from benchmarks.compare.scenarios import Closed, Crowd, Excess, Kind, Open, Scenario
 from benchmarks.compare.trees import Tree
 from benchmarks.environments import environment
 from benchmarks.errors import BenchmarkError
@@ -28,20 +28,27 @@ NO_BATCHES = Batching(1, 0.0)
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is measured: each figure for ``seconds``, after ``warm_up`` seconds of load.
+    """What is measured: each figure for ``seconds``, ``turns`` times in each of the rounds.
 
-    ``labels`` are the loads wanted of each scenario.
+    A round has new deployments; the first turn of a closed loop comes after ``warm_up`` seconds
+    of load.  ``labels`` are the loads wanted of each scenario.
     """
 
     trees: dict[str, Tree]
     scenarios: tuple[Scenario, ...]
     labels: frozenset[str]
     rounds: int
+    turns: int
     seconds: float
     warm_up: float
     cache: Path
     seed: int
     mosec: bool
+
+    def sides(self, scenario: Scenario) -> tuple[str, ...]:
+        """Return the sides a scenario has."""
+        with_mosec = self.mosec and scenario.mosec is not None
+        return (BASELINE, CANDIDATE, MOSEC) if with_mosec else (BASELINE, CANDIDATE)
 
 
 @dataclass(frozen=True)
@@ -76,64 +83,71 @@ class Rounds:
             environment(MOSEC, wanted.cache)
 
     def steps(self, directory: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Yield what to do, each with what to call it.
-
-        Which version goes first changes from one scenario to the next, and from round to round.
-        """
-        wanted = self.comparison
-        for number in range(wanted.rounds):
+        """Yield what to do, each with what to call it."""
+        for number in range(self.comparison.rounds):
             if rates := self._rates():
-                yield f"generator #{number + 1}", partial(self._generator, rates, number, directory)
-            for index, scenario in enumerate(wanted.scenarios):
-                if number >= scenario.most_rounds:
-                    continue
-                for side in order(number + index):
-                    label = f"{scenario.name} #{number + 1} {side}"
-                    yield label, partial(self._version, scenario, side, number, directory)
-                if scenario.mosec and wanted.mosec:
-                    label = f"{scenario.name} #{number + 1} {MOSEC}"
-                    yield label, partial(self._mosec, scenario, number, directory)
+                yield (
+                    f"#{number + 1} generator",
+                    partial(self._generator, rates, number, directory),
+                )
+            for scenario in self.comparison.scenarios:
+                if number < scenario.most_rounds:
+                    yield (
+                        f"#{number + 1} {scenario.name}",
+                        partial(self._scenario, scenario, number, directory),
+                    )
 
-    def _version(self, scenario: Scenario, side: str, number: int, directory: Path) -> None:
-        job = self._job(scenario.workload, NO_BATCHES, directory)
-        start = self.comparison.trees[side].started(
-            job, batches=scenario.batches, settings=scenario.settings
-        )
-        self._measure(scenario, side, number, job, start)
+    def _scenario(self, scenario: Scenario, number: int, directory: Path) -> None:
+        """Start every side; let them take turns under each load while the others are idle.
 
-    def _mosec(self, scenario: Scenario, number: int, directory: Path) -> None:
-        assert scenario.mosec is not None
-        job = self._job(scenario.workload, scenario.mosec, directory)
-        self._measure(scenario, MOSEC, number, job, peer(MOSEC, batches=True)(job))
+        So neighbours are seconds apart, and what else the machine does hits them alike.
+        """
+        with ExitStack() as stack:
+            meters = {}
+            for side in order(self.comparison.sides(scenario), number):
+                self.say(f"    {side} starts")
+                meters[side] = stack.enter_context(self._started(scenario, side, directory))
+            for load in scenario.loads:
+                if load.label in self.comparison.labels:
+                    self._take_turns(load, meters, number)
 
-    def _measure(
-        self,
-        scenario: Scenario,
-        side: str,
-        number: int,
-        job: Job,
-        start: AbstractContextManager[Running],
-    ) -> None:
+    def _take_turns(self, load: Kind, meters: dict[str, Meter], number: int) -> None:
+        turns = 1 if isinstance(load, Excess | Crowd) else self.comparison.turns
+        for turn in range(turns):
+            repeat = number * turns + turn
+            for side in order(tuple(meters), turn):
+                warm_up = 0.0 if turn else self.comparison.warm_up
+                self._put(load, replace(meters[side], repeat=repeat, warm_up=warm_up))
+
+    def _put(self, load: Kind, meter: Meter) -> None:
+        match load:
+            case Closed():
+                self._seen(meter.closed(load.connections))
+            case Open():
+                self._seen(meter.open(load.rate))
+            case Excess():
+                self._overloaded(measure_excess(meter, load))
+            case Crowd():
+                self._overloaded(measure_crowd(meter, load))
+
+    @contextmanager
+    def _started(self, scenario: Scenario, side: str, directory: Path) -> Iterator[Meter]:
+        workload = scenario.workload
+        job = self._job(workload, scenario.mosec or NO_BATCHES, directory / side)
+        if side == MOSEC:
+            start = peer(MOSEC, batches=True)(job)
+        else:
+            start = self.comparison.trees[side].started(
+                job, batches=scenario.batches, settings=scenario.settings
+            )
         with start as running:
             await_calm(running)
-            meter = self._meter(scenario.workload, scenario.name, side, number, running, job)
-            for load in scenario.loads:
-                if load.label not in self.comparison.labels:
-                    continue
-                match load:
-                    case Closed():
-                        self._seen(meter.closed(load.connections))
-                    case Open():
-                        self._seen(meter.open(load.rate))
-                    case Excess():
-                        self._overloaded(measure_excess(meter, load))
-                    case Crowd():
-                        self._overloaded(measure_crowd(meter, load))
+            yield self._meter(workload, scenario.name, side, 0, running, job)
 
     def _generator(self, rates: list[int], number: int, directory: Path) -> None:
         """Measure the open loop's generator itself, on a server that does nothing."""
         workload = WORKLOADS["iris"]
-        job = self._job(workload, NO_BATCHES, directory)
+        job = self._job(workload, NO_BATCHES, directory / NOTHING)
         with nothing()(job) as running:
             meter = self._meter(workload, NOTHING, NOTHING, number, running, job)
             for rate in rates:
@@ -154,9 +168,8 @@ class Rounds:
             wanted.seed, is_queueing=side in wanted.trees,
         )  # fmt: skip
 
-    def _job(self, workload: Workload, batching: Batching, directory: Path) -> Job:
+    def _job(self, workload: Workload, batching: Batching, root: Path) -> Job:
         """Return a job with an empty directory of its own."""
-        root = directory / "server"
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
         job = Job(workload, batching, root, self.comparison.cache)
@@ -165,16 +178,16 @@ class Rounds:
 
     def _seen(self, sample: Sample) -> None:
         self.results.samples.append(sample)
-        self.say(f"    {describe(sample)}")
+        self.say(f"    {sample.side}: {describe(sample)}")
 
     def _overloaded(self, overload: Overload) -> None:
         self.results.overloads.append(overload)
         self.say(
-            f"    {overload.in_time:.0f} of {overload.capacity:.0f}/s in time; a client "
-            f"afterwards waits {overload.wait_after:.2f} s"
+            f"    {overload.side}: {overload.in_time:.0f} of {overload.capacity:.0f}/s in time; "
+            f"a client afterwards waits {overload.wait_after:.2f} s"
         )
 
 
-def order(turn: int) -> tuple[str, str]:
-    """Return which version comes first in a turn."""
-    return (CANDIDATE, BASELINE) if turn % 2 else (BASELINE, CANDIDATE)
+def order(sides: tuple[str, ...], turn: int) -> tuple[str, ...]:
+    """Return the sides as they come in a turn: every other time backwards."""
+    return sides[::-1] if turn % 2 else sides
