@@ -28,7 +28,6 @@ LAUNCH_SECONDS = 1200.0
 SHUTDOWN_SECONDS = 120.0
 GONE_SECONDS = 10.0
 POLL_SECONDS = 0.1
-WITHOUT_BATCHES = "\ndel predict_batch\n"
 REMEDY = "`python3 -m pip install '.[local]'` in a clone of denzel"
 
 
@@ -81,9 +80,7 @@ class Deployment:
 
     def set_pipeline(self, job: Job, settings: Mapping[str, str], *, batches: bool) -> None:
         """Write the job's pipeline and settings."""
-        source = job.workload.pipeline.read_text(encoding="utf-8")
-        if not batches and "def predict_batch(" in source:
-            source += WITHOUT_BATCHES
+        source = job.workload.source(batches=batches)
         (self.root / "app" / "logic" / "pipeline.py").write_text(source, encoding="utf-8")
         values = {
             "WORKER_CONCURRENCY": "auto",
