@@ -9,7 +9,6 @@ from typing import Any
 
 from denzel.services import SERVICES, ServiceStatus, State, Status, WorkerStatus
 
-RUN_DIRECTORY = "/run/denzel"
 WORKER_SERVICE = "denzel"
 WORKER_RECORD = "worker"
 FURTHEST_FIRST = (
@@ -58,7 +57,10 @@ def read_container(attributes: Mapping[str, Any]) -> Container:
 
 
 def read_records(listing: str) -> dict[str, tuple[State, str]]:
-    """Return the state files in the output of ``grep -r "" RUN_DIRECTORY``."""
+    """Return the state files in what ``compose_commands.STATES`` prints, each a path and JSON.
+
+    They come from where a model's code runs: nothing in them may steer the terminal.
+    """
     records = {}
     for line in listing.splitlines():
         path, _, text = line.partition(":")
@@ -67,7 +69,8 @@ def read_records(listing: str) -> dict[str, tuple[State, str]]:
             continue
         try:
             record = json.loads(text)
-            records[name.removesuffix(".json")] = State(record["state"]), str(record["detail"])
+            detail = "".join(filter(str.isprintable, str(record["detail"])))
+            records[name.removesuffix(".json")] = State(record["state"]), detail
         except (ValueError, KeyError, TypeError):
             continue
     return records

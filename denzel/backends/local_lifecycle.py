@@ -14,6 +14,7 @@ from denzel.backends.base import Report
 from denzel.backends.deployment_record import DeploymentRecord
 from denzel.backends.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
 from denzel.backends.local_environment import service_environment
+from denzel.backends.local_health import write_probe_settings
 from denzel.backends.process_table import MARK_VARIABLE, end_processes, find_processes
 from denzel.backends.redis_server import find_redis_server, redis_answers, redis_config
 from denzel.backends.supervision import (
@@ -96,6 +97,7 @@ class Lifecycle:
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
             REDIS_VARIABLE: str(find_redis_server()),
         }
+        write_probe_settings(layout, environment)
         settings = self.project.settings
         layout.redis_config.touch(mode=0o600)
         layout.redis_config.write_text(

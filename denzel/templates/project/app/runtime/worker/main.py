@@ -118,6 +118,7 @@ def _connect_signals(settings: Settings, processes: int) -> None:
         recovery.tick([*celery_state.reserved_requests, *celery_state.active_requests])
         with suppress(redis.RedisError):  # Celery's own connection reports it
             store.announce(settings.worker_name, processes)
+            state.beat(state.WORKER)  # this loop turns, and Redis answers it
 
     def end_cancelled_soon(sender: Any, **_: object) -> None:
         def look() -> None:
