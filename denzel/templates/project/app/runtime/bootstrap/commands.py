@@ -27,9 +27,11 @@ def run_logged(
     """
     tail: list[str] = []
     log = open_log(log_file)
+    # bash believes $PWD where it names the same directory, by whatever mount.
+    environment = {**os.environ, "PWD": str(cwd)} if cwd else None
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", cwd=cwd, start_new_session=True,
+        text=True, errors="replace", cwd=cwd, env=environment, start_new_session=True,
         pass_fds=() if inherited is None else (inherited,),
     )  # fmt: skip
     try:
