@@ -24,7 +24,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.processes import MARK_VARIABLE, find_processes
 from benchmarks.redis_client import RedisServer
 from benchmarks.sides import FIRST_PORT, Job, Running, await_first_answer, lay_out
-from denzel.backends.redis_server import find_redis_server, redis_config
+from denzel.backends.local.redis_server import find_redis_server, redis_config
 from denzel.polling import polls
 from denzel.ports import free_port
 

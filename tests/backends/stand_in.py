@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +22,26 @@ state = importlib.import_module("app.runtime.state")
 
 def end(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Answers whatever is asked at a service's port."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Write nothing."""
+
+
+def answer(service: str) -> None:
+    """Answer at the service's port, if it has one."""
+    name = f"{service.upper()}_PORT"
+    if name in os.environ:
+        host = os.environ.get(f"{service.upper()}_HOST") or "127.0.0.1"
+        server = HTTPServer((host, int(os.environ[name])), Answer)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def main() -> None:
@@ -38,6 +60,7 @@ def main() -> None:
     elif behaviour == "install":
         state.write_state(service, state.PIP_INSTALLING)
     elif behaviour != "silent":
+        answer(service)
         state.write_state(service, state.UP)
     if behaviour == "daemon":
         # A child in a session of its own that loses its mark, and one that keeps it.

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from docker.errors import APIError
 
 from denzel import process
 from denzel.backends.base import Backend, LogLine
-from denzel.backends.docker.commands import SERVING_USER, ComposeCommands
+from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
 from denzel.backends.docker.engine import (
     connect,
     engine_errors,
@@ -27,7 +28,6 @@ from denzel.backends.docker.engine import (
 from denzel.backends.docker.errors import NO_GPU, explained
 from denzel.backends.docker.program import find_compose
 from denzel.backends.docker.status import (
-    RUN_DIRECTORY,
     Container,
     project_status,
     read_container,
@@ -56,6 +56,7 @@ INPUTS_LABEL = "denzel.inputs"
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
+STATUS_THREADS = 8
 LOG_LINE = re.compile(r"(?:\x1b\[2K)*(?P<service>\S+?)(?:-\d+)?\s*\| ?(?P<time>\S+Z) ?(?P<text>.*)")
 
 
@@ -129,7 +130,9 @@ class ComposeBackend(Backend):
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
         settings = self.project.settings
-        containers = [self._with_records(found) for found in self._containers()]
+        # All at once: a service that hangs keeps none but its own container waiting.
+        with ThreadPoolExecutor(STATUS_THREADS) as pool:
+            containers = list(pool.map(self._with_records, self._containers()))
         ports = {"api": settings.api_port, "monitor": settings.monitor_port}
         return project_status(containers, settings.worker_name, ports)
 
@@ -363,7 +366,7 @@ class ComposeBackend(Backend):
             return container
         try:
             with engine_errors():
-                result = found.exec_run(["grep", "-r", "", RUN_DIRECTORY], stderr=False)
+                result = found.exec_run(STATES, stderr=False, user=SERVING_USER)
         except APIError:
             return container  # it ended in this very moment; the next status will say so
         listing = result.output.decode(errors="replace")

@@ -11,6 +11,11 @@ BUILDING_SERVICE = "api"
 SERVING_USER = "denzel"
 VENV_PYTHON = "/opt/denzel/venv/bin/python"
 BARE_PYTHON = "/opt/denzel/python"
+STATES = (
+    "sh", "-c",
+    f"{BARE_PYTHON} -S -m app.runtime.health || grep -r '' /run/denzel",
+)  # fmt: skip
+"""Print a container's state files, examined there; as they are, if its project is older."""
 
 
 @dataclass(frozen=True)

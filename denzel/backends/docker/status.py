@@ -9,7 +9,6 @@ from typing import Any
 
 from denzel.services import SERVICES, ServiceStatus, State, Status, WorkerStatus
 
-RUN_DIRECTORY = "/run/denzel"
 WORKER_SERVICE = "denzel"
 WORKER_RECORD = "worker"
 FURTHEST_FIRST = (
@@ -59,9 +58,12 @@ def read_container(attributes: Mapping[str, Any]) -> Container:
 
 
 def read_records(listing: str) -> dict[str, tuple[State, str]]:
-    """Return the state files in the output of ``grep -r "" RUN_DIRECTORY``."""
+    """Return the state files in what ``commands.STATES`` prints, each a path and JSON.
+
+    They come from where a model's code runs: nothing in them may steer the terminal.
+    """
     return {
-        name: (State(record["state"]), str(record["detail"]))
+        name: (State(record["state"]), "".join(filter(str.isprintable, str(record["detail"]))))
         for name, record in _state_files(listing)
     }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from denzel import process
 from denzel.backends.base import Backend, LogLine
@@ -16,6 +17,7 @@ from denzel.backends.local.environment import (
     service_environment,
     shell_startup,
 )
+from denzel.backends.local.health import examine_services
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.lifecycle import Lifecycle
 from denzel.backends.local.preflight import (
@@ -121,18 +123,17 @@ class LocalBackend(Backend):
         ports = {"api": settings.api_port, "monitor": settings.monitor_port}
         processes = self._processes()
         crashes = read_crashes(layout.supervisor_log) if processes else {}
+        examined = examine_services(layout) if processes else {}
+        records = {name: self._record(name, examined) for name in (*SERVICES, "worker")}
         services = {
             name: service_status(
-                name, processes.get(name), self._record(name), crashes.get(name, Crashes()),
+                name, processes.get(name), records[name], crashes.get(name, Crashes()),
                 ports.get(name),
             )
             for name in SERVICES
         }  # fmt: skip
         worker = worker_status(
-            settings.worker_name,
-            services["denzel"],
-            processes.get("denzel"),
-            self._record("worker"),
+            settings.worker_name, services["denzel"], processes.get("denzel"), records["worker"]
         )
         return Status(tuple(services.values()), worker)
 
@@ -188,10 +189,16 @@ class LocalBackend(Backend):
         except NotSupervised:
             return {}
 
-    def _record(self, name: str) -> Record | None:
-        """Return what a service says about itself; for Redis, its answer to a question."""
+    def _record(self, name: str, examined: Mapping[str, tuple[State, str]]) -> Record | None:
+        """Return how a service is: what it recorded, unless it was found not to work.
+
+        For Redis, its answer to a question.
+        """
         if name != "redis":
-            return read_record(self._layout.run / f"{name}.json")
+            record = read_record(self._layout.run / f"{name}.json")
+            if record and record.state is State.UP and name in examined:
+                record = replace(record, state=examined[name][0], detail=examined[name][1])
+            return record
         answers = redis_answers(self._layout.redis_socket, self.project.settings.redis_password)
         return Record.now(State.UP) if answers else None
 

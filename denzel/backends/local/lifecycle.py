@@ -13,6 +13,7 @@ from denzel import process
 from denzel.backends.base import Report
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
+from denzel.backends.local.health import write_probe_settings
 from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
 from denzel.backends.local.process_table import MARK_VARIABLE, end_processes, find_processes
 from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
@@ -96,6 +97,7 @@ class Lifecycle:
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
             REDIS_VARIABLE: str(find_redis_server()),
         }
+        write_probe_settings(layout, environment)
         settings = self.project.settings
         layout.redis_config.touch(mode=0o600)
         layout.redis_config.write_text(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts the prediction API: Falcon under gunicorn.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap --os-commands api \
-    gunicorn --config app/runtime/api/server/gunicorn_conf.py "app.runtime.api.app:create_app()"
+# Each command ends in a comment: there, the line ends of Windows do no harm.
+set -euo pipefail #
+cd "$(dirname "$0")/.." #
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap --os-commands api gunicorn --config app/runtime/api/server/gunicorn_conf.py "app.runtime.api.app:create_app()" #

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Starts the service that delivers predictions to callback URIs.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap callbacks python -m app.runtime.callbacks
+# Each command ends in a comment: there, the line ends of Windows do no harm.
+set -euo pipefail #
+cd "$(dirname "$0")/.." #
+exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap callbacks python -m app.runtime.callbacks #

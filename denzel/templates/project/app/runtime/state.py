@@ -1,17 +1,23 @@
-"""How a service tells ``denzel status`` what it is doing: one small file each.
+"""How a service tells ``denzel status`` what it is doing: small files in ``$DENZEL_RUN_DIR``.
 
-``$DENZEL_RUN_DIR/SERVICE.json`` holds ``{"state": …, "detail": …}``; the worker's own state
-stands in ``worker.json``.  The standard library alone is used: the first states are written
-before any package is installed.
+``SERVICE.json`` holds ``{"state": …, "detail": …}``; the worker's own state stands in
+``worker.json``.  ``SERVICE.beat`` holds the time of the service's last heartbeat, by the clock
+that all processes of a machine share (``time.monotonic``; setting the time of day does not move
+it).  What both mean together is decided in ``health.py``.
+
+The standard library alone is used, and relative imports alone: the first states are written before
+any package is installed, and ``denzel`` imports this module, too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from app.runtime.settings import load_settings
+from .settings import load_settings
 
 UP = "UP"
 DOWN = "DOWN"
@@ -27,13 +33,20 @@ WORKER = "worker"
 def write_state(service: str, state: str, detail: str = "", **facts: object) -> None:
     """Record that ``service`` is in ``state``; ``detail`` is one line for a person to read.
 
-    ``facts`` are further fields of the record, for programs.
+    ``facts`` are further fields of the record, for programs.  Unless it is UP, the service's
+    heartbeats so far are forgotten.
     """
     directory = Path(load_settings().denzel_run_dir)
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".{service}.{os.getpid()}"
-    temporary.write_text(json.dumps({"state": state, "detail": detail, **facts}), encoding="utf-8")
+    temporary.unlink(missing_ok=True)
+    # Root writes here, too, where the user who serves may have put a link.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps({"state": state, "detail": detail, **facts}))
     temporary.replace(directory / f"{service}.json")
+    if state != UP:
+        (directory / f"{service}.beat").unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> tuple[str, str]:
@@ -43,3 +56,31 @@ def read_state(path: Path) -> tuple[str, str]:
         return record["state"], record["detail"]
     except (OSError, ValueError, KeyError):
         return DOWN, ""
+
+
+def beat(service: str) -> None:
+    """Record that ``service`` works at this moment; to be called every few seconds while it does.
+
+    Never raises: a heartbeat that cannot be written is one that is missed.
+    """
+    path = Path(load_settings().denzel_run_dir) / f"{service}.beat"
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            # Always as long as the last one, and not truncated: a reader finds a whole one, and a
+            # full disk does not matter.
+            os.pwrite(descriptor, f"{time.monotonic():020.3f}\n".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+
+def seconds_since_beat(path: Path) -> float | None:
+    """Return the age of the heartbeat in a file; None when there never was one.
+
+    One that was left behind before the machine's last start has an infinite age.
+    """
+    try:
+        age = time.monotonic() - float(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return age if age >= 0 else float("inf")

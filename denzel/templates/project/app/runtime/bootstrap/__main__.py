@@ -2,7 +2,7 @@
 
 import sys
 
-from app.runtime.bootstrap.prepare import main
+from app.runtime.bootstrap.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -67,6 +67,7 @@ class CallbackService:
         while not stopped.is_set():
             try:
                 self._round()
+                state.beat("callbacks")  # this loop turns, and Redis answers it
             except (redis.RedisError, OSError) as error:
                 log.warning("Redis: %s", error)
                 stopped.wait(WAIT_SECONDS)

@@ -14,6 +14,7 @@ from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 from redis.exceptions import RedisError
 
+from app.runtime import state as state_files
 from app.runtime.requests.worker_queue import Demand, Taken
 from app.runtime.settings import load_settings
 from app.runtime.store.client import connect
@@ -136,6 +137,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
     def _beat(self) -> None:
         self._stopper.end_overdue()
         self._leases.beat()
+        state_files.beat(state_files.WORKER)  # this loop turns, and Redis answers it
 
     # What the fetcher calls
 

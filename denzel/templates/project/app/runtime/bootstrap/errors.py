@@ -1,0 +1,5 @@
+"""Why a service cannot start."""
+
+
+class PreparationFailed(Exception):
+    """The service cannot start; the text is shown by ``denzel status``."""

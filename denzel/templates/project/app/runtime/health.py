@@ -1,0 +1,168 @@
+"""Whether a service that says UP works: its heartbeat, its port, and Redis.
+
+``python -m app.runtime.health SERVICE`` is the containers' health check: it exits with 0 when the
+service works, and else prints what is wrong and exits with 1.  Without a service it prints
+the state of each service that has one in ``$DENZEL_RUN_DIR``, as ``denzel status`` reads them.
+
+It starts every few seconds in every container, so it uses little of the standard library; and
+relative imports alone, since ``denzel`` asks about local processes by the same functions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from . import state
+from .settings import Settings, load_settings
+
+BEAT_SECONDS = 15.0
+"""A heartbeat comes every second or two; a machine under load may delay one by some seconds."""
+REDIS_SECONDS = 2.0
+HTTP_SECONDS = 4.0
+NO_REDIS = "Redis does not answer"
+
+SPEAKS_TO_REDIS = ("api", "denzel", "callbacks")
+BEATS = {"denzel": state.WORKER, "callbacks": "callbacks"}
+"""Whose heartbeat a service lives by."""
+PATHS = {"api": "/info", "monitor": "/healthcheck"}
+"""What a service is asked at its port."""
+ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a service that listens on every address is asked."""
+
+
+def examine(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Return state and detail of each service that has recorded one.
+
+    UP becomes ERROR where the service does not work; other states are as they were recorded.
+    """
+    directory = Path(settings.denzel_run_dir)
+    found = {path.stem: state.read_state(path) for path in sorted(directory.glob("[!.]*.json"))}
+    up = [name for name, (recorded, _) in found.items() if recorded == state.UP]
+    no_redis = redis_problem(settings.redis_url) if {*up} & {*SPEAKS_TO_REDIS} else ""
+    for name in up:
+        if problem := _problem(name, settings, no_redis):
+            found[name] = (state.ERROR, problem)
+    return found
+
+
+def _problem(service: str, settings: Settings, no_redis: str) -> str:
+    """Return why a service that says UP does not work; empty when it does."""
+    if no_redis and service in SPEAKS_TO_REDIS:
+        return no_redis
+    if service in BEATS:
+        return _beat_problem(Path(settings.denzel_run_dir) / f"{BEATS[service]}.beat")
+    if service == "api":
+        return http_problem(settings.api_host, settings.api_port, PATHS[service])
+    if service == "monitor":
+        return http_problem(settings.monitor_host, settings.monitor_port, PATHS[service])
+    return ""
+
+
+def _beat_problem(path: Path) -> str:
+    """Return what a heartbeat says; before the first one, a service is what its state says."""
+    age = state.seconds_since_beat(path)
+    if age is None or age <= BEAT_SECONDS:
+        return ""
+    since = f" for {age:.0f} s" if math.isfinite(age) else ""
+    return f"hangs: it has given no heartbeat{since}; `denzel restart` starts it anew"
+
+
+def http_problem(host: str, port: int, path: str) -> str:
+    """Return why ``GET path`` gets no answer; any answer but a server's error will do."""
+    host = ANY_ADDRESS.get(host, host)
+    request = f"GET {path} HTTP/1.1\r\nHost: {_authority(host, port)}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((host, port), timeout=HTTP_SECONDS) as connection:
+            connection.sendall(request.encode())
+            with connection.makefile("rb") as answer:
+                status_line = answer.readline(200).decode("latin-1").split(None, 2)
+    except OSError:
+        return f"does not answer on port {port}"
+    if len(status_line) < 2 or not status_line[1].isdigit() or int(status_line[1]) >= 500:
+        return f"answers {' '.join(status_line[1:]) or 'nothing'} on port {port}".rstrip()
+    return ""
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def redis_problem(url: str) -> str:
+    """Return why Redis does not serve this deployment; empty when it does.
+
+    The protocol is RESP (redis.io/docs/latest/develop/reference/protocol-spec).
+    """
+    parts = urlsplit(url)
+    words = [["PING"]]
+    if parts.password:
+        name = [unquote(parts.username)] if parts.username else []
+        words.insert(0, ["AUTH", *name, unquote(parts.password)])
+    try:
+        with closing(_connect(parts)) as connection, connection.makefile("rb") as answers:
+            answer = b""
+            for command in words:
+                connection.sendall(_encode(command))
+                answer = answers.readline(500)
+                if answer.startswith(b"-"):
+                    break
+    except OSError:
+        return NO_REDIS
+    if answer.startswith((b"+PONG", b"+OK")):
+        return ""
+    told = answer.decode(errors="replace").strip().removeprefix("-")
+    return f"Redis answers {told}" if told else NO_REDIS
+
+
+def _connect(parts: SplitResult) -> socket.socket:
+    if parts.scheme == "unix":
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(REDIS_SECONDS)
+        try:
+            connection.connect(unquote(parts.path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+    address = (parts.hostname or "localhost", parts.port or 6379)
+    connection = socket.create_connection(address, timeout=REDIS_SECONDS)
+    if parts.scheme == "rediss":
+        import ssl  # slow to import, and rarely needed
+
+        return ssl.create_default_context().wrap_socket(connection, server_hostname=address[0])
+    return connection
+
+
+def _encode(words: list[str]) -> bytes:
+    encoded = [word.encode() for word in words]
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded]
+    return b"".join([b"*%d\r\n" % len(parts), *parts])
+
+
+def main(arguments: list[str]) -> int:
+    """Check one service, or print the states of all."""
+    settings = load_settings()
+    found = examine(settings)
+    if not arguments:
+        for name, (shown, detail) in found.items():
+            record = json.dumps({"state": shown, "detail": detail})
+            print(f"{settings.denzel_run_dir}/{name}.json:{record}")
+        return 0
+    (service,) = arguments
+    # The service denzel is well when its worker has the model.
+    wanted = [service, state.WORKER] if service == "denzel" else [service]
+    for name in wanted:
+        shown, detail = found.get(name, (state.DOWN, ""))
+        if shown != state.UP:
+            print(f"{name} is {shown} {detail}".rstrip())
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""From bare Python to a running service."""

@@ -1,0 +1,55 @@
+"""What an entrypoint runs, and what the command line asks for beside running services."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..wheelhouse import make_wheel
+from .project import Project
+
+
+def test_install_pip_upgrades_though_nothing_changed(project: Project, wheels: Path) -> None:
+    project.require("userpart")
+    project.run("api")
+    newer = make_wheel(wheels, "userpart", "3.0")
+    try:
+        assert project.run("denzel").stdout == "running with 2.0\n"
+        done = project.run("api", "--install", "pip", program=())
+        assert done.returncode == 0, done.stderr
+        assert project.run("denzel").stdout == "running with 3.0\n"
+    finally:
+        newer.unlink()
+
+
+def test_install_check_installs_only_what_changed(project: Project) -> None:
+    assert project.run("api", "--install", "check", program=()).returncode == 0
+    assert project.run("api", "--install", "check", program=()).returncode == 0
+    assert project.pip_runs() == 2
+
+
+def test_install_check_tries_again_what_failed_a_moment_ago(project: Project) -> None:
+    project.require("nosuchpackage")
+    for _ in range(2):
+        failed = project.run("api", "--install", "check", program=())
+        assert failed.returncode == 1
+        assert "nosuchpackage" in failed.stderr.splitlines()[-1]
+    assert project.pip_runs() == 3
+
+
+@pytest.mark.parametrize("wanted", ["userpart==2.0", "nosuchpackage"])
+def test_installing_beside_a_running_service_leaves_its_state_as_it_was(
+    project: Project, wanted: str
+) -> None:
+    run = Path(project.environment["DENZEL_RUN_DIR"])
+    run.mkdir(parents=True)
+    (run / "api.json").write_text('{"state": "UP", "detail": ""}', encoding="utf-8")
+    project.require(wanted)
+    project.run("api", "--install", "pip", program=())
+    assert project.state("api") == ("UP", "")
+
+
+def test_installing_for_a_service_that_never_ran_leaves_no_state(project: Project) -> None:
+    project.run("api", "--install", "check", program=())
+    assert project.state("api") == ("", "")

@@ -1,0 +1,51 @@
+"""For which Pythons a package has wheels, from the links that pip passes over."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+
+import pytest
+
+from app.runtime.bootstrap.wheel_tags import explain_pythons, wheels_for
+
+HERE = sysconfig.get_platform().replace("linux", "manylinux_2_17").replace("-", "_")
+OTHERS = [minor for minor in (8, 9, 10) if minor != sys.version_info.minor]
+
+
+def link(version: str, python: str, platform: str = HERE) -> str:
+    tag = f"{python}-{python}-{platform}"
+    return (
+        f"  Skipping link: none of the wheel's tags ({tag}) are compatible (run pip debug "
+        f"--verbose to show compatible tags): https://a.example/b/tensor_flow-{version}-{tag}.whl "
+        "(from https://index.example/simple/tensor-flow/) (requires-python:>=3.8)"
+    )
+
+
+def test_wheels_of_this_kind_of_machine_count() -> None:
+    links = [link("1.0", f"cp3{minor}") for minor in OTHERS]
+    links += [link("1.0", "cp37", "win_amd64"), link("1.0", "cp36", "macosx_10_9_sparc")]
+    assert wheels_for(links, None) == OTHERS
+
+
+def test_a_pinned_version_has_its_own_wheels() -> None:
+    links = [link("1.0", f"cp3{OTHERS[0]}"), link("2.0", f"cp3{OTHERS[1]}")]
+    assert wheels_for(links, "2.0") == [OTHERS[1]]
+    assert wheels_for(links, "3.0") == []
+
+
+def test_other_links_say_nothing() -> None:
+    source = "Skipping link: unsupported archive format: https://files.example/x-1.0.rpm"
+    assert wheels_for([source, "Found link x"], None) == []
+
+
+@pytest.mark.parametrize(
+    ("minors", "listed"), [([9], "3.9,"), ([9, 10], "3.9 and 3.10,"), ([8, 9, 10], "3.8, 3.9 and")]
+)
+def test_what_to_do_about_it(minors: list[int], listed: str) -> None:
+    inside = explain_pythons(minors, in_container=True)
+    assert f"wheels for Python {listed}" in inside
+    assert f"BASE_IMAGE=python:3.{minors[-1]}-slim" in inside
+    assert f"install denzel with Python 3.{minors[-1]}" in explain_pythons(
+        minors, in_container=False
+    )
