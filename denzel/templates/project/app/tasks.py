@@ -15,7 +15,7 @@ import orjson
 from celery import Celery, signals
 
 from app.runtime.contract import FAILURE, INVOKE_PREDICT, Outcome, Request, failure_body
-from app.runtime.pipeline.prediction import predict_group
+from app.runtime.pipeline.run import predict_group
 from app.runtime.store.codecs import Reply, decode_requests
 from app.runtime.worker.equipment import Equipment
 from app.runtime.worker.feed import FeedStep

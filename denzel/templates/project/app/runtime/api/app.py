@@ -19,7 +19,7 @@ from app.runtime.api.predict import BrokenPredictResource, PredictResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.api.watch import Watch
-from app.runtime.pipeline.prediction import PipelineError, import_pipeline
+from app.runtime.pipeline.loading import PipelineError, import_pipeline
 from app.runtime.requests.cancellation import Cancellation
 from app.runtime.settings import Settings, load_settings
 

@@ -16,10 +16,15 @@ from typing import Any
 
 import orjson
 
-from app.runtime.api.errors import ApiError
-from app.runtime.api.request_body import parse_body
-from app.runtime.pipeline.prediction import Pipeline, describe, import_pipeline
-from app.runtime.pipeline.serialize import dump, dump_result
+from app.runtime.pipeline.explanations import describe
+from app.runtime.pipeline.json_codec import (
+    InvalidJson,
+    dump_result,
+    dump_verified,
+    loads,
+    parse_request,
+)
+from app.runtime.pipeline.loading import Pipeline, import_pipeline
 from app.runtime.settings import load_settings
 
 
@@ -41,7 +46,7 @@ class Check:
             return function(*arguments)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            detail = error.body["description"] if isinstance(error, ApiError) else describe(error)
+            detail = str(error) if isinstance(error, InvalidJson) else describe(error)
             raise StepFailed(name) from error
         finally:
             seconds = round(time.perf_counter() - started, 6)
@@ -64,17 +69,17 @@ def run_check(sample: bytes) -> dict[str, Any]:
 
 def _predict(check: Check, pipeline: Pipeline, model: Any, sample: bytes) -> Any:
     depth = load_settings().max_json_depth
-    json_data = check.step("sample", parse_body, sample, depth)
+    json_data = check.step("sample", parse_request, sample, depth)
     verified = check.step("verify_input", pipeline.verify_input, json_data)
-    payload = check.step("verify_input's JSON", dump, verified)
-    data = check.step("process", pipeline.process, model, orjson.loads(payload))
+    payload = check.step("verify_input's JSON", dump_verified, verified)
+    data = check.step("process", pipeline.process, model, loads(payload))
     result = check.step("predict", pipeline.predict, model, data)
     text = check.step("predict's JSON", dump_result, result)
     if pipeline.predict_batch is not None:
-        again = pipeline.process(model, orjson.loads(payload))
+        again = pipeline.process(model, loads(payload))
         batch = check.step("predict_batch", pipeline.predict_batch, model, [again])
         check.step("predict_batch's JSON", _only_result, batch)
-    return orjson.loads(text)
+    return loads(text)
 
 
 def _only_result(batch: Any) -> bytes:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import redis
 
-from app.runtime.pipeline.prediction import Pipeline, import_pipeline, load_model
+from app.runtime.pipeline.loading import Pipeline, import_pipeline, load_model
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.requests.ledger import Ledger
 from app.runtime.requests.results import ResultStore

@@ -16,7 +16,7 @@ from pathlib import Path
 from billiard.process import current_process
 
 from app.runtime import state
-from app.runtime.pipeline.prediction import PipelineError
+from app.runtime.pipeline.loading import PipelineError
 from app.runtime.settings import load_settings
 from app.runtime.worker.equipment import Equipment, load_equipment
 

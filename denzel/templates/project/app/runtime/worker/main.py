@@ -24,7 +24,7 @@ from celery import signals
 from celery.worker import state as celery_state
 
 from app.runtime import state
-from app.runtime.pipeline.prediction import PipelineError
+from app.runtime.pipeline.loading import PipelineError
 from app.runtime.pipeline.time_limit import too_long
 from app.runtime.settings import Settings, available_processors, load_settings
 from app.runtime.worker.equipment import connect, load_equipment

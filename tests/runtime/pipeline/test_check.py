@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import OBEDIENT
-from .deployment import bare_environment, copy_template
-from .test_broken_pipelines import BROKEN, FUNCTIONS, LOADERS
+from ..conftest import OBEDIENT
+from ..deployment import bare_environment, copy_template
+from ..test_broken_pipelines import BROKEN, FUNCTIONS, LOADERS
 
 
 def check(directory: Path, pipeline: str | None, sample: bytes = b"") -> dict[str, Any]:
