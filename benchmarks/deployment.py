@@ -17,7 +17,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.processes import MARK_VARIABLE, find_processes
 from benchmarks.redis_client import RedisServer
 from benchmarks.sides import FIRST_PORT, Job, Running, await_first_answer
-from denzel.backends.layout import Layout
+from denzel.backends.local.layout import Layout
 from denzel.errors import DenzelError
 from denzel.polling import polls
 from denzel.ports import free_port

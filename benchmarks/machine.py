@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import commands
 from benchmarks.environments import MODEL_REQUIREMENTS, requirement_files
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.local.redis_server import find_redis_server
 
 GIB = 2**30
 SERVERS = ("fastapi", "litserve", "mosec", "runtime")

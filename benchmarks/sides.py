@@ -19,7 +19,7 @@ from benchmarks.http_client import ask
 from benchmarks.processes import MARK_VARIABLE, find_processes
 from benchmarks.redis_client import RedisServer
 from benchmarks.workloads import Workload
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.local.redis_server import find_redis_server
 from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.templates import TEMPLATES

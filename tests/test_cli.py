@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from command_line import Denzel, running
 from denzel import __version__
 from denzel.cli import main
+from denzel.commands import COMMANDS, SECTIONS
 from denzel.project import OUTSIDE_PROJECT, Project
 from denzel.services import NOT_LAUNCHED
 
@@ -60,6 +61,24 @@ def test_help_imports_click_and_the_standard_library_alone() -> None:
     assert "startproject" in done.stdout
 
 
+def test_help_shows_every_command_on_one_line_of_an_eighty_column_terminal(
+    denzel: Denzel,
+) -> None:
+    lines = denzel("--help", env={"COLUMNS": "80"}).stdout.splitlines()
+    for section, entries in SECTIONS.items():
+        assert f"{section}:" in lines
+        for name, entry in entries.items():
+            assert f"  {name:<13}  {entry.summary}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_of_itself_what_the_overview_says(name: str) -> None:
+    command = COMMANDS[name].load(name)
+    assert command.name == name
+    assert (command.help or "").splitlines()[0] == COMMANDS[name].summary
+
+
 def test_version(denzel: Denzel) -> None:
     assert denzel("--version").stdout == f"denzel, version {__version__}\n"
 
@@ -73,10 +92,8 @@ def test_a_command_outside_a_project_says_so(denzel: Denzel, arguments: list[str
 
 
 def test_every_command_but_three_is_tried_outside_a_project() -> None:
-    from denzel.cli import main
-
     anywhere = {"startproject", "demo", "doctor"}
-    assert {arguments[0] for arguments in IN_PROJECT} == set(main.commands) - anywhere
+    assert {arguments[0] for arguments in IN_PROJECT} == set(COMMANDS) - anywhere
 
 
 def test_a_command_finds_its_project_from_a_subfolder(denzel: Denzel, project: Project) -> None:
