@@ -156,7 +156,8 @@ def _worker_lines(workers: Sequence[WorkerStatus], loading: bool) -> Iterator[st
         yield f"Worker: all - {_coloured(State.LOADING)}"
         return
     for worker in workers:
-        yield f"Worker: {worker.name} - {_state(worker)}"
+        detail = f" ({worker.detail})" if worker.detail else ""
+        yield f"Worker: {worker.name} - {_coloured(worker.state)}{detail}"
 
 
 def _state(line: ServiceStatus | WorkerStatus) -> str:

@@ -32,6 +32,7 @@ from denzel.backends.docker.status import (
     project_status,
     read_container,
     read_records,
+    read_worker_record,
 )
 from denzel.errors import (
     CommandError,
@@ -329,7 +330,10 @@ class ComposeBackend(Backend):
                 result = found.exec_run(["grep", "-r", "", RUN_DIRECTORY], stderr=False)
         except APIError:
             return container  # it ended in this very moment; the next status will say so
-        return replace(container, records=read_records(result.output.decode(errors="replace")))
+        listing = result.output.decode(errors="replace")
+        return replace(
+            container, records=read_records(listing), worker_record=read_worker_record(listing)
+        )
 
 
 def _runs_project(found: Any) -> bool:

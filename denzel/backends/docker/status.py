@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class Container:
     error: str = ""
     port: int | None = None
     records: Records = field(default_factory=dict)
+    worker_record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -59,7 +60,18 @@ def read_container(attributes: Mapping[str, Any]) -> Container:
 
 def read_records(listing: str) -> dict[str, tuple[State, str]]:
     """Return the state files in the output of ``grep -r "" RUN_DIRECTORY``."""
-    records = {}
+    return {
+        name: (State(record["state"]), str(record["detail"]))
+        for name, record in _state_files(listing)
+    }
+
+
+def read_worker_record(listing: str) -> Mapping[str, Any]:
+    """Return all that the worker's state file holds, from the same output."""
+    return dict(_state_files(listing)).get(WORKER_RECORD, {})
+
+
+def _state_files(listing: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for line in listing.splitlines():
         path, _, text = line.partition(":")
         name = path.rpartition("/")[2]
@@ -67,10 +79,10 @@ def read_records(listing: str) -> dict[str, tuple[State, str]]:
             continue
         try:
             record = json.loads(text)
-            records[name.removesuffix(".json")] = State(record["state"]), str(record["detail"])
+            State(record["state"]), str(record["detail"])
         except (ValueError, KeyError, TypeError):
             continue
-    return records
+        yield name.removesuffix(".json"), record
 
 
 def project_status(
@@ -137,7 +149,7 @@ def _worker_status(name: str, container: Container) -> WorkerStatus | None:
     if _container_state(container)[0] is not State.UP:
         return None
     state, detail = container.records.get(WORKER_RECORD, (State.LOADING, ""))
-    return WorkerStatus(name, state, detail)
+    return WorkerStatus.of(name, state, detail, container.worker_record)
 
 
 def _published_port(bindings: Mapping[str, Any]) -> int | None:

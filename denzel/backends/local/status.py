@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from denzel.backends.local.supervision import Crashes, Process
 from denzel.services import ServiceStatus, State, WorkerStatus
@@ -21,6 +23,7 @@ class Record:
     state: State
     detail: str
     written: float
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def now(cls, state: State) -> Record:
@@ -32,7 +35,8 @@ def read_record(file: Path) -> Record | None:
     """Return what stands in a state file; None when there is nothing to be read."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        return Record(State(data["state"]), str(data.get("detail", "")), file.stat().st_mtime)
+        state, detail = State(data["state"]), str(data.get("detail", ""))
+        return Record(state, detail, file.stat().st_mtime, data)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -75,4 +79,4 @@ def worker_status(
         return ()
     if record is None or record.written < process.started:
         return (WorkerStatus(name, State.LOADING),)
-    return (WorkerStatus(name, record.state, record.detail),)
+    return (WorkerStatus.of(name, record.state, record.detail, record.facts),)

@@ -1,1 +1,1 @@
-"""Tests of ``app/runtime/pipeline``."""
+"""Tests of ``app/runtime/pipeline``, one file a module."""

@@ -1,7 +1,7 @@
 """The Celery application and its task; importing this opens no connection, loads no model.
 
-A worker process gets its pipeline, model and store through :func:`equip` before it runs
-anything (see ``app/runtime/worker/main.py``).
+A worker process has its pipeline, model and store before it runs anything (see
+``app/runtime/worker/processes.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from celery import Celery, signals
 from app.runtime.contract import FAILURE, INVOKE_PREDICT, Outcome, Request, failure_body
 from app.runtime.pipeline.run import predict_group
 from app.runtime.store.codecs import Reply, decode_requests
-from app.runtime.worker.equipment import Equipment
+from app.runtime.worker.context import WorkerContext, current_context
 from app.runtime.worker.feed import FeedStep
 from app.runtime.worker.recovery import process_died
 
@@ -29,23 +29,12 @@ class PredictionFailed(Exception):
     """Shown by Flower for a request whose process or predict raised."""
 
 
-_equipment: list[Equipment] = []
-
-
-def equip(equipment: Equipment) -> None:
-    """Give this worker process its model; replaces an earlier one."""
-    _equipment[:] = [equipment]
-
-
 @signals.worker_process_init.connect
-def _equip_spawned_process(**_: Any) -> None:
-    """Load the model in a process that was spawned; a forked one has inherited it."""
-    if not _equipment:
-        from app.runtime.worker.gpu import load_on_own_gpu
-        from app.runtime.worker.main import configure_logging
+def _prepare_process(**_: Any) -> None:
+    """Make a new pool process ready to predict; it may load the model."""
+    from app.runtime.worker.processes import prepare_process
 
-        configure_logging()
-        equip(load_on_own_gpu())
+    prepare_process()
 
 
 @celery_app.task(name=INVOKE_PREDICT)
@@ -55,21 +44,19 @@ def invoke_predict(encoded: Sequence[Sequence[Any]], reply_to: str) -> str:
     ``encoded`` is what :func:`app.runtime.store.encode_requests` made; ``reply_to`` names the API
     process that waits.  Flower shows what this returns: a lone request's result, or a count.
     """
-    equipment = _equipment[0]
+    context = current_context()
     requests = decode_requests(encoded)
-    work = collect(equipment, requests)
+    work = collect(context, requests)
     # Redis is not waited for within this: where that took long, groups of requests that count as
     # slow would become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
-    predicted = predict_group(
-        equipment.pipeline, equipment.model, work.payloads, equipment.time_limit
-    )
+    predicted = predict_group(context.pipeline, context.model, work.payloads, context.time_limit)
     seconds = time.perf_counter() - started if predicted else 0.0
     outcomes = [*work.failed, *predicted]
     if not outcomes:
         return "already done"
     reply = Reply(requests[0].id, seconds, outcomes)
-    equipment.store.finish(reply, reply_to, work.accepted, work.beside)
+    context.store.finish(reply, reply_to, work.accepted, work.beside)
     return _shown(outcomes)
 
 
@@ -87,7 +74,7 @@ class Work:
     failed: list[Outcome] = field(default_factory=list)
 
 
-def collect(equipment: Equipment, requests: Sequence[Request]) -> Work:
+def collect(context: WorkerContext, requests: Sequence[Request]) -> Work:
     """Return the requests this process may predict now, with their payloads."""
     work = Work()
     work.beside = [each.id for each in requests if each.payload is None and not each.is_async]
@@ -95,15 +82,15 @@ def collect(equipment: Equipment, requests: Sequence[Request]) -> Work:
         if request.payload is not None:
             work.payloads.append((request.id, request.payload))
     if work.beside:
-        _collect_beside(equipment, work)
+        _collect_beside(context, work)
     accepted = [request.id for request in requests if request.is_async]
     if accepted:
-        _collect_accepted(equipment, work, accepted)
+        _collect_accepted(context, work, accepted)
     return work
 
 
-def _collect_beside(equipment: Equipment, work: Work) -> None:
-    stored = equipment.store.stored_requests(work.beside)
+def _collect_beside(context: WorkerContext, work: Work) -> None:
+    stored = context.store.stored_requests(work.beside)
     for task_id, request in zip(work.beside, stored, strict=True):
         if request is None or request.payload is None:
             body = failure_body(LookupError("the request has expired"))
@@ -112,12 +99,12 @@ def _collect_beside(equipment: Equipment, work: Work) -> None:
             work.payloads.append((task_id, request.payload))
 
 
-def _collect_accepted(equipment: Equipment, work: Work, task_ids: Sequence[str]) -> None:
-    for begun in equipment.ledger.begin(task_ids):
+def _collect_accepted(context: WorkerContext, work: Work, task_ids: Sequence[str]) -> None:
+    for begun in context.ledger.begin(task_ids):
         request = begun.request
         work.accepted[request.id] = request
-        if begun.deliveries > equipment.max_deliveries:
-            body = failure_body(process_died(equipment.max_deliveries))
+        if begun.deliveries > context.max_deliveries:
+            body = failure_body(process_died(context.max_deliveries))
             work.failed.append(Outcome(request.id, FAILURE, body))
         elif request.payload is not None:
             work.payloads.append((request.id, request.payload))

@@ -24,12 +24,15 @@ ERROR = "ERROR"
 WORKER = "worker"
 
 
-def write_state(service: str, state: str, detail: str = "") -> None:
-    """Record that ``service`` is in ``state``; ``detail`` is one line for a person to read."""
+def write_state(service: str, state: str, detail: str = "", **facts: object) -> None:
+    """Record that ``service`` is in ``state``; ``detail`` is one line for a person to read.
+
+    ``facts`` are further fields of the record, for programs.
+    """
     directory = Path(load_settings().denzel_run_dir)
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".{service}.{os.getpid()}"
-    temporary.write_text(json.dumps({"state": state, "detail": detail}), encoding="utf-8")
+    temporary.write_text(json.dumps({"state": state, "detail": detail, **facts}), encoding="utf-8")
     temporary.replace(directory / f"{service}.json")
 
 

@@ -121,8 +121,18 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         count_or_auto(1024),
         "a whole number, or auto",
-        "Predictions made at the same time. auto: one for every processor; with GPU=1, one for "
-        "every visible GPU.",
+        "Predictions made at the same time, each in a process of its own. auto: one for every "
+        "processor; one with all processors as its threads where MODEL_SHARING finds that the "
+        "model cannot be shared; with GPU=1, one for every visible GPU.",
+    ),
+    Setting(
+        "MODEL_SHARING",
+        "auto",
+        choice("auto", "fork", "none"),
+        "auto, fork or none",
+        "Whether worker processes share one loaded model. auto: if loading it started no threads. "
+        "fork: always; many models that keep threads wait for ever then. none: each process loads "
+        "a copy of its own.",
     ),
     Setting(
         "BATCH_MAX_SIZE",
@@ -145,7 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
         "3600",
         number(1, 7 * 86400),
         "seconds, at least 1",
-        "How long load_model may take before a worker process is given up.",
+        "How long load_model may take before it fails, or its process is ended.",
     ),
     Setting(
         "MAX_BODY_MB",
@@ -198,6 +208,14 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds; 0: no limit",
         "How long a prediction may take; then it fails, and its worker process goes on. One "
         "that cannot be interrupted is ended with its process 10 seconds later.",
+    ),
+    Setting(
+        "STALL_SECONDS",
+        "30",
+        number(0, 7 * 86400),
+        "seconds; 0: never",
+        "How long a prediction may go on without using the processor before `denzel status` and "
+        "the log name it, with the line of code it waits at.",
     ),
     Setting(
         "CANCEL_RUNNING",

@@ -33,6 +33,7 @@ class Settings:
     gpu: bool
     api_workers: int
     worker_concurrency: int
+    model_sharing: str
     batch_max_size: int
     batch_max_wait: float
     model_load_timeout: float
@@ -43,6 +44,7 @@ class Settings:
     max_waiting: int
     client_timeout: int
     prediction_timeout: float
+    stall_seconds: float
     cancel_running: bool
     result_ttl: int
     recovery_seconds: float

@@ -41,7 +41,7 @@ worker_send_task_events = True  # Flower's source
 worker_enable_remote_control = True
 worker_cancel_long_running_tasks_on_connection_loss = False
 # A child that loads the model itself reports ready only then; the 4 s default would kill every
-# replacement of a dead child, for ever.
-worker_proc_alive_timeout = _settings.model_load_timeout
+# replacement of a dead child, for ever.  One that fails shows why for a while before it ends.
+worker_proc_alive_timeout = _settings.model_load_timeout + 60
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False  # what the pipeline prints goes to the log as it is

@@ -1,4 +1,4 @@
-"""What a worker process needs before it can predict: the pipeline, its model, the store."""
+"""What a worker process needs to predict: the pipeline, its model, the ways to Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import redis
 
-from app.runtime.pipeline.loading import Pipeline, import_pipeline, load_model
+from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.requests.ledger import Ledger
 from app.runtime.requests.results import ResultStore
@@ -19,7 +19,7 @@ HOLDER_VARIABLE = "DENZEL_HOLDER"
 
 
 @dataclass(frozen=True)
-class Equipment:
+class WorkerContext:
     """One worker process's pipeline, model and ways to Redis.
 
     A request that was begun ``max_deliveries`` times without an outcome is given up.
@@ -33,13 +33,29 @@ class Equipment:
     time_limit: TimeLimit
 
 
-def load_equipment(settings: Settings) -> Equipment:
-    """Import the pipeline and load its model; raises PipelineError when either is broken."""
-    pipeline = import_pipeline()
-    model = load_model(pipeline)
+_context: list[WorkerContext] = []
+
+
+def set_context(context: WorkerContext) -> None:
+    """Give this process, and those forked from it later, their context."""
+    _context[:] = [context]
+
+
+def current_context() -> WorkerContext:
+    """Return this process's context; raises LookupError before it has one."""
+    return _context[0]
+
+
+def has_context() -> bool:
+    """Tell whether this process has loaded a model, or inherited one."""
+    return bool(_context)
+
+
+def create_context(settings: Settings, pipeline: Pipeline, model: Any) -> WorkerContext:
+    """Return a process's context around its model; no connection is opened yet."""
     store, ledger = connect(settings)
     limit = TimeLimit(settings.prediction_timeout)
-    return Equipment(pipeline, model, store, ledger, settings.max_deliveries, limit)
+    return WorkerContext(pipeline, model, store, ledger, settings.max_deliveries, limit)
 
 
 def connect(settings: Settings) -> tuple[ResultStore, Ledger]:
