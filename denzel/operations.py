@@ -21,6 +21,7 @@ from denzel.services import NOT_LAUNCHED, State, Status
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
 LOCAL = "local"
 
+CHECK_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 """How long an ERROR, or a service DOWN, must last before waiting is given up: a service that
@@ -223,6 +224,17 @@ def _callbacks(project: Project, *arguments: str) -> Any:
         raise ServiceError(f"The callbacks cannot be read from: {answer[-500:]}") from error
 
 
+def example(project: Project) -> bytes:
+    """Return the request that the deployed pipeline has as its EXAMPLE."""
+    answer = launched_backend(project, silent).run("api", "app.runtime.pipeline.trial")
+    if answer.strip() == "null":
+        raise UsageError(
+            "Give a file with a request, or define EXAMPLE in app/logic/pipeline.py: "
+            "a dictionary, which `denzel predict` sends when it is given no file"
+        )
+    return answer.encode()
+
+
 def predict(
     project: Project,
     body: bytes,
@@ -249,15 +261,20 @@ def check(
     *,
     source: str,
     backend: str | None = None,
+    timeout: float = CHECK_TIMEOUT_SECONDS,
+    repeat: int = 0,
     report: Report,
 ) -> dict[str, Any]:
-    """Run the pipeline once without services; return its report.
+    """Run the pipeline without services; return its report.
 
-    ``backend`` is as for :func:`launch`.
+    ``backend`` is as for :func:`launch`, ``timeout`` bounds each step, in seconds, and ``repeat``
+    is how many more predictions are made and timed.
     """
     if sample is not None:
         sample = parse_body(sample, source)
-    answer = choose(project, backend, report).check(sample)
+    answer = choose(project, backend, report).check(
+        sample, "--timeout", str(timeout), "--repeat", str(repeat)
+    )
     try:
         result = json.loads(answer)
     except ValueError as error:

@@ -21,7 +21,7 @@ VIOLATIONS = {
     "denzel/scaffold.py": ("click", "below the console prints nothing"),
     f"{RUNTIME}/store/keys.py": ("app.runtime.requests", "Runtime: what all share"),
     f"{RUNTIME}/monitor.py": ("app.runtime.worker", "Runtime: what all share"),
-    f"{RUNTIME}/pipeline/serialize.py": ("redis", "pipeline knows neither Redis nor HTTP"),
+    f"{RUNTIME}/pipeline/json_codec.py": ("redis", "pipeline knows neither Redis nor HTTP"),
     f"{RUNTIME}/bootstrap/prepare.py": ("app.runtime.contract", "bootstrap needs nothing but"),
 }
 """File to what it may not import, and a part of the broken contract's name."""

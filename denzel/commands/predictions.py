@@ -14,7 +14,7 @@ PREDICT_TIMEOUT_SECONDS = 60.0
 
 
 @click.command()
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.File("rb"), required=False)
 @click.option("--async", "asynchronous", is_flag=True, help="Queue it, then ask until it is made.")
 @click.option(
     "--timeout",
@@ -33,12 +33,14 @@ PREDICT_TIMEOUT_SECONDS = 60.0
 def predict(file: Any, asynchronous: bool, timeout: float, api_key: str) -> None:
     """Send the JSON in FILE to the running API.
 
-    FILE may be - for standard input. The answer is printed.
+    FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is sent. The
+    answer is printed.
     """
+    project = current_project()
     answer = operations.predict(
-        current_project(),
-        file.read(),
-        source=file.name,
+        project,
+        file.read() if file else operations.example(project),
+        source=file.name if file else "EXAMPLE",
         wait_async=asynchronous,
         timeout=timeout,
         key=api_key,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from docker.errors import APIError
 
 from denzel import process
-from denzel.backends.base import Backend, LogLine
+from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
 from denzel.backends.docker.engine import (
     connect,
@@ -160,8 +160,8 @@ class ComposeBackend(Backend):
         with explained():
             return process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
 
-    def check(self, sample: bytes | None) -> str:
-        """Run the pipeline once without services; return its report as JSON.
+    def check(self, sample: bytes | None, *options: str) -> str:
+        """Run the pipeline without services; return its report as JSON.
 
         In the worker's container when it runs, else in one of its own that is prepared first.
         """
@@ -169,10 +169,10 @@ class ComposeBackend(Backend):
         stdin = sample or b""
         if any(self._service_of(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
-            return self.run("denzel", "app.runtime.pipeline.check", stdin=stdin)
+            return self.run("denzel", CHECK_MODULE, *options, stdin=stdin)
         self._provide_images(redis=False)
         self.report("Installing the requirements and running the pipeline in a container")
-        argv = self._commands().prepared_module("denzel", "app.runtime.pipeline.check")
+        argv = self._commands().prepared_module("denzel", CHECK_MODULE, *options)
         with explained():
             output = process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
         # What the preparation printed comes before the report, which is one line.

@@ -69,12 +69,12 @@ class ComposeCommands:
             service, "root", False, BARE_PYTHON, "-m", "app.runtime.bootstrap", *wanted, service
         )  # fmt: skip
 
-    def prepared_module(self, service: str, module: str) -> list[str]:
+    def prepared_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module in a container of its own that is prepared as the service's would be."""
         prepare = [BARE_PYTHON, "-m", "app.runtime.bootstrap", "--os-commands", "--once", service]
         return self._compose(
             "run", "--rm", "--no-deps", "-T", "--quiet-pull", "--entrypoint", prepare[0],
-            service, *prepare[1:], "python", "-m", module,
+            service, *prepare[1:], "python", "-m", module, *arguments,
         )  # fmt: skip
 
     def _execute(self, service: str, user: str | None, terminal: bool, *command: str) -> list[str]:

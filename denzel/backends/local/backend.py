@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from denzel import process
-from denzel.backends.base import Backend, LogLine
+from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import (
     inner_environment,
@@ -160,15 +160,15 @@ class LocalBackend(Backend):
         self._require(service)
         return self._run_module(module, *arguments, stdin=stdin)
 
-    def check(self, sample: bytes | None) -> str:
-        """Run the pipeline once without services, its requirements installed first."""
+    def check(self, sample: bytes | None, *options: str) -> str:
+        """Run the pipeline without services, its requirements installed first."""
         check_platform()
         check_programs()
         check_disk(self.project.root, installs=not self._layout.python.exists())
         with self._as_engine_error():
             self._layout.create()
         self._prepare("check")
-        return self._run_module("app.runtime.pipeline.check", stdin=sample or b"")
+        return self._run_module(CHECK_MODULE, *options, stdin=sample or b"")
 
     def install(self, *, pip: bool, os: bool) -> None:
         """Install requirements.txt; refuse to run requirements.sh on the user's own machine."""

@@ -78,11 +78,11 @@ def test_requirements_are_installed_as_root() -> None:
 
 
 def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
-    assert COMMANDS.prepared_module("denzel", "app.runtime.pipeline.check") == [
+    assert COMMANDS.prepared_module("denzel", "app.runtime.pipeline.check", "--repeat", "3") == [
         *COMPOSE, "run", "--rm", "--no-deps", "-T", "--quiet-pull",
         "--entrypoint", "/opt/denzel/python", "denzel",
         "-m", PREPARE, "--os-commands", "--once", "denzel",
-        "python", "-m", "app.runtime.pipeline.check",
+        "python", "-m", "app.runtime.pipeline.check", "--repeat", "3",
     ]  # fmt: skip
 
 

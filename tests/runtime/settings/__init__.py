@@ -1,1 +1,1 @@
-"""Tests of the runtime's settings."""
+"""Tests of ``app/runtime/settings``, one file a module."""

@@ -26,7 +26,7 @@ from app.runtime.api.predict import REPLAYED_HEADER, BrokenPredictResource, Pred
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
-from app.runtime.pipeline.prediction import Pipeline, PipelineError, import_pipeline
+from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
 from app.runtime.requests.errors import RequestError
 from app.runtime.settings import Settings, load_settings
 

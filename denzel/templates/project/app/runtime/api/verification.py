@@ -12,7 +12,7 @@ from typing import Any
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.contract import text_of
-from app.runtime.pipeline.serialize import dump
+from app.runtime.pipeline.json_codec import dump_verified
 
 SLOW_SECONDS = 0.005
 SLOW_CALLS = 3
@@ -98,7 +98,7 @@ async def _finish(verifying: Awaitable[Any]) -> bytes:
 
 def _serialize(verified: Any) -> bytes:
     try:
-        return dump(verified)
+        return dump_verified(verified)
     except (TypeError, ValueError) as error:
         raise BrokenPipeline(f"What verify_input returned is unusable: {error}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from app.runtime.pipeline.prediction import Pipeline
+from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.requests.outcomes import OutcomeStore
 from app.runtime.requests.worker_queue import WorkerQueue

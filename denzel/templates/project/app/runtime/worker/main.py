@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 
 from app.runtime import state
-from app.runtime.pipeline.prediction import PipelineError
+from app.runtime.pipeline.loading import PipelineError
 from app.runtime.settings import load_settings
 from app.runtime.worker.logs import configure_logging
 from app.runtime.worker.model_loading import choose_plan, load_shared_model

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from app.runtime.pipeline.loading import PipelineError, import_pipeline, load_model
 from app.runtime.pipeline.plan import FORK, Plan, own_copies, plan_processes
-from app.runtime.pipeline.prediction import PipelineError, import_pipeline, load_model
 from app.runtime.pipeline.threads import limit_threads, why_not_forkable
 from app.runtime.settings import Settings, available_processors
 from app.runtime.worker.context import WorkerContext, create_context, set_context

@@ -16,7 +16,7 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from billiard.process import current_process
 
 from app.runtime import state
-from app.runtime.pipeline.prediction import PipelineError
+from app.runtime.pipeline.loading import PipelineError
 from app.runtime.settings import load_settings
 from app.runtime.worker.context import has_context, set_context
 from app.runtime.worker.gpu import use_own_gpu

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
-from app.runtime.pipeline.prediction import predict_group
+from app.runtime.pipeline.run import predict_group
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.worker.context import current_context
 

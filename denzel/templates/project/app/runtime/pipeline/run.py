@@ -1,74 +1,23 @@
-"""Run the user's pipeline: import it, load its model, predict for a group of requests.
+"""Predict for a group of requests; a request that fails, fails alone.
 
 Nothing here knows of Celery, Redis or HTTP.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import orjson
-
-from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body, text_of
-from app.runtime.pipeline.serialize import dump_result
+from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.pipeline.explanations import advice
+from app.runtime.pipeline.json_codec import dump_result, loads
+from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
-
-PIPELINE_MODULE = "app.logic.pipeline"
-REQUIRED = ("verify_input", "load_model", "process", "predict")
+from app.runtime.pipeline.tracebacks import without_our_frames
 
 log = logging.getLogger("denzel.prediction")
-
-
-class PipelineError(Exception):
-    """app/logic/pipeline.py cannot be used; the text says what is wrong with it."""
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """The user's functions, as found in ``app/logic/pipeline.py``."""
-
-    verify_input: Callable[[Any], Any]
-    load_model: Callable[[], Any]
-    process: Callable[[Any, Any], Any]
-    predict: Callable[[Any, Any], Any]
-    predict_batch: Callable[[Any, list[Any]], Sequence[Any]] | None = None
-
-
-def import_pipeline() -> Pipeline:
-    """Import the user's pipeline; raises PipelineError when it is broken."""
-    try:
-        module = importlib.import_module(PIPELINE_MODULE)
-    except (Exception, SystemExit) as error:
-        raise PipelineError(
-            f"app/logic/pipeline.py cannot be imported: {describe(error)}"
-        ) from error
-    missing = [name for name in REQUIRED if not callable(getattr(module, name, None))]
-    if missing:
-        raise PipelineError(f"app/logic/pipeline.py lacks the function {missing[0]}")
-    functions = {name: getattr(module, name) for name in REQUIRED}
-    return Pipeline(**functions, predict_batch=getattr(module, "predict_batch", None))
-
-
-def load_model(pipeline: Pipeline) -> Any:
-    """Call the user's load_model; raises PipelineError when it raises anything."""
-    started = time.monotonic()
-    try:
-        model = pipeline.load_model()
-    except (Exception, SystemExit) as error:
-        raise PipelineError(f"load_model raised {describe(error)}") from error
-    log.info("Model loaded in %.1f s", time.monotonic() - started)
-    return model
-
-
-def describe(error: BaseException) -> str:
-    """Return ``Type: message`` on one line."""
-    message = " ".join(text_of(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def predict_group(
@@ -88,7 +37,7 @@ def predict_group(
         started = time.monotonic()
         try:
             with limit.of(started):
-                data = pipeline.process(model, orjson.loads(payload))
+                data = pipeline.process(model, loads(payload))
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             failures[task_id] = _failure(task_id, error)
         else:
@@ -138,6 +87,7 @@ def _predict_batch(
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         if len(processed) == 1:
             return {task_id: _failure(task_id, error) for task_id in processed}
+        _log(logging.WARNING, error, "predict_batch raised; each of %d is tried alone", len(batch))
         outcomes: dict[str, Outcome] = {}
         for task_id, each in processed.items():
             outcomes |= _predict_batch(predict_batch, model, {task_id: each}, limit)
@@ -169,5 +119,13 @@ def _outcome(task_id: str, result: Any) -> Outcome:
 
 
 def _failure(task_id: str, error: BaseException) -> Outcome:
-    log.error("Prediction %s failed", task_id, exc_info=error)
+    _log(logging.ERROR, error, "Prediction %s failed", task_id)
     return Outcome(task_id, FAILURE, failure_body(error))
+
+
+def _log(level: int, error: BaseException, message: str, *arguments: object) -> None:
+    """Log an exception with the user's part of its traceback, and what to do about it."""
+    hint = advice(error)
+    trace = (type(error), error, without_our_frames(error))
+    text = message % arguments
+    log.log(level, "%s", f"{text}. {hint}" if hint else text, exc_info=trace)

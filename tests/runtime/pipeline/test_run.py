@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.runtime.contract import FAILURE, SUCCESS
-from app.runtime.pipeline.prediction import Pipeline, PipelineError, load_model, predict_group
+from app.runtime.pipeline.loading import Pipeline, PipelineError, load_model
+from app.runtime.pipeline.run import predict_group
 
 Predict = Callable[[Any, Any], Any]
 PredictBatch = Callable[[Any, list[Any]], Any]
