@@ -1,0 +1,1 @@
+"""Tests of ``app.runtime.worker``, module by module."""
