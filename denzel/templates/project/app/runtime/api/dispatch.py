@@ -226,8 +226,6 @@ class Dispatcher:
 
         What was told before the record was made is heard before its being made is confirmed.
         """
-        if not waiter.is_confirmed:
-            raise QueueUnavailable(NOT_CONFIRMED)
         waiter.future = self._loop.create_future()
         request = waiter.request
         assert request is not None
@@ -239,6 +237,8 @@ class Dispatcher:
         _ignore_error(recorded)
         if waiter.future.done() and not waiter.future.exception():
             return waiter.future.result()
+        if not waiter.is_confirmed:
+            raise QueueUnavailable(NOT_CONFIRMED)
         return None
 
     def _abandon(self, waiter: Waiter) -> None:

@@ -30,6 +30,8 @@ from app.runtime.settings import Settings
 
 TASK_ID_HEADER = "Denzel-Task-Id"
 REPLAYED_HEADER = "Idempotent-Replayed"
+CONFIRM_SECONDS = 0.5
+"""How long Redis may take to confirm a request, however little its client waits for the rest."""
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, 255 characters at most, as other services take it."""
 
@@ -76,7 +78,7 @@ class PredictResource:
             return
         with self._admission.waiting:
             started = time.monotonic()
-            within = min(wait, ANSWER_SECONDS)
+            within = min(max(wait, CONFIRM_SECONDS), ANSWER_SECONDS)
             task_id = await self._submit(resp, request, full_key, body, within)
             left = wait - (time.monotonic() - started)
             resp.data = await self._answer(task_id, left, wait, is_async)
