@@ -371,6 +371,21 @@ def test_no_request_meets_a_connection_from_before(apart: Deployment) -> None:
     dispatching(apart, use)
 
 
+def test_who_waits_when_redis_is_lost_is_not_sent_to_ask_for_a_record(apart: Deployment) -> None:
+    """There will be none."""
+    client = redis.Redis.from_url(apart.environment["REDIS_URL"])
+
+    async def use(dispatcher: Dispatcher) -> None:
+        asking = asyncio.create_task(dispatcher.predict(b"1", NOBODY, 1))
+        await taken(client)
+        apart.services.pop("redis").kill()
+        with pytest.raises(QueueUnavailable, match="was lost"):
+            await asking
+
+    dispatching(apart, use)
+    client.close()
+
+
 @pytest.mark.parametrize("kind", ["sync", "async", "keyed"])
 def test_redis_that_hangs_is_told_in_time_with_the_truth(apart: Deployment, kind: str) -> None:
     """The request may have been queued; no path and no address is in the text."""

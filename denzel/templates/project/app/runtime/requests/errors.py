@@ -36,4 +36,5 @@ NOT_CONFIRMED = (
     "Redis has not confirmed the request, which may have been queued all the same; sent again with "
     "the same Idempotency-Key it is queued once"
 )
+LOST = "Redis was lost while the request was waited for; it may have been predicted all the same"
 MEMORY_FULL = "Redis has no memory left (REDIS_MAX_MEMORY); nothing was queued"
