@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import redis
 from hypothesis import settings
 
 from .deployment import PIPELINES, TEMPLATE, Deployment, Receiver, deployed
@@ -50,3 +51,20 @@ def receiver() -> Iterator[Receiver]:
     server = Receiver()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a deployment of which only Redis runs."""
+    with deployed(tmp_path_factory.mktemp("redis"), None) as deployment:
+        deployment.start_redis()
+        yield deployment
+
+
+@pytest.fixture
+def client(redis_server: Deployment) -> Iterator[redis.Redis]:
+    """Yield a client of an empty Redis."""
+    with redis.Redis(unix_socket_path=str(redis_server.redis_socket)) as client:
+        client.flushall()
+        yield client
+        client.config_set("maxmemory", 0)

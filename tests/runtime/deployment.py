@@ -248,6 +248,14 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    def has_begun(self, task_id: str) -> bool:
+        """Tell whether a prediction is being made."""
+        return "started" in self.status(task_id)
+
+    def wait_until_begun(self, task_id: str) -> None:
+        """Wait until a prediction is being made."""
+        self.wait(lambda: self.has_begun(task_id), f"task {task_id} has begun", 20)
+
     def final_status(self, task_id: str, timeout: float = 20) -> dict[str, Any]:
         """Wait for a task's end; return what ``/status`` says then."""
 

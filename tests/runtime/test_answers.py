@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -67,18 +68,20 @@ def test_an_async_answer_does_not_wait_for_the_prediction(lab: Deployment) -> No
     started = time.monotonic()
     task_id = lab.accept(SLOW)
     assert time.monotonic() - started < SLOW["seconds"] / 2  # type: ignore[operator]
-    assert lab.status(task_id)["status"] in ("PENDING", "STARTED")
+    assert lab.status(task_id)["status"] == "PENDING"
     assert lab.final_status(task_id) == {"status": "SUCCESS", "result": {"slept": 1.5}}
 
 
-def test_status_goes_from_pending_to_started_to_success(lab: Deployment) -> None:
+def test_status_is_pending_until_the_end_and_tells_when_it_was_begun(lab: Deployment) -> None:
+    before = datetime.now(UTC)
     occupied = [lab.accept(SLOW) for _ in range(2)]
     waiting = lab.accept({"value": 7})
-    lab.wait(
-        lambda: all(lab.status(each)["status"] == "STARTED" for each in occupied),
-        "both processes have started a prediction",
-    )
-    assert lab.status(occupied[0]) == {"status": "STARTED", "result": None}
+    for each in occupied:
+        lab.wait_until_begun(each)
+    shown = lab.status(occupied[0])
+    begun = datetime.fromisoformat(shown.pop("started"))
+    assert shown == {"status": "PENDING", "result": None}
+    assert before - timedelta(seconds=1) < begun < datetime.now(UTC)
     assert lab.status(waiting) == {"status": "PENDING", "result": None}
     assert lab.final_status(waiting) == {"status": "SUCCESS", "result": {"echo": 7}}
     for task_id in occupied:
@@ -129,7 +132,7 @@ def test_a_sync_request_that_takes_too_long_is_504_and_stays_pollable(
     assert body["title"] == "Prediction timed out"
     assert body["task_id"] == answer.headers["Denzel-Task-Id"]
     assert f"/status/{body['task_id']}" in body["description"]
-    assert lab.status(body["task_id"])["status"] in ("PENDING", "STARTED")
+    assert lab.status(body["task_id"])["status"] == "PENDING"
     assert lab.final_status(body["task_id"]) == {"status": "SUCCESS", "result": {"slept": 1.5}}
 
 
@@ -233,11 +236,27 @@ def test_a_wait_that_suffices_gives_the_prediction(lab: Deployment) -> None:
     assert answer.json() == {"echo": 1}
 
 
-@pytest.mark.parametrize("prefer", ["respond-async, wait=0", "wait=0"])
-def test_not_waiting_at_all_still_queues_the_request(lab: Deployment, prefer: str) -> None:
+def test_not_waiting_at_all_still_queues_an_async_request(lab: Deployment) -> None:
     for _ in range(10):
-        task_id = lab.predict({"value": 1}, Prefer=prefer).headers["Denzel-Task-Id"]
+        answer = lab.predict({"value": 1}, Prefer="respond-async, wait=0")
+        task_id = answer.headers["Denzel-Task-Id"]
         assert lab.final_status(task_id) == {"status": "SUCCESS", "result": {"echo": 1}}
+
+
+def test_a_sync_request_that_waits_for_nothing_is_504_and_ends(lab: Deployment) -> None:
+    for _ in range(10):
+        answer = lab.predict({"value": 1}, Prefer="wait=0")
+        assert answer.status_code == 504
+        assert lab.final_status(answer.json()["task_id"])["status"] in ("SUCCESS", "REVOKED")
+
+
+def test_slow_predictions_do_not_keep_quick_ones_from_being_begun(lab: Deployment) -> None:
+    """How long the last ones took says little of the next."""
+    ids = [lab.accept({"do": "sleep", "seconds": 3}) for _ in range(4)]
+    for each in ids:
+        lab.final_status(each)
+    for _ in range(5):
+        assert lab.predict({"value": 1}, Prefer="wait=1").json() == {"echo": 1}
 
 
 @pytest.mark.parametrize(

@@ -100,13 +100,15 @@ def test_with_batch_max_wait_requests_wait_for_a_full_batch(
         deployment.start_api()
         deployment.wait_for_worker()
         deployment.respond("--sync", "--timeout", "30")
+        # That the pipeline has predict_batch is known from the first prediction.
+        assert deployment.predict({"number": 0, "fault": ""}).json()["batch"] == 1
         asked = [{"number": number, "fault": ""} for number in range(20)]
         answers = post_all(port(deployment), asked, connections=4)
         assert [answer.body["batch"] for answer in answers] == [4] * 20
 
 
-def test_large_requests_travel_in_smaller_groups(batching: Deployment) -> None:
-    """A worker process holds a group's payloads all at once."""
+def test_large_requests_are_predicted_in_smaller_batches(batching: Deployment) -> None:
+    """A worker process holds a batch's payloads all at once."""
     padding = "x" * (2 * 2**20)
     asked = [{"number": number, "fault": "", "padding": padding} for number in range(12)]
     answers = post_all(port(batching), asked, connections=12)

@@ -53,11 +53,6 @@ def wait_for_status(deployment: Deployment, task_id: str, seconds: int) -> reque
     )
 
 
-def started(deployment: Deployment, task_id: str) -> None:
-    """Wait until a task runs."""
-    deployment.wait(lambda: deployment.status(task_id)["status"] == "STARTED", "it runs", 20)
-
-
 def predictions(deployment: Deployment, mark: str) -> int:
     """Return how often the pipeline predicted for requests with this mark."""
     return sum(note["mark"] == mark for note in deployment.trace("predict"))
@@ -108,27 +103,25 @@ def test_an_unknown_task_is_404(slow: Deployment) -> None:
 
 def test_a_running_prediction_is_not_stopped_without_the_setting(slow: Deployment) -> None:
     running = slow.accept({"do": "sleep", "seconds": 1})
-    started(slow, running)
+    slow.wait_until_begun(running)
     answer = cancel(slow, running)
     assert (answer.status_code, answer.json()["status"]) == (409, "STARTED")
     assert slow.final_status(running)["result"] == {"slept": 1}
 
 
 def test_a_synchronous_request_cannot_be_cancelled(slow: Deployment) -> None:
-    busy = slow.accept({"do": "sleep", "seconds": 2})
-    started(slow, busy)
-    late = slow.predict({"value": 1}, Prefer="wait=1")
+    late = slow.predict({"do": "sleep", "seconds": 2}, Prefer="wait=1")
     assert late.status_code == 504
     answer = cancel(slow, late.json()["task_id"])
     assert answer.status_code == 409
     assert "synchronous" in answer.json()["description"]
-    assert slow.final_status(late.json()["task_id"])["result"] == {"echo": 1}
+    assert slow.final_status(late.json()["task_id"])["result"] == {"slept": 2}
     assert cancel(slow, late.json()["task_id"]).json()["status"] == "SUCCESS"
 
 
 def test_who_waits_for_a_cancelled_prediction_is_told_at_once(slow: Deployment) -> None:
     busy = slow.accept({"do": "sleep", "seconds": 1.5})
-    started(slow, busy)
+    slow.wait_until_begun(busy)
     with ThreadPoolExecutor(2) as clients:
         key = str(uuid4())
         headers = {"Prefer": "respond-async, wait=20", "Idempotency-Key": key}
@@ -151,7 +144,7 @@ def test_who_waits_for_a_cancelled_prediction_is_told_at_once(slow: Deployment) 
 
 def test_a_running_prediction_is_stopped_and_the_worker_lives_on(stopping: Deployment) -> None:
     running = stopping.accept({"do": "sleep", "seconds": 60})
-    started(stopping, running)
+    stopping.wait_until_begun(running)
     assert cancel(stopping, running).json()["status"] == "REVOKED"
     began = time.monotonic()
     assert stopping.predict({"value": 1}, Prefer="wait=20").json() == {"echo": 1}
@@ -170,7 +163,7 @@ def test_those_that_ran_together_with_a_cancelled_one_are_tried_again(
         bodies[0] = {"do": "sleep", "seconds": 60, "mark": marks[0]}
         ids = list(clients.map(stopping.accept, bodies))
     stopping.final_status(busy)
-    started(stopping, ids[0])
+    stopping.wait_until_begun(ids[0])
     assert cancel(stopping, ids[0]).status_code == 200
     for task_id, mark in zip(ids[1:], marks[1:], strict=True):
         assert stopping.final_status(task_id)["result"] == {"noted": mark}
@@ -202,7 +195,7 @@ def test_who_waits_is_told_by_the_worker_and_does_not_look_again_and_again(
 def test_status_with_wait_answers_the_state_when_the_time_is_up(slow: Deployment) -> None:
     task_id = slow.accept({"do": "sleep", "seconds": 3})
     began = time.monotonic()
-    assert wait_for_status(slow, task_id, 1).json()["status"] in ("PENDING", "STARTED")
+    assert wait_for_status(slow, task_id, 1).json()["status"] == "PENDING"
     assert 0.9 < time.monotonic() - began < 2
     slow.final_status(task_id)
 

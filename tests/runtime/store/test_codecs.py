@@ -1,45 +1,59 @@
-"""How requests, outcomes and modes are laid out in bytes."""
+"""How records, requests, replies and modes are laid out in bytes."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime import contract
-from app.runtime.contract import Outcome, Request, ResponseMode
+from app.runtime.contract import FAILURE, NOBODY, PENDING, REVOKED, SUCCESS, Outcome, ResponseMode
 from app.runtime.store import codecs
-from app.runtime.store.codecs import Reply
+from app.runtime.store.lua_scripts import load_script
+
+from ..queues import Api, take, worker
 
 IDS = st.uuids().map(str)
 BODIES = st.binary(max_size=300)  # a body is copied, never looked into
-STATES = st.sampled_from([contract.SUCCESS, contract.FAILURE])
-OUTCOMES = st.lists(st.builds(Outcome, IDS, STATES, BODIES), min_size=1, max_size=10)
+STATES = st.sampled_from([SUCCESS, FAILURE, REVOKED])
+OWNERS = st.sampled_from([NOBODY, "0123456789abcdef"])
 
 
-@given(IDS, st.floats(0, 1e6), OUTCOMES)
+@given(STATES, OWNERS, BODIES)
+def test_a_record_holds_state_owner_and_body(state: str, owner: str, body: bytes) -> None:
+    found = codecs.decode_record(codecs.encode_record(state, owner, body))
+    assert found == (state, body, owner)
+    assert found.is_final
+    assert found.started is None
+
+
+@pytest.mark.parametrize(
+    ("record", "started"),
+    [(b"PENDING - 0", None), (b"PENDING - 3", None), (b'STARTED - [2,12.345,"lab/h/1"]', 12.345)],
+)
+def test_an_unfinished_record_tells_when_it_was_begun(record: bytes, started: float | None) -> None:
+    found = codecs.decode_record(record)
+    assert not found.is_final
+    assert found.started == started
+
+
+@given(st.none() | st.text())
+def test_a_stored_request_holds_callback_and_payload(uri: str | None) -> None:
+    stored = codecs.encode_stored_request(uri, b'{"a":\n1}')
+    assert codecs.decode_stored_request(stored) == (uri, b'{"a":\n1}')
+
+
+@given(st.lists(st.tuples(IDS, STATES, OWNERS, BODIES), min_size=1, max_size=10))
 def test_a_reply_carries_each_outcome_with_its_own_body(
-    group: str, seconds: float, outcomes: list[Outcome]
+    told: list[tuple[str, str, str, bytes]],
 ) -> None:
-    reply = Reply(group, seconds, outcomes)
-    assert codecs.decode_reply(codecs.encode_reply(reply)) == reply
-
-
-@given(STATES, BODIES)
-def test_a_record_holds_state_and_body(state: str, body: bytes) -> None:
-    assert codecs.decode_record(codecs.encode_record(state, body)) == (state, body)
-
-
-@given(IDS, st.none() | st.text(), st.booleans())
-def test_a_stored_request_holds_callback_and_payload(
-    task_id: str, uri: str | None, is_async: bool
-) -> None:
-    request = Request(task_id, b'{"a":\n1}', uri, is_async)
-    stored = codecs.encode_stored_request(request)
-    assert codecs.decode_stored_request(task_id, stored, is_async) == request
+    records = [codecs.encode_record(state, owner, body) for _, state, owner, body in told]
+    index = [[task_id, len(record)] for (task_id, *_), record in zip(told, records, strict=True)]
+    reply = orjson.dumps(index) + b"\n" + b"".join(records)
+    assert codecs.decode_reply(reply) == [
+        Outcome(task_id, state, body) for task_id, state, _, body in told
+    ]
 
 
 @pytest.mark.parametrize("mode", [ResponseMode(), ResponseMode(True), ResponseMode(False, 0.25)])
@@ -51,27 +65,34 @@ def test_nothing_stored_is_the_default_mode() -> None:
     assert codecs.decode_response_mode(None) == ResponseMode(is_async=False, timeout=5.0)
 
 
-class Hostile:
-    """An object that will not be shown."""
-
-    def __str__(self) -> str:
-        """Refuse, and not with an Exception."""
-        raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize(
-    ("arguments", "shown"),
+    ("record", "told"),
     [
-        ((), []),
-        (("name 'np' is not defined",), ["name 'np' is not defined"]),
-        ((1, 2.5, None, True, ["a"], {"b": 1}), [1, 2.5, None, True, ["a"], {"b": 1}]),
-        ((b"bytes", {1}, 1j), ["b'bytes'", "{1}", "1j"]),
-        (("\ud800",), ["?"]),
-        ((2**70,), [str(2**70)]),
-        ((10**5000,), ["<int without a text>"]),
-        ((Hostile(),), ["<Hostile without a text>"]),
+        (b"PENDING owner 0", [False, "PENDING", "owner", 0, None]),
+        (b'STARTED - [2,1700000000.125,"lab/h/1"]', [False, "STARTED", "-", 2, "lab/h/1"]),
+        (b'SUCCESS - {"x":["y"]}', [True, "SUCCESS", "-", None, None]),
+        (b"FAILURE o {}", [True, "FAILURE", "o", None, None]),
+        (b"REVOKED o {}", [True, "REVOKED", "o", None, None]),
     ],
 )
-def test_a_failure_shows_its_arguments_as_json_can(arguments: Any, shown: list[Any]) -> None:
-    failure = orjson.loads(contract.failure_body(ValueError(*arguments)))
-    assert failure == {"args": shown, "type": "ValueError"}
+def test_the_scripts_read_records_alike(
+    client: redis.Redis, record: bytes, told: list[object]
+) -> None:
+    read = load_script("records") + (
+        "\nlocal r = ARGV[1]\n"
+        "return cjson.encode({is_final(r) and true or false, state_of(r), owner_of(r),"
+        " is_final(r) and cjson.null or deliveries_of(r), holder_of(r) or cjson.null})"
+    )
+    answer = client.eval(read, 0, record)
+    assert orjson.loads(bytes(answer)) == told
+
+
+def test_the_scripts_write_records_that_are_read(api: Api, client: redis.Redis) -> None:
+    (task_id,) = api.accept(owner="0123456789abcdef")
+    (before,) = api.find(task_id)
+    take(worker(client))
+    (after,) = api.find(task_id)
+    assert before is not None
+    assert after is not None
+    assert (before.state, before.owner) == (PENDING, after.owner)
+    assert after.started is not None

@@ -1,142 +1,141 @@
-"""The messages the API writes by hand, read by the real kombu and Celery."""
+"""The messages written by hand, read by the scripts and by the real kombu."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
 import redis
-from celery import Celery
-from celery.app.base import Celery as CeleryType
-from celery.contrib.testing.worker import start_worker
+from hypothesis import given
+from hypothesis import strategies as st
 from kombu import Connection, Queue
 
 from app.runtime.contract import INVOKE_PREDICT, Request
-from app.runtime.store.codecs import decode_requests
-from app.runtime.store.keys import PREDICTIONS_QUEUE
-from app.runtime.store.messages import encode_prediction_message
+from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
+from app.runtime.store.lua_scripts import load_script
+from app.runtime.store.messages import (
+    INLINE_PAYLOAD_BYTES,
+    decode_message,
+    encode_sync_message,
+    marked_alone,
+    rest_of_async_message,
+)
 
-from ..deployment import Deployment, deployed, wait_until
+from ..deployment import Deployment
+from ..queues import Api
 
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Yield a deployment of which only Redis runs."""
-    with deployed(tmp_path_factory.mktemp("broker"), None) as deployment:
-        deployment.start_redis()
-        yield deployment
-
-
-@pytest.fixture
-def send(broker: Deployment) -> Iterator[Callable[..., None]]:
-    """Yield a function that puts a message on the queue as the API does."""
-    with redis.Redis(unix_socket_path=str(broker.redis_socket)) as client:
-
-        def push(requests: list[Request], **options: Any) -> None:
-            options.setdefault("sent", time.time())
-            message = encode_prediction_message(requests, "api-1", **options)
-            client.lpush(PREDICTIONS_QUEUE, message)
-
-        yield push
-        client.delete(PREDICTIONS_QUEUE)
+ID = "4d7ec8ce-6b3a-4d69-a2f2-7c6f6b0c0000"
+OWNER = "0123456789abcdef"
+PAYLOAD = '{"text":"é ☃ \\" \\\\ \\u0000"}'.encode()
+ALONE = rest_of_async_message(alone=True)
 
 
-@pytest.fixture
-def application(broker: Deployment) -> CeleryType:
-    """Return a stock Celery application that knows nothing of denzel but the task's name."""
-    application = Celery("stock", set_as_current=False)
-    application.conf.broker_url = f"redis+socket://{broker.redis_socket}"
-    application.conf.task_default_queue = PREDICTIONS_QUEUE
-    application.conf.worker_send_task_events = False
-    return application
+def sync_message(payload: bytes = PAYLOAD, timeout: float = 5.0) -> bytes:
+    return encode_sync_message(Request(ID, payload, OWNER), "a" * 32, timeout)
 
 
-REQUESTS = [
-    Request(str(uuid4()), '{"text":"é ☃ \\" \\\\ \\u0000"}'.encode()),
-    Request(str(uuid4()), b"null"),
-    Request(str(uuid4()), b'{"a":1}', "http://receiver.example/x?y=z", is_async=True),
-    Request(str(uuid4()), b'"' + b"x" * 100_000 + b'"'),
-]
+def async_message(client: redis.Redis, rest: bytes) -> bytes:
+    """Return a message as the scripts make it."""
+    make = load_script("messages") + "\nreturn message_for(ARGV[1], ARGV[2], ARGV[3])"
+    return bytes(client.eval(make, 0, ID, "1700000000.25", rest))
 
 
-def test_kombu_decodes_the_message(broker: Deployment, send: Callable[..., None]) -> None:
-    send(REQUESTS)
-    with Connection(f"redis+socket://{broker.redis_socket}") as connection:
-        queue: Any = Queue(PREDICTIONS_QUEUE)(connection.channel())
-        message = queue.get(accept=["json"])
+def as_scripts_read(client: redis.Redis, message: bytes) -> list[Any]:
+    """Return id, time, mark, timeout and bytes as the scripts read them."""
+    read = load_script("messages") + (
+        "\nlocal m = ARGV[1]\n"
+        "return cjson.encode({message_id(m) or cjson.null, message_sent(m), is_alone(m),"
+        " message_number(m, 'timeout') or cjson.null, message_number(m, 'bytes') or cjson.null})"
+    )
+    found: list[Any] = orjson.loads(bytes(client.eval(read, 0, message)))
+    return found
+
+
+@given(st.binary(max_size=300), st.floats(0.001, 1e6))
+def test_a_synchronous_message_is_read_as_it_was_written(payload: bytes, timeout: float) -> None:
+    message = decode_message(sync_message(payload, timeout))
+    assert (message.id, message.payload) == (ID, payload)
+    assert message.headers["owner"] == OWNER
+    assert message.headers["reply_to"] == "a" * 32
+    assert message.headers["timeout"] == pytest.approx(timeout, abs=0.001)
+
+
+def test_a_large_payload_stands_beside_its_message() -> None:
+    encoded = sync_message(b"x" * (INLINE_PAYLOAD_BYTES + 1))
+    assert len(encoded) < 1000
+    message = decode_message(encoded)
+    assert message.payload is None
+    assert message.headers["bytes"] == INLINE_PAYLOAD_BYTES + 1
+    assert decode_message(sync_message(b"x" * INLINE_PAYLOAD_BYTES)).payload is not None
+
+
+def test_the_scripts_find_what_they_need_in_its_place(client: redis.Redis) -> None:
+    large = sync_message(b"x" * 40_000, 1e6)
+    for message, expected in (
+        (sync_message(), [False, 5.0, None]),
+        (marked_alone(sync_message()), [True, 5.0, None]),
+        (large, [False, 1e6, 40_000]),
+        (marked_alone(large), [True, 1e6, 40_000]),
+    ):
+        assert as_scripts_read(client, message) == [ID, 1e9, *expected]
+    for rest, alone in ((rest_of_async_message(), False), (ALONE, True)):
+        message = async_message(client, rest)
+        assert as_scripts_read(client, message) == [ID, 1700000000.25, alone, None, None]
+        assert decode_message(message).payload == b"null"
+
+
+def test_a_message_is_marked_once_and_says_the_same(client: redis.Redis) -> None:
+    marked = marked_alone(sync_message())
+    assert marked_alone(marked) == marked
+    before, after = decode_message(sync_message()), decode_message(marked)
+    assert after.payload == before.payload
+    assert after.headers == {**before.headers, "alone": True}
+    assert async_message(client, ALONE) == marked_alone(
+        async_message(client, rest_of_async_message())
+    )
+
+
+@pytest.mark.parametrize("queue", [PREDICTIONS_QUEUE, SYNC_QUEUE])
+def test_kombu_decodes_what_is_on_the_queues(
+    redis_server: Deployment, api: Api, queue: str
+) -> None:
+    (task_id,) = api.accept() if queue == PREDICTIONS_QUEUE else api.enqueue()
+    with Connection(f"redis+socket://{redis_server.redis_socket}") as connection:
+        channel = connection.channel()
+        message: Any = Queue(queue)(channel).get(accept=["json"])
         assert message is not None
-        assert message.headers["id"] == REQUESTS[0].id
+        assert message.headers["id"] == task_id
         assert message.headers["task"] == INVOKE_PREDICT
-        (encoded, reply_to), keywords, embedded = message.payload
-        assert (reply_to, keywords) == ("api-1", {})
+        arguments, keywords, embedded = message.payload
+        assert arguments == [None if queue == PREDICTIONS_QUEUE else {"value": 1}]
+        assert keywords == {}
         assert set(embedded) == {"callbacks", "errbacks", "chain", "chord"}
-        decoded = decode_requests(encoded)
-        assert [each.id for each in decoded] == [each.id for each in REQUESTS]
-        assert [each.is_async for each in decoded] == [False, False, True, False]
-        # What does not travel in the message stands beside it in Redis.
-        assert [each.payload for each in decoded] == [
-            REQUESTS[0].payload, REQUESTS[1].payload, None, None,
-        ]  # fmt: skip
         message.ack()
 
 
-def test_a_stock_worker_runs_the_task_under_its_id(
-    application: CeleryType, send: Callable[..., None]
-) -> None:
-    seen: list[tuple[Any, ...]] = []
-
-    @application.task(name=INVOKE_PREDICT, bind=True, shared=False)
-    def invoke(self: Any, encoded: Any, reply_to: str) -> None:
-        seen.append((self.request.id, decode_requests(encoded)[0].payload, reply_to))
-
-    with start_worker(application, pool="solo", perform_ping_check=False, loglevel="error"):
-        for request in REQUESTS[:2]:
-            send([request])
-        wait_until(lambda: len(seen) == 2, 20, what="both tasks ran")
-    assert seen == [(each.id, each.payload, "api-1") for each in REQUESTS[:2]]
+def broken(**changes: Any) -> bytes:
+    """Return a message with another header, or body."""
+    message = orjson.loads(sync_message())
+    for name, value in changes.items():
+        if name == "body":
+            message["body"] = value
+        else:
+            message["headers"][name] = value
+    return orjson.dumps(message)
 
 
-def test_a_stock_worker_leaves_out_what_has_expired(
-    application: CeleryType, send: Callable[..., None]
-) -> None:
-    seen: list[str] = []
-
-    @application.task(name=INVOKE_PREDICT, bind=True, shared=False)
-    def invoke(self: Any, encoded: Any, reply_to: str) -> None:
-        seen.append(self.request.id)
-
-    now = time.time()
-    send([REQUESTS[0]], expires=now - 5)
-    send([REQUESTS[1]], expires=now + 500)
-    with start_worker(application, pool="solo", perform_ping_check=False, loglevel="error"):
-        wait_until(lambda: seen, 20, what="a task ran")
-    assert seen == [REQUESTS[1].id]
-
-
-def test_a_message_is_what_celery_itself_would_send(
-    broker: Deployment, application: CeleryType, send: Callable[..., None]
-) -> None:
-    """The same keys at every level; a new version of Celery that adds one fails here."""
-    with redis.Redis(unix_socket_path=str(broker.redis_socket)) as client:
-        application.send_task(INVOKE_PREDICT, args=[[], "api-1"], queue=PREDICTIONS_QUEUE)
-        send([REQUESTS[0]])
-        ours, theirs = (orjson.loads(client.rpop(PREDICTIONS_QUEUE)) for _ in range(2))
-        if ours["headers"]["id"] != REQUESTS[0].id:
-            ours, theirs = theirs, ours
-    assert set(ours) == set(theirs)
-    assert set(theirs["properties"]) - {"reply_to", "body_encoding"} == set(ours["properties"])
-    optional = {"stamped_headers", "stamps", "group_index", "replaced_task_nesting"}
-    assert set(theirs["headers"]) - optional <= set(ours["headers"])
-
-
-@pytest.mark.parametrize("payload", ["é" * 200, "☃" * 300, "x" * 199 + "é"])
-def test_the_arguments_shown_are_cut_between_characters(payload: str, tmp_path: Path) -> None:
-    message = encode_prediction_message([Request("1", f'"{payload}"'.encode())], "x", sent=0)
-    shown = orjson.loads(message)["headers"]["argsrepr"]
-    assert f'"{payload}"'.startswith(shown)
-    assert len(shown.encode()) <= 200
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"", b"garbage", b"{}", b"[]", b"null", b"1", b'"text"', b"\xff", b'{"headers":[]}',
+        b'{"headers":{}}', b'{"headers":{"id":1,"task":2}}', b"{" * 100_000,
+        broken(task="somebody.elses"), broken(id=None), broken(id=7), broken(id="x" * 36),
+        broken(id=f"{uuid4()}\n"), broken(body=None), broken(body="e30="), broken(body="é"),
+        broken(body=[]), broken(body="not base64"),
+    ],
+)  # fmt: skip
+def test_what_is_no_prediction_is_told_apart(encoded: bytes) -> None:
+    with pytest.raises((ValueError, TypeError, LookupError)):
+        decode_message(encoded)

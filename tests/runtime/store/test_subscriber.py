@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import redis
-from app.runtime.store.link import PONG_SECONDS, QUIET_SECONDS
 
-from app.runtime.store.subscriber import Channel
+from app.runtime.store.connection import PONG_SECONDS, QUIET_SECONDS
+from app.runtime.store.subscriber import Subscriber
 
 from ..deployment import Deployment, deployed
 
@@ -64,11 +64,11 @@ async def _hears_after_a_cut(deployment: Deployment) -> list[bytes]:
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     client = redis.Redis.from_url(deployment.environment["REDIS_URL"])
     async with network.running():
-        channel = Channel(
+        subscriber = Subscriber(
             f"redis://127.0.0.1:{network.port}/0", (NAME,), lambda: opened.put(None),
             lambda name, data: heard.put_nowait(data),
         )  # fmt: skip
-        await channel.start()
+        await subscriber.start()
         try:
             async with asyncio.timeout(3 * (QUIET_SECONDS + PONG_SECONDS)):
                 await opened.get()
@@ -80,7 +80,7 @@ async def _hears_after_a_cut(deployment: Deployment) -> list[bytes]:
                 client.publish(NAME, "after")
                 return [first, await heard.get()]
         finally:
-            await channel.stop()
+            await subscriber.stop()
             client.close()
 
 

@@ -1,1 +1,1 @@
-"""Tests of ``app/runtime/worker``, one file a module."""
+"""Tests of ``app.runtime.worker``, module by module."""

@@ -26,6 +26,7 @@ from app.runtime.contract import Outcome, Request, ResponseMode
 from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
 from app.runtime.requests.cancellation import Cancellation
 from app.runtime.requests.errors import (
+    LOST,
     MEMORY_FULL,
     NOT_CONFIRMED,
     NOT_REACHED,
@@ -241,6 +242,8 @@ class Dispatcher:
             return waiter.future.result()
         if not (waiter.is_confirmed or recorded.done()):
             raise QueueUnavailable(NOT_CONFIRMED)
+        if not self.is_open:
+            raise QueueUnavailable(LOST)
         return None
 
     def _abandon(self, waiter: Waiter) -> None:

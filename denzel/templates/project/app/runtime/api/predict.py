@@ -31,10 +31,10 @@ from app.runtime.requests.errors import QueueUnavailable
 from app.runtime.settings import Settings
 
 REPLAYED_HEADER = "Idempotent-Replayed"
+CONFIRM_SECONDS = 0.5
+"""How long Redis may take to confirm a request, however little its client waits for the rest."""
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, 255 characters at most, as other services take it."""
-LEAST_SECONDS = 1.0
-"""How long Redis has to confirm a request, however little its client wants to wait."""
 
 log = logging.getLogger("denzel.api")
 
@@ -82,7 +82,7 @@ class PredictResource:
             return
         with self._admission.waiting:
             started = time.monotonic()
-            within = min(max(wait, LEAST_SECONDS), ANSWER_SECONDS)
+            within = min(max(wait, CONFIRM_SECONDS), ANSWER_SECONDS)
             task_id = await self._submit(resp, request, full_key, body, within)
             left = wait - (time.monotonic() - started)
             resp.data = await self._answer(task_id, left, wait, is_async)

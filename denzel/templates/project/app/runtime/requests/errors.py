@@ -38,4 +38,5 @@ NOT_CONFIRMED = (
     "same Idempotency-Key"
 )
 NOT_READ = "Redis cannot be reached; ask again"
+LOST = "Redis was lost while the request was waited for; it may have been predicted all the same"
 MEMORY_FULL = "Redis has no memory left (REDIS_MAX_MEMORY); nothing was queued"

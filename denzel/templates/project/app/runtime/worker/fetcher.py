@@ -24,10 +24,14 @@ class Notifications:
             ignore_subscribe_messages=True
         )
         self._subscription.subscribe(WORK_CHANNEL)
+        self._descriptor = int(self._subscription.connection._sock.fileno())
 
     def fileno(self) -> int:
-        """Return the connection's file descriptor, for an event loop to watch."""
-        return int(self._subscription.connection._sock.fileno())
+        """Return the connection's file descriptor, for an event loop to watch.
+
+        It stays the same when the connection is lost: the loop must forget it then.
+        """
+        return self._descriptor
 
     def drain(self) -> None:
         """Take in what has come; raises ConnectionError when the connection was lost."""

@@ -11,8 +11,10 @@
 -- One script, so that a request is either on a queue or held.
 --
 -- A synchronous request that its client no longer waits for, or will not when it is predicted, is
--- dropped: REVOKED.  An asynchronous one that is not PENDING any more was cancelled.  One marked
--- alone was in a process that died, and gets a process to itself.
+-- dropped: REVOKED.  One that has half its time left is begun all the same: how long predictions
+-- took says little of the next, and if all were dropped, nothing would ever be measured again.
+-- An asynchronous one that is not PENDING any more was cancelled.  One marked alone was in a
+-- process that died, and gets a process to itself.
 --
 -- predictions, predictions.sync  lists of Celery messages
 -- denzel:held:HOLDER             set: asynchronous requests a worker holds
@@ -68,7 +70,8 @@ local function take_sync(count)
   local requests, ids = {}, {}
   local skipped = take(SYNC, count, function(id, message)
     local timeout = message_number(message, 'timeout')
-    local is_late = timeout and message_sent(message) + timeout < now + needed
+    local is_late = timeout
+      and message_sent(message) + timeout < now + math.min(needed, timeout / 2)
     if is_late or some_abandoned and redis.call('SREM', 'denzel:abandoned', id) == 1 then
       local record = redis.call('GET', 'denzel:task:' .. id)
       local owner = string.match(string.sub(message, 81, 300), '"owner":"([^"]*)"') or '-'

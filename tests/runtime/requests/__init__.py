@@ -1,0 +1,1 @@
+"""Tests of ``app.runtime.requests``, module by module, on a real Redis."""

@@ -1,0 +1,124 @@
+"""What Flower is told: of each request while they are few, of batches beyond that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from app.runtime.worker import events
+from app.runtime.worker.batch import Batch
+from app.runtime.worker.events import EACH_PER_SECOND, EventRate
+
+ALLOWED = int(EACH_PER_SECOND)
+
+
+@dataclass
+class Told:
+    """Stands for a request; keeps what Celery's event dispatcher would be given."""
+
+    id: str
+    deliveries: int = 1
+    argsrepr: str = "arguments"
+    name: str = "app.tasks.invoke_predict"
+    root_id: str = "root"
+    eventer: Any = "dispatcher"
+    request_dict: dict[str, Any] = field(default_factory=dict)
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def send_event(self, kind: str, **fields: Any) -> None:
+        """Keep an event, as Celery sends it."""
+        if self.eventer:
+            self.sent.append((kind, fields))
+
+
+def batch(count: int, *, is_told: bool) -> tuple[Batch, list[Told]]:
+    requests = [Told(str(number)) for number in range(count)]
+    return Batch(cast(Any, requests), is_told), requests
+
+
+class Clock:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(events, "time", clock)
+    return clock
+
+
+def test_each_request_is_told_of_while_they_are_few(clock: Clock) -> None:
+    rate = EventRate()
+    for _ in range(10 * ALLOWED):
+        clock.now += 1 / 200
+        assert rate.allows(1)
+
+
+def test_beyond_that_batches_are(clock: Clock) -> None:
+    rate = EventRate()
+    told = 0
+    for _ in range(5 * 100):
+        clock.now += 0.01
+        told += 50 * rate.allows(50)  # 5,000 requests a second
+    assert 5 * ALLOWED * 0.7 < told <= 6 * ALLOWED
+
+
+def test_a_rest_allows_no_more_than_a_seconds_worth(clock: Clock) -> None:
+    rate = EventRate()
+    clock.now += 3600
+    assert rate.allows(ALLOWED)
+    assert not rate.allows(1)
+    assert not EventRate().allows(ALLOWED + 1)
+
+
+def test_each_request_of_a_told_batch_has_its_events() -> None:
+    mine, requests = batch(2, is_told=True)
+    events.tell_received(mine)
+    events.tell_finished(mine, 0.5, [(True, "{}"), (False, "NameError")])
+    assert [[kind for kind, _ in each.sent] for each in requests] == [
+        ["task-received", "task-succeeded"], ["task-received", "task-failed"],
+    ]  # fmt: skip
+    assert requests[0].sent[0][1]["args"] == "arguments"
+    assert requests[0].sent[1][1] == {"result": "{}", "runtime": 0.5}
+    assert requests[1].sent[1][1]["exception"] == "NameError"
+
+
+def test_other_batches_have_one_each_under_their_first_request() -> None:
+    mine, requests = batch(3, is_told=False)
+    events.tell_received(mine)
+    events.tell_finished(mine, 0.5, [(True, ""), (False, ""), (True, "")])
+    assert [len(each.sent) for each in requests] == [2, 0, 0]
+    assert requests[0].sent[0][1]["args"] == "3 requests"
+    assert requests[0].sent[1] == (
+        "task-succeeded", {"result": "2 of 3 succeeded", "runtime": 0.5}
+    )  # fmt: skip
+
+
+def test_a_batch_of_which_all_failed_has_failed() -> None:
+    mine, requests = batch(2, is_told=False)
+    events.tell_finished(mine, 0.5, [(False, ""), (False, "")])
+    assert requests[0].sent[0][0] == "task-failed"
+
+
+def test_when_a_process_is_lost_each_request_that_was_told_of_has_failed() -> None:
+    mine, requests = batch(2, is_told=True)
+    events.tell_lost(mine, RuntimeError("lost"))
+    assert [each.sent[0][0] for each in requests] == ["task-failed"] * 2
+
+
+def test_retries_and_the_end_of_the_wait_are_shown() -> None:
+    mine, (request,) = batch(1, is_told=True)
+    request.deliveries = 3
+    request.request_dict = {"sent": 1700000000.0, "timeout": 5.0}
+    events.tell_received(mine)
+    fields = request.sent[0][1]
+    assert fields["retries"] == 2
+    assert fields["expires"].startswith("2023-11-14T22:13:25")
