@@ -11,7 +11,7 @@ BATCH_MAX_SIZE, BATCH_MAX_WAIT = 200, 0.5
 
 @pytest.fixture
 def size() -> BatchSize:
-    return BatchSize(BATCH_MAX_SIZE, BATCH_MAX_WAIT)
+    return BatchSize(BATCH_MAX_SIZE, BATCH_MAX_WAIT, has_predict_batch=False)
 
 
 def observe(size: BatchSize, each: float, *, batching: bool, times: int = 1) -> None:
