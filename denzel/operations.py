@@ -203,7 +203,9 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
 def set_response(project: Project, *, synchronous: bool, timeout: float) -> None:
     """Choose how ``/predict`` answers from the next request on; ``timeout`` in seconds."""
     arguments = ["--sync", "--timeout", str(timeout)] if synchronous else ["--async"]
-    _administer(project, "response", *arguments)
+    backend = launched_backend(project, silent)
+    with _refusals_in_its_words():
+        backend.run_bare("api", "app.runtime.admin", "response", *arguments)
 
 
 def undelivered_callbacks(project: Project) -> list[dict[str, Any]]:
@@ -222,18 +224,20 @@ def drop_callbacks(project: Project, which: str) -> int:
 
 
 def _callbacks(project: Project, *arguments: str) -> Any:
-    answer = _administer(project, "callbacks", *arguments)
+    backend = launched_backend(project, silent)
+    with _refusals_in_its_words():
+        answer = backend.run("api", "app.runtime.admin", "callbacks", *arguments)
     try:
         return json.loads(answer)
     except ValueError as error:
         raise ServiceError(f"The callbacks cannot be read from: {answer[-500:]}") from error
 
 
-def _administer(project: Project, *arguments: str) -> str:
-    """Run the deployment's own administration; a refusal of its is told in its words."""
-    backend = launched_backend(project, silent)
+@contextmanager
+def _refusals_in_its_words() -> Iterator[None]:
+    """Tell what the deployment's own administration refuses without the command that was run."""
     try:
-        return backend.run("api", "app.runtime.admin", *arguments)
+        yield
     except CommandError as error:
         if not error.said or "Traceback" in error.said:
             raise

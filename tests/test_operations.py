@@ -111,6 +111,10 @@ class MemoryBackend(Backend):
             raise self.machine.failure
         return self.machine.answer
 
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        self._do(" ".join(["run bare", service, module, *arguments]))
+        return ""
+
     def check(self, sample: bytes | None) -> str:
         self._do("check")
         return json.dumps({"ok": True, "steps": [], "result": json.loads(sample or b"null")})
@@ -353,9 +357,9 @@ def test_the_response_mode_is_set_in_the_project(
 ) -> None:
     launch(project, ports)
     operations.set_response(project, synchronous=True, timeout=2.5)
-    assert machine.done[-1] == "docker run api app.runtime.admin response --sync --timeout 2.5"
+    assert machine.done[-1] == "docker run bare api app.runtime.admin response --sync --timeout 2.5"
     operations.set_response(project, synchronous=False, timeout=5.0)
-    assert machine.done[-1] == "docker run api app.runtime.admin response --async"
+    assert machine.done[-1] == "docker run bare api app.runtime.admin response --async"
 
 
 def test_callbacks_are_asked_of_the_api(
