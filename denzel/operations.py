@@ -12,7 +12,14 @@ from denzel.backends import choose
 from denzel.backends.base import Backend, LogLine, Report
 from denzel.backends.log_files import follow_logs, read_logs
 from denzel.client import Answer, Client, api_url, monitor_url, parse_body
-from denzel.errors import DenzelError, EngineError, ProjectError, ServiceError, UsageError
+from denzel.errors import (
+    CommandError,
+    DenzelError,
+    EngineError,
+    ProjectError,
+    ServiceError,
+    UsageError,
+)
 from denzel.polling import polls
 from denzel.ports import check_ports, free_port
 from denzel.project import Project
@@ -54,7 +61,7 @@ def launch(
     ``backend`` is ``local``, ``docker`` or None (let denzel choose); a port that is None is the
     one ``.env`` names.  On failure the project is left as it was.
     """
-    _refuse_exposure(project)
+    _check_settings(project, report)
     ports = _wanted_ports(project, api_port, monitor_port)
     with project.changing():
         _forget_lost_deployment(project, backend)
@@ -77,7 +84,7 @@ def deployment(project: Project, backend: Backend) -> Deployment:
 
 def start(project: Project, *, report: Report) -> None:
     """Start the stopped services."""
-    _refuse_exposure(project)
+    _check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
         if not backend.running():
@@ -97,7 +104,7 @@ def stop(project: Project, *, report: Report) -> None:
 
 def restart(project: Project, *, report: Report) -> None:
     """Stop and start the services, so that changed code and settings take effect."""
-    _refuse_exposure(project)
+    _check_settings(project, report)
     with project.changing():
         launched_backend(project, report).restart()
 
@@ -197,7 +204,9 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
 def set_response(project: Project, *, synchronous: bool, timeout: float) -> None:
     """Choose how ``/predict`` answers from the next request on; ``timeout`` in seconds."""
     arguments = ["--sync", "--timeout", str(timeout)] if synchronous else ["--async"]
-    launched_backend(project, silent).run("api", "app.runtime.admin", "response", *arguments)
+    backend = launched_backend(project, silent)
+    with _refusals_in_its_words():
+        backend.run_bare("api", "app.runtime.admin", "response", *arguments)
 
 
 def undelivered_callbacks(project: Project) -> list[dict[str, Any]]:
@@ -217,7 +226,8 @@ def drop_callbacks(project: Project, which: str) -> int:
 
 def _callbacks(project: Project, *arguments: str) -> Any:
     backend = launched_backend(project, silent)
-    answer = backend.run("api", "app.runtime.admin", "callbacks", *arguments)
+    with _refusals_in_its_words():
+        answer = backend.run("api", "app.runtime.admin", "callbacks", *arguments)
     try:
         return json.loads(answer)
     except ValueError as error:
@@ -233,6 +243,17 @@ def example(project: Project) -> bytes:
             "a dictionary, which `denzel predict` sends when it is given no file"
         )
     return answer.encode()
+
+
+@contextmanager
+def _refusals_in_its_words() -> Iterator[None]:
+    """Tell what the deployment's own administration refuses without the command that was run."""
+    try:
+        yield
+    except CommandError as error:
+        if not error.said or "Traceback" in error.said:
+            raise
+        raise ServiceError(error.said.splitlines()[-1]) from error
 
 
 def predict(
@@ -272,6 +293,7 @@ def check(
     """
     if sample is not None:
         sample = parse_body(sample, source)
+    _check_settings(project, report)
     answer = choose(project, backend, report).check(
         sample, "--timeout", str(timeout), "--repeat", str(repeat)
     )
@@ -296,8 +318,13 @@ def available_ports(project: Project) -> dict[str, int]:
     return {"api_port": api, "monitor_port": free_port(project.settings.monitor_port, avoid=[api])}
 
 
-def _refuse_exposure(project: Project) -> None:
-    """Raise UsageError when the monitor would be shown to whoever comes along."""
+def _check_settings(project: Project, report: Report) -> None:
+    """Tell of names in ``.env`` that look like a setting's.
+
+    Raises UsageError when the monitor would be shown to whoever comes along.
+    """
+    for name, meant in project.misspelled.items():
+        report(f"In {project.env_file}: {name} is no setting of denzel's. Did you mean {meant}?")
     if project.settings.exposure:
         raise UsageError(f"In {project.env_file}: {project.settings.exposure}")
 

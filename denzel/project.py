@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dotenv.parser import Binding, parse_stream
 from denzel.errors import DenzelError, ProjectError, UsageError
 from denzel.polling import polls
 from denzel.templates.project.app.runtime.settings import (
+    INTERNAL,
     SETTINGS,
     SettingError,
     Settings,
@@ -25,6 +27,8 @@ from denzel.templates.project.app.runtime.settings import (
 )
 
 MANIFEST_NAME = ".denzel.json"
+NEARLY_THE_SAME = 0.8
+"""How alike (difflib's ratio) a name is to a setting's that was probably meant."""
 LOCK_SECONDS = 2.0
 LOCK_POLL_SECONDS = 0.1
 OUTSIDE_PROJECT = "You must be inside project's directory to call this command"
@@ -112,6 +116,17 @@ class Project:
             except DenzelError as error:
                 return str(error)
         return ""
+
+    @property
+    def misspelled(self) -> dict[str, str]:
+        """Names in ``.env`` that are no settings but nearly so, each with the setting's name."""
+        known = [setting.name for setting in SETTINGS + INTERNAL]
+        nearest = {
+            name: get_close_matches(name.upper(), known, n=1, cutoff=NEARLY_THE_SAME)
+            for name in self.environment
+            if name not in known
+        }
+        return {name: found[0] for name, found in nearest.items() if found}
 
     @property
     def name(self) -> str:

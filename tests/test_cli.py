@@ -105,6 +105,10 @@ def test_a_command_finds_its_project_from_a_subfolder(denzel: Denzel, project: P
 def test_startproject_says_that_it_succeeded(denzel: Denzel, tmp_path: Path) -> None:
     done = denzel("startproject", "iris_classifier")
     assert done.stdout == "Successfully built iris_classifier project skeleton\n"
+    assert done.stderr == (
+        "Edit requirements.txt, requirements.sh, app/assets/info.txt, app/logic/pipeline.py in "
+        "iris_classifier/, then run `denzel launch` there\n"
+    )
     assert done.returncode == 0
     assert (tmp_path / "iris_classifier" / "app" / "logic" / "pipeline.py").is_file()
 

@@ -92,3 +92,23 @@ def test_a_lenient_project_passes_over_what_cannot_be_used(
     assert lenient.settings.api_port == 8000
     if isinstance(line, str):  # else nothing of the file can be read
         assert lenient.settings.monitor_port == 5556
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("API_PROT", "API_PORT"),
+        ("api_port", "API_PORT"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("WORKER_CONCURENCY", "WORKER_CONCURRENCY"),
+        ("MODEL_PATH", None),
+        ("PIP_INDEX_URL", None),
+        ("TZ", None),
+        ("REDIS_URL", None),
+    ],
+)
+def test_a_name_that_is_nearly_a_settings_is_told(
+    project: Project, name: str, meant: str | None
+) -> None:
+    project.set_environment(**{name: "1"})
+    assert project.misspelled == ({name: meant} if meant else {})

@@ -160,6 +160,13 @@ class ComposeBackend(Backend):
         with explained():
             return process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
 
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        """Run a module that needs the standard library alone in ``service``, ready or not."""
+        self._running_container(service)
+        argv = self._commands().bare_module(service, module, *arguments)
+        with explained():
+            return process.run(argv, **self._place()).decode(errors="replace")
+
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services; return its report as JSON.
 

@@ -62,6 +62,12 @@ class ComposeCommands:
             service, SERVING_USER, False, VENV_PYTHON, "-m", module, *arguments
         )  # fmt: skip
 
+    def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
+        """Run a module with the Python that prepares a running service."""
+        return self._execute(
+            service, SERVING_USER, False, BARE_PYTHON, "-m", module, *arguments
+        )  # fmt: skip
+
     def install(self, service: str, *, pip: bool, os: bool) -> list[str]:
         """Install requirements in a running service, as root."""
         wanted = [*(["--install", "os"] if os else []), *(["--install", "pip"] if pip else [])]

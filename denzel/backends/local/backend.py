@@ -36,9 +36,9 @@ from denzel.errors import (
     RequirementsError,
     ServiceError,
 )
-from denzel.services import SERVICES, State, Status
+from denzel.services import SERVICES, ServiceStatus, State, Status
 
-UNPREPARED = (State.DOWN, State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
+UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
 class LocalBackend(Backend):
@@ -160,6 +160,17 @@ class LocalBackend(Backend):
         self._require(service)
         return self._run_module(module, *arguments, stdin=stdin)
 
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        """Run a module that needs the standard library alone, be the services ready or not."""
+        self._line(service)
+        environment = service_environment(self.project, self._layout, self._layout.sockets)
+        output = process.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.project.root,
+            env={**environment, "PYTHONPATH": "."},
+        )
+        return output.decode(errors="replace")
+
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services, its requirements installed first."""
         check_platform()
@@ -204,15 +215,19 @@ class LocalBackend(Backend):
 
     def _require(self, name: str) -> None:
         """Raise ServiceError unless a service runs and its packages are installed."""
+        line = self._line(name)
+        if line.state in UNPREPARED or not self._layout.python.exists():
+            detail = line.detail or "try again when `denzel status` shows it UP"
+            raise ServiceError(f"{name} is not ready ({line.state.rstrip('.')}): {detail}")
+
+    def _line(self, name: str) -> ServiceStatus:
+        """Return what the status says of a service; raises ServiceError when it is down."""
         lines = {line.name: line for line in self.status().services}
         if name not in lines:
             raise ServiceError(f"There is no service {name!r}; there are {', '.join(lines)}")
-        state = lines[name].state
-        if state is State.DOWN:
+        if lines[name].state is State.DOWN:
             raise ServiceError(f"{name} is down; run `denzel start` first")
-        if state in UNPREPARED or not self._layout.python.exists():
-            detail = lines[name].detail or "try again when `denzel status` shows it UP"
-            raise ServiceError(f"{name} is not ready ({state.rstrip('.')}): {detail}")
+        return lines[name]
 
     def _run_module(self, module: str, *arguments: str, stdin: bytes) -> str:
         output = process.run(

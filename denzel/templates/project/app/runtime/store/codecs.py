@@ -67,11 +67,6 @@ def decode_reply(message: bytes) -> list[Outcome]:
     return outcomes
 
 
-def encode_response_mode(mode: ResponseMode) -> bytes:
-    """Return a response mode as stored and announced."""
-    return orjson.dumps({"is_async": mode.is_async, "timeout": mode.timeout})
-
-
 def decode_response_mode(data: bytes | None) -> ResponseMode:
     """Return a stored response mode; nothing stored is the default one."""
     return ResponseMode(**orjson.loads(data)) if data else ResponseMode()
