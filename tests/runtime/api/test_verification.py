@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
-from app.runtime.api.verification import SLOW_CALLS, SLOW_SECONDS, Verifier
+from app.runtime.api.verification import (
+    SLOW_CALLS,
+    SLOW_SECONDS,
+    Usage,
+    Verifier,
+    thread_usage,
+    was_preempted,
+)
 
 SLOW = 2 * SLOW_SECONDS
 
@@ -64,6 +71,38 @@ def test_the_first_call_does_not_count() -> None:
     spy = Spy()
     run(Verifier(spy, 2), *[SLOW] * (SLOW_CALLS + 1), SLOW)
     assert spy.places == ["loop"] * (SLOW_CALLS + 1) + ["thread"]
+
+
+def compute(seconds: float) -> None:
+    """Use up processor time."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_one_that_computes_for_long_is_slow_too() -> None:
+    spy = Spy()
+
+    def verify_input(seconds: float) -> float:
+        compute(seconds)
+        return spy(0)
+
+    run(Verifier(verify_input, 2), *[SLOW] * (SLOW_CALLS + 2))
+    assert spy.places == ["loop"] * (SLOW_CALLS + 1) + ["thread"]
+
+
+def test_that_others_had_the_processor_is_not_its_slowness() -> None:
+    before = Usage(1.0, 7)
+    assert was_preempted(before, Usage(1.0 + SLOW_SECONDS / 2, 7))
+    assert not was_preempted(before, Usage(1.0 + 2 * SLOW_SECONDS, 7))  # it computed
+    assert not was_preempted(before, Usage(1.0, 8))  # it waited
+
+
+@pytest.mark.parametrize("work", [time.sleep, compute])
+def test_what_a_thread_computes_and_waits_for_is_told(work: Callable[[float], None]) -> None:
+    before = thread_usage()
+    work(SLOW)
+    assert not was_preempted(before, thread_usage())
 
 
 def test_it_never_runs_on_the_event_loop_and_in_a_thread_at_once() -> None:

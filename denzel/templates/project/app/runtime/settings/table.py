@@ -120,9 +120,9 @@ SETTINGS: tuple[Setting, ...] = (
         "CORS_ORIGINS",
         "",
         origins,
-        "origins such as https://app.example, separated by commas, or *, or empty",
-        "Whose web pages may use the API from their visitors' browsers. *: everybody's. Empty: "
-        "only pages that the API's own host serves.",
+        "origins such as https://app.example, separated by commas, or an asterisk, or empty",
+        "Whose web pages may use the API from their visitors' browsers. An asterisk: everybody's. "
+        "Empty: only pages that the API's own host serves.",
     ),
     Setting(
         "VERIFY_THREADS",

@@ -187,7 +187,8 @@ class ClientProtocol(HttpToolsProtocol):
         """Answer in the form of all errors, and end the connection."""
         if self._is_lingering or self.transport.is_closing():
             return
-        self._abandon()
+        if self._is_busy():
+            self._abandon()
         path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
         method = self.parser.get_method().decode() if path else "-"
         log_answer(method, path or "-", refusal.status, refusal.shown_title)
