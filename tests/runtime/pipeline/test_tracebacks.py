@@ -88,13 +88,16 @@ def test_a_dump_of_faulthandlers_is_read(functions: dict[str, Any]) -> None:
     dump = """Fatal Python error: Aborted
 
 Thread 0x00007f (most recent call first):
-  File "/usr/lib/python3.11/threading.py", line 1 in run
+  File "app/logic/pipeline.py", line 9 in deep
 
 Current thread 0x00007e (most recent call first):
   File "/usr/lib/python3.11/queue.py", line 171 in get
   File "app/logic/pipeline.py", line 7 in inner
   File "app/logic/pipeline.py", line 3 in outer
   File "app/runtime/pipeline/run.py", line 9 in predict
+
+Thread 0x00007d (most recent call first):
+  File "app/logic/pipeline.py", line 9 in deep
 """
     assert dumped_lines(dump) == [
         "app/logic/pipeline.py:3: return inner(", "app/logic/pipeline.py:7: return {}[n]"

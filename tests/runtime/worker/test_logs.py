@@ -189,9 +189,11 @@ def test_a_forked_process_begins_a_line_of_its_own(path: Path) -> None:
 
 
 def test_other_users_of_a_stream_find_what_they_need(path: Path) -> None:
-    logged = LoggedStream(sys.__stdout__, LogFile(path))
-    assert logged.encoding == sys.__stdout__.encoding
-    assert logged.buffer is sys.__stdout__.buffer
+    stdout = sys.__stdout__
+    assert stdout is not None
+    logged = LoggedStream(stdout, LogFile(path))
+    assert logged.encoding == stdout.encoding
+    assert logged.buffer is stdout.buffer
     assert not logged.closed
     with pytest.raises(TypeError):
         logged.write(b"bytes")  # type: ignore[arg-type]
