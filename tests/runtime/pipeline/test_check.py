@@ -103,7 +103,9 @@ def test_predict_batch_is_tried_as_well(tmp_path: Path, body: str, ok: bool) -> 
     pipeline = f"{FUNCTIONS}\ndef predict_batch(model, batch): return {body}\n"
     report = check(tmp_path, pipeline, b"{}")
     assert report["ok"] is ok
-    assert "predict_batch" in report["steps"][-1]["name"]
+    names = [step["name"] for step in report["steps"]]
+    assert names[4:8] == ["load_model", "process", "predict", "predict's JSON"]
+    assert names[8:] == ["predict_batch", "predict_batch's JSON"]
 
 
 # Where it fails: the user's own lines
