@@ -297,6 +297,16 @@ def test_the_users_own_number_of_threads_is_kept(tmp_path: Path) -> None:
     assert report["result"]["model"]["threads"] == "7"
 
 
+@pytest.mark.parametrize(("visible", "seen"), [("5,7", "5"), (None, "0")])
+def test_with_gpus_one_is_seen(tmp_path: Path, visible: str | None, seen: str) -> None:
+    looking = FUNCTIONS.replace("return {}", "return {'cuda': CUDA}").replace(
+        "def load_model", "import os; CUDA = os.environ['CUDA_VISIBLE_DEVICES']\ndef load_model"
+    )
+    variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    report = check(tmp_path, looking, b"{}", GPU="1", **variables)
+    assert (report["result"], report["model"]["shared"]) == ({"cuda": seen}, False)
+
+
 def test_the_workers_time_limit_holds(tmp_path: Path) -> None:
     slow = FUNCTIONS.replace("return {}", "import time; time.sleep(60)").replace(
         "def predict(model, data): import", "def predict(model, data):\n    import"

@@ -225,6 +225,9 @@ def main() -> int:
     chosen = parser.parse_args()
     settings = load_settings()
     limit_threads(chosen.threads)  # before anything of the user's is imported
+    if settings.gpu:  # as each of the worker's processes sees one GPU alone
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
     os.set_inheritable(chosen.messages, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
