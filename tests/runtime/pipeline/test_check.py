@@ -103,7 +103,9 @@ def test_predict_batch_is_tried_as_well(tmp_path: Path, body: str, ok: bool) -> 
     pipeline = f"{FUNCTIONS}\ndef predict_batch(model, batch): return {body}\n"
     report = check(tmp_path, pipeline, b"{}")
     assert report["ok"] is ok
-    assert "predict_batch" in report["steps"][-1]["name"]
+    names = [step["name"] for step in report["steps"]]
+    assert names[4:8] == ["load_model", "process", "predict", "predict's JSON"]
+    assert names[8:] == ["predict_batch", "predict_batch's JSON"]
 
 
 # Where it fails: the user's own lines
@@ -293,6 +295,16 @@ def test_each_function_runs_in_a_process_as_in_a_deployment(tmp_path: Path, shar
 def test_the_users_own_number_of_threads_is_kept(tmp_path: Path) -> None:
     report = check(tmp_path, WHERE, b"{}", OMP_NUM_THREADS="7")
     assert report["result"]["model"]["threads"] == "7"
+
+
+@pytest.mark.parametrize(("visible", "seen"), [("5,7", "5"), (None, "0")])
+def test_with_gpus_one_is_seen(tmp_path: Path, visible: str | None, seen: str) -> None:
+    looking = FUNCTIONS.replace("return {}", "return {'cuda': CUDA}").replace(
+        "def load_model", "import os; CUDA = os.environ['CUDA_VISIBLE_DEVICES']\ndef load_model"
+    )
+    variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    report = check(tmp_path, looking, b"{}", GPU="1", **variables)
+    assert (report["result"], report["model"]["shared"]) == ({"cuda": seen}, False)
 
 
 def test_the_workers_time_limit_holds(tmp_path: Path) -> None:

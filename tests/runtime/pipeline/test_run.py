@@ -166,3 +166,33 @@ def test_a_load_model_that_raises_is_a_pipeline_error(error: BaseException) -> N
     broken = Pipeline(lambda data: data, load, process, predict)
     with pytest.raises(PipelineError, match=f"load_model raised {type(error).__name__}: "):
         load_model(broken)
+
+
+def test_a_failure_is_logged_with_the_tasks_id_and_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def importing(model: Any, data: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+
+    logging.getLogger("denzel.prediction").setLevel(logging.WARNING)
+    predict_group(pipeline(one=importing), "model", group([""]))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Prediction id-0 failed. ")
+    assert "scikit-learn" in record.getMessage()
+    assert record.exc_info and record.exc_info[2] is not None
+    assert record.exc_info[2].tb_frame.f_code.co_name == "importing"
+
+
+def test_what_a_batch_raised_is_logged_though_each_alone_succeeds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def batch(model: Any, batch: list[Any]) -> list[Any]:
+        if len(batch) > 1:
+            raise ValueError("shapes do not match")
+        return [{}]
+
+    logging.getLogger("denzel.prediction").setLevel(logging.WARNING)
+    outcomes = predict_group(pipeline(batch), "model", group(["", ""]))
+    assert [outcome.state for outcome in outcomes] == [SUCCESS] * 2
+    assert "each of 2 is tried alone" in caplog.text
+    assert "shapes do not match" in caplog.text

@@ -63,3 +63,9 @@ def predict(model: Any, data: Any) -> dict[str, Any]:
 # `batch` is a list of what `process` returned, one item for each request; return a list of
 # dictionaries in the same order, each what `predict` would have returned.  denzel then calls it
 # instead of `predict`, with all the requests that wait at that moment, be it one or many.
+
+# -------- Optional --------
+# A request as the API gets it.  `denzel check` and `denzel predict` use it when no file is given,
+# and each worker process predicts it before it is UP, so that no client waits for a slow start.
+#
+# EXAMPLE = {"data": {"a123": {"sepal-length": 4.6}}}

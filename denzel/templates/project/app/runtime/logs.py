@@ -6,7 +6,6 @@ import logging
 import logging.handlers
 import sys
 from contextlib import suppress
-from io import TextIOWrapper
 from pathlib import Path
 
 LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
@@ -27,43 +26,11 @@ class OutputHandler(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
 
 
-class FileHandler(logging.handlers.WatchedFileHandler):
-    """Writes to a file, which is made again when it is gone, and its directory; raises nothing.
-
-    What it cannot write is in the service's output as well.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", delay=True)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, if that can be done."""
-        with suppress(OSError):
-            super().emit(record)
-
-    def close(self) -> None:
-        """Close the file, if that can be done."""
-        with suppress(OSError):
-            super().close()
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the record: the other handler tells what is wrong with it."""
-
-    def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return super()._open()
-
-
 def configure_logging(
-    level: str,
-    file: Path | None = None,
-    log_format: str = LOG_FORMAT,
-    date_format: str | None = None,
+    level: str, log_format: str = LOG_FORMAT, date_format: str | None = None
 ) -> None:
-    """Log messages of ``level`` and above to stdout, and to a file if one is given."""
-    handlers: list[logging.Handler] = [OutputHandler(sys.stdout)]
-    if file is not None:
-        handlers.append(FileHandler(file))
+    """Log messages of ``level`` and above to stdout."""
+    handlers = [OutputHandler(sys.stdout)]
     logging.basicConfig(
         level=level.upper(), format=log_format, datefmt=date_format, handlers=handlers, force=True
     )

@@ -84,12 +84,18 @@ class Steps:
             step["seconds"] = round(time.monotonic() - started, 6)
             self.say({"step": step})
 
+    def but_process(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run one step, without a report if it is ``process``, which has been tried before."""
+        if name == "process":
+            return function(*arguments)
+        return self(name, function, *arguments)
+
     def _called(
         self, name: str, started: float, function: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> Any:
         if name not in IN_WORKER:
             return function(*arguments)
-        if name == "process":
+        if name != "predict":
             self._began = started
         with self._limit.of(self._began):  # of process and predict together
             return function(*arguments)
@@ -140,7 +146,7 @@ class CheckProcess:
             payload = self._payload.read_bytes()
             result = predict_alone(self._steps, pipeline, model, payload)
             if pipeline.predict_batch is not None:
-                result = predict_as_batch(self._steps, pipeline, model, payload)
+                result = predict_as_batch(self._steps.but_process, pipeline, model, payload)
             self._steps.say({"result": result.decode()})
             if self._repeat:
                 self._steps.say({"repeat": self._timed(pipeline, model, payload)})
@@ -219,6 +225,9 @@ def main() -> int:
     chosen = parser.parse_args()
     settings = load_settings()
     limit_threads(chosen.threads)  # before anything of the user's is imported
+    if settings.gpu:  # as each of the worker's processes sees one GPU alone
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
     os.set_inheritable(chosen.messages, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)

@@ -7,13 +7,8 @@ from typing import Any
 
 import orjson
 
-from app.runtime.pipeline.plain_values import (
-    is_plain_and_finite,
-    is_record,
-    phrase,
-    simplify,
-    to_plain,
-)
+from app.runtime.pipeline.conversions import is_record, phrase, simplify
+from app.runtime.pipeline.plain_values import is_plain_and_finite, to_plain
 
 MAX_DIGITS = 4300
 """Longest integer that Python reads or writes as text (``sys.int_info.default_max_str_digits``)."""

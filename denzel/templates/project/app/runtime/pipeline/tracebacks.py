@@ -40,11 +40,8 @@ def user_lines(error: BaseException) -> list[str]:
 
 
 def dumped_lines(dump: str) -> list[str]:
-    """Return the same for what faulthandler wrote, of the thread that holds the pipeline.
-
-    That is the last thread in the text, the main one.
-    """
-    stack = re.split(r"^(?:Current thread|Thread) ", dump, flags=re.MULTILINE)[-1]
+    """Return the same for what faulthandler wrote, of the thread that got the signal."""
+    stack = dump.partition("Current thread ")[2].partition("\n\nThread ")[0]
     lines = [
         Line(found["file"], int(found["line"]), _text_at(found["file"], int(found["line"])))
         for found in _DUMPED.finditer(stack)

@@ -48,6 +48,11 @@ def has_context() -> bool:
     return bool(_context)
 
 
+def warms_up() -> bool:
+    """Tell whether each process forked from this one predicts for EXAMPLE before it is ready."""
+    return has_context() and current_context().pipeline.example is not None
+
+
 def create_context(settings: Settings, pipeline: Pipeline, model: Any) -> WorkerContext:
     """Return a process's context around its model; no connection is opened yet."""
     limit = TimeLimit(settings.prediction_timeout)

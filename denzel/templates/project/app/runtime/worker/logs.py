@@ -1,9 +1,20 @@
-"""The worker's log: its own output, and logs/worker.log."""
+"""The worker's log, on its own output and in logs/worker.log: what is logged and printed.
+
+Nothing here raises: a log that cannot be written must not decide the outcome of a prediction.
+What is written past Python, by a C library or by a program the pipeline starts, is on the worker's
+own output alone.
+"""
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 from app.runtime import logs
 from app.runtime.settings import load_settings
@@ -11,14 +22,109 @@ from app.runtime.settings import load_settings
 LOG_FILE = Path("logs/worker.log")
 
 
+class LogFile:
+    """A file that several processes append to, made again when it is moved aside or removed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._descriptor = -1
+        self._identity: tuple[int, int] | None = None
+
+    def append(self, text: str) -> None:
+        """Write whole lines in one go, so that those of several processes do not mix."""
+        with suppress(OSError):
+            self._follow()
+            os.write(self._descriptor, text.encode(errors="backslashreplace"))
+
+    def _follow(self) -> None:
+        """Open the file that has the path's name by now."""
+        try:
+            found = self._path.stat()
+            if (found.st_dev, found.st_ino) == self._identity:
+                return
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        opened = os.open(self._path, flags, 0o644)
+        if self._identity is not None:
+            os.close(self._descriptor)
+        status = os.fstat(opened)
+        self._descriptor, self._identity = opened, (status.st_dev, status.st_ino)
+
+
+class LoggedStream(io.TextIOBase):
+    """Standard output or standard error, copied line by line into the log file."""
+
+    def __init__(self, stream: TextIO, log: LogFile) -> None:
+        super().__init__()
+        self._stream = stream
+        self._log = log
+        self._begin_line()
+        os.register_at_fork(after_in_child=self._begin_line)
+
+    def _begin_line(self) -> None:
+        self._lock = threading.RLock()  # another thread of the parent may have held it at a fork
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Write to the stream at once, to the file what has become a whole line."""
+        with self._lock:
+            with suppress(OSError):
+                self._stream.write(text)
+            *lines, rest = (self._line + text).split("\n")
+            # Of a progress bar, which goes back to the line's beginning, the last state.
+            self._line = rest.rpartition("\r")[2] if not rest.endswith("\r") else rest
+            if lines:
+                shown = (line.rstrip("\r").rpartition("\r")[2] for line in lines)
+                self._log.append("".join(f"{line}\n" for line in shown))
+                self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def writable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def isatty(self) -> bool:
+        """Tell whether the stream is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the stream's descriptor: what is written there is not copied."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute in typeshed
+        """The stream's."""
+        return self._stream.encoding
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a stream has, such as its ``buffer``."""
+        return getattr(self._stream, name)
+
+
 def configure_logging() -> None:
-    """Log to stdout (the service's log) and to logs/worker.log."""
+    """Log to stdout (the service's log) and to logs/worker.log, and copy there what is printed."""
     level = load_settings().log_level
-    logs.configure_logging(level, LOG_FILE)
+    if not isinstance(sys.stdout, LoggedStream):
+        log = LogFile(LOG_FILE)
+        sys.stdout = _logged(sys.stdout, log)
+        sys.stderr = _logged(sys.stderr, log)
+    logs.configure_logging(level)
     if level != "debug":
-        # Two lines a task would be gigabytes a day; the pipeline's failures are logged there.
+        # Two lines a task would be gigabytes a day; pipeline/run.py logs failures.
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+
+
+def _logged(stream: TextIO, log: LogFile) -> TextIO:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return LoggedStream(stream, log)  # type: ignore[return-value]  # it has what TextIO has
 
 
 def rotate_log(**_: object) -> None:

@@ -74,14 +74,14 @@ def load_shared_model(settings: Settings) -> str:
 
 def load_context(settings: Settings) -> WorkerContext:
     """Import the pipeline and load its model; raises PipelineError when either is broken."""
-    with _load_limit(settings.model_load_timeout):
+    with load_limit(settings.model_load_timeout):
         pipeline = import_pipeline()
         model: Any = load_model(pipeline)
     return create_context(settings, pipeline, model)
 
 
 @contextmanager
-def _load_limit(seconds: float) -> Iterator[None]:
+def load_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError in what runs longer; end the process if it does not come back then."""
 
     def ring(number: int, frame: object) -> None:

@@ -17,11 +17,12 @@ from billiard.process import current_process
 
 from app.runtime import state
 from app.runtime.pipeline.loading import PipelineError
-from app.runtime.settings import load_settings
-from app.runtime.worker.context import has_context, set_context
+from app.runtime.pipeline.trial import warm_up
+from app.runtime.settings import Settings, load_settings
+from app.runtime.worker.context import current_context, has_context, set_context, warms_up
 from app.runtime.worker.gpu import use_own_gpu
 from app.runtime.worker.logs import configure_logging
-from app.runtime.worker.model_loading import load_context
+from app.runtime.worker.model_loading import load_context, load_limit
 from app.runtime.worker.report import write_process_state
 
 RETRY_AFTER_SECONDS = 30.0
@@ -30,16 +31,19 @@ log = logging.getLogger("denzel.model")
 
 
 def prepare_process() -> None:
-    """Make this pool process ready to predict; it may load the model.
+    """Make this pool process ready to predict: it may load the model, and predict for EXAMPLE.
 
     When that fails, the process shows why, waits, and ends; Celery replaces it and so tries again.
     """
     _allow_children()
+    settings = load_settings()
     if has_context():
         reseed_generators()
+        if warms_up():
+            _make_ready(settings, current_process().index, loads=False)
     else:
         configure_logging()
-        _load_own_model()
+        _make_ready(settings, current_process().index, loads=True)
 
 
 def _allow_children() -> None:
@@ -62,13 +66,16 @@ def reseed_generators() -> None:
         sys.modules["torch"].seed()
 
 
-def _load_own_model() -> None:
-    settings = load_settings()
-    index = current_process().index
-    gpu = use_own_gpu(index)
+def _make_ready(settings: Settings, index: int, *, loads: bool) -> None:
+    """Load the model, if this process has none yet, and predict for EXAMPLE, if there is one."""
+    gpu = use_own_gpu(index) if loads else ""
     write_process_state(index, os.getpid(), state.LOADING)
     try:
-        set_context(load_context(settings))
+        if loads:
+            set_context(load_context(settings))
+        context = current_context()
+        with load_limit(settings.model_load_timeout):
+            warm_up(context.pipeline, context.model)
     except PipelineError as error:
         where = f"GPU {gpu}" if gpu else f"process {index + 1}"
         log.error("%s: %s", where, error, exc_info=error.__cause__)

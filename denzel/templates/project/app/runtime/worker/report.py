@@ -1,7 +1,8 @@
 """What the worker says of itself to ``denzel status``: loading, up, and what is wrong.
 
-A process that loads a model of its own records its state in ``worker-process-N.json``; the main
-process sums all up in ``worker.json``, so that one process alone writes that file.
+A process that loads a model of its own, or predicts for EXAMPLE before it is ready, records its
+state in ``worker-process-N.json``; the main process sums all up in ``worker.json``, so that one
+process alone writes that file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from app.runtime import state
 from app.runtime.pipeline.plan import Plan
+from app.runtime.worker.context import warms_up
 
 _PROCESS = "worker-process-"
 
@@ -88,7 +90,7 @@ class Report:
             self._written = (value, detail)
 
     def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str]:
-        if self._plan.shared:
+        if self._plan.shared and not warms_up():
             return state.UP, ""
         alive = [each for each in read_processes(self._run_directory) if each.pid in pids]
         failed = [each.detail for each in alive if each.state == state.ERROR]
