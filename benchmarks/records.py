@@ -83,8 +83,9 @@ class Backlog:
 class Overload:
     """A side under more requests than its model can answer.
 
-    ``in_time`` is answers a second within the timeout, ``capacity`` the most that the model
-    allows, ``wait_after`` the seconds until a lone client is answered once the others are gone.
+    ``in_time`` is answers a second within the timeout, ``capacity`` what it answers when it is
+    busy and nobody waits for long, ``wait_after`` the seconds until a lone client is answered
+    once the others are gone.
     """
 
     workload: str

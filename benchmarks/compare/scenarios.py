@@ -34,13 +34,12 @@ class Open:
 
 @dataclass(frozen=True)
 class Excess:
-    """More requests a second than the model can answer, for ``seconds`` after a ``ramp``.
+    """So many ``times`` what the side can answer, for ``seconds`` after a ``ramp``.
 
-    ``capacity`` is what the model can do, ``timeout`` how long the service lets a client wait.
+    ``timeout`` is how long the service lets a client wait.
     """
 
-    offered: int
-    capacity: int
+    times: int
     ramp: float
     seconds: float
     timeout: float
@@ -48,7 +47,7 @@ class Excess:
     @property
     def label(self) -> str:
         """How the load is chosen on the command line."""
-        return f"{self.offered}/s"
+        return f"x{self.times}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class Crowd:
     """So many clients for ``seconds``, each of which asks again when it is answered or refused."""
 
     clients: int
-    capacity: int
     seconds: float
 
     @property
@@ -135,7 +133,7 @@ SCENARIOS = {
             "10 ms a request, two processes, twice as many requests as they can answer",
             SLEEP,
             False,
-            (Excess(offered=400, capacity=200, ramp=6.0, seconds=14.0, timeout=5.0),),
+            (Excess(times=2, ramp=6.0, seconds=14.0, timeout=5.0),),
             settings={"WORKER_CONCURRENCY": "2"},
             most_rounds=2,
         ),
@@ -144,7 +142,7 @@ SCENARIOS = {
             "10 ms a request, two processes, 1,500 clients that come again and again",
             SLEEP,
             False,
-            (Crowd(clients=1500, capacity=200, seconds=15.0),),
+            (Crowd(clients=1500, seconds=15.0),),
             settings={"WORKER_CONCURRENCY": "2"},
             most_rounds=2,
             default=False,

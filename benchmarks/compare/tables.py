@@ -34,6 +34,7 @@ CLOSED_FIGURES = (RPS, P50, P99, CPU, ERRORS)
 OPEN_FIGURES = (P50, P99, CPU, ERRORS)
 
 OVERLOAD_FIGURES: tuple[tuple[str, Callable[[Overload], float], str], ...] = (
+    ("capacity, answers/s", lambda overload: overload.capacity, ".0f"),
     ("answers in time ÷ capacity", lambda overload: overload.share, ".2f"),
     ("a client afterwards waits, s", lambda overload: overload.wait_after, ".2f"),
 )

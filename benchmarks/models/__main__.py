@@ -70,7 +70,8 @@ def steps(options: argparse.Namespace) -> Iterator[tuple[Workload, str, int]]:
     for name in options.models:
         model = MODELS[name]
         for peer in PEERS:
-            environment(peer, options.cache, model.requirements)
+            if any(side.startswith(peer) for side in options.sides):
+                environment(peer, options.cache, model.requirements)
         workload = model.trained(options.cache)
         for number in range(options.rounds):
             wanted = [side for side in sides() if side in options.sides]

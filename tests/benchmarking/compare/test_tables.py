@@ -73,13 +73,14 @@ def test_mosec_and_the_generator_have_tables_of_their_own() -> None:
 def test_an_overload_is_a_part_of_the_capacity(tmp_path: Path) -> None:
     results = Results(
         overloads=[
-            Overload("overload", "400/s", BASELINE, 0, capacity=200, in_time=20, wait_after=10),
-            Overload("overload", "400/s", CANDIDATE, 0, capacity=200, in_time=180, wait_after=0.1),
+            Overload("overload", "x2", BASELINE, 0, capacity=200, in_time=20, wait_after=10),
+            Overload("overload", "x2", CANDIDATE, 0, capacity=200, in_time=180, wait_after=0.1),
         ]
     )
     results.save(tmp_path / "figures.json")
     (table,) = tables(Results.load(tmp_path / "figures.json"))
     assert [list(row[2:]) for row in table.rows] == [
+        ["capacity, answers/s", "200", "200", "1.00"],
         ["answers in time ÷ capacity", "0.10", "0.90", "9.00"],
         ["a client afterwards waits, s", "10.00", "0.10", "0.01"],
     ]
