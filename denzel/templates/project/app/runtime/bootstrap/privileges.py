@@ -119,6 +119,9 @@ def _let_write(account: pwd.struct_passwd) -> None:
     LOGS.mkdir(exist_ok=True)
     _let_group_write(LOGS, os.O_DIRECTORY, account.pw_gid)
     if os.path.lexists(WORKER_LOG):
+        if not stat.S_ISREG(WORKER_LOG.lstat().st_mode):
+            with suppress(OSError):
+                WORKER_LOG.unlink()  # a link or a pipe would keep the worker from starting
         _let_group_write(WORKER_LOG, os.O_NONBLOCK, account.pw_gid)
 
 
