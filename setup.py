@@ -37,15 +37,34 @@ def template_files() -> list[str]:
     ]
 
 
+def long_description() -> str:
+    """Return README and changelog, which is what an index of packages shows."""
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.rst", "CHANGELOG.rst")]
+    return "\n\n".join(page.strip() for page in pages) + "\n"
+
+
 setup(
     name="denzel",
     version=version(),
     description="Deploy a trained model as a monitored, durable prediction service",
-    long_description=(ROOT / "README.rst").read_text(encoding="utf-8"),
+    long_description=long_description(),
     long_description_content_type="text/x-rst",
+    author="the denzel authors",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords=[
+        "machine learning",
+        "model serving",
+        "deployment",
+        "inference",
+        "REST API",
+        "task queue",
+        "docker",
+        "celery",
+        "falcon",
+    ],
     packages=find_packages(include=["denzel", "denzel.*"]),
-    package_data={"denzel": template_files()},
+    package_data={"denzel": ["py.typed", *template_files()]},
     include_package_data=False,
     python_requires=">=3.11",
     install_requires=[
@@ -64,9 +83,13 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP :: HTTP Servers",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: System :: Distributed Computing",
+        "Typing :: Typed",
     ],
 )

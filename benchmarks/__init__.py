@@ -1,4 +1,5 @@
-"""denzel measured beside other model servers, and beside the floors it stands on.
+"""denzel measured: beside other model servers, beside other versions of itself, with real models.
 
-``python -m benchmarks --help`` lists what can be chosen; ``tox -e bench`` installs what it needs.
+``python -m benchmarks``, ``python -m benchmarks.compare`` and ``python -m benchmarks.models`` take
+``--help``; tox installs what they need (docs/performance.rst).
 """

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import signal
 import sys
 import time
@@ -12,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.environments import default_cache
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.measure import run_plan
 from benchmarks.plan import Plan
 from benchmarks.plots import plot_workload
@@ -25,7 +24,6 @@ from benchmarks.workloads import NAMES, WORKLOADS
 DEFAULT_OUT = Path("build") / "benchmarks"
 RESULTS_FILE = "performance.json"
 REPORT_FILE = "performance_results.inc"
-OPEN_FILES = 8192
 TERMINATED = 143
 INTERRUPTED = 130
 
@@ -114,14 +112,6 @@ def write(results: Results, folder: Path, plots: Path | None = None) -> None:
     (folder / REPORT_FILE).write_text(documentation(results, plotted), encoding="utf-8")
 
 
-def raise_file_limit() -> None:
-    """Let this process and its children open a connection for each of 1,000 clients."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; argparse answers --help and mistakes."""
     sides = tuple(TITLES)
@@ -147,12 +137,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--docs", type=Path, help="also write the documentation's tables and plots, in this folder")
     add("--report", type=Path, help="measure nothing; write what this results file holds")
     return parser.parse_args(arguments)
-
-
-def default_cache() -> Path:
-    """Return where this user's caches are."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "denzel-benchmarks"
 
 
 if __name__ == "__main__":

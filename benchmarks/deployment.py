@@ -17,7 +17,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.processes import MARK_VARIABLE, find_processes
 from benchmarks.redis_client import RedisServer
 from benchmarks.sides import FIRST_PORT, Job, Running, await_first_answer
-from denzel.backends.layout import Layout
+from denzel.backends.local.layout import Layout
 from denzel.errors import DenzelError
 from denzel.polling import polls
 from denzel.ports import free_port
@@ -28,7 +28,6 @@ LAUNCH_SECONDS = 1200.0
 SHUTDOWN_SECONDS = 120.0
 GONE_SECONDS = 10.0
 POLL_SECONDS = 0.1
-WITHOUT_BATCHES = "\ndel predict_batch\n"
 REMEDY = "`python3 -m pip install '.[local]'` in a clone of denzel"
 
 
@@ -81,9 +80,7 @@ class Deployment:
 
     def set_pipeline(self, job: Job, settings: Mapping[str, str], *, batches: bool) -> None:
         """Write the job's pipeline and settings."""
-        source = job.workload.pipeline.read_text(encoding="utf-8")
-        if not batches and "def predict_batch(" in source:
-            source += WITHOUT_BATCHES
+        source = job.workload.source(batches=batches)
         (self.root / "app" / "logic" / "pipeline.py").write_text(source, encoding="utf-8")
         values = {
             "WORKER_CONCURRENCY": "auto",

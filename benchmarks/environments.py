@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import commands
@@ -16,7 +18,7 @@ MODEL_REQUIREMENTS = TEMPLATES / "examples" / "iris" / "requirements.txt"
 INSTALL_TIMEOUT_SECONDS = 1800.0
 
 
-def requirement_files(name: str) -> list[Path]:
+def requirement_files(name: str, model: Path = MODEL_REQUIREMENTS) -> list[Path]:
     """Return what an environment holds: the server, and the model's libraries beside it.
 
     The floors run on what a denzel project runs on, in the same versions.
@@ -25,12 +27,16 @@ def requirement_files(name: str) -> list[Path]:
         server = TEMPLATES / "project" / "app" / "runtime" / "requirements.txt"
     else:
         server = HERE / "requirements" / f"{name}.txt"
-    return [server, MODEL_REQUIREMENTS]
+    return [server, model]
 
 
-def environment(name: str, cache: Path) -> Path:
-    """Return the environment's directory, made anew when what it shall hold has changed."""
-    files = requirement_files(name)
+def environment(name: str, cache: Path, model: Path = MODEL_REQUIREMENTS) -> Path:
+    """Return the directory of a server's environment with the model's libraries."""
+    return installed(name, requirement_files(name, model), cache)
+
+
+def installed(name: str, files: Sequence[Path], cache: Path) -> Path:
+    """Return an environment's directory, made anew when what it shall hold has changed."""
     wanted = sys.version + "".join(file.read_text(encoding="utf-8") for file in files)
     directory = cache / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     complete = directory / "complete"
@@ -45,3 +51,9 @@ def environment(name: str, cache: Path) -> Path:
     )
     complete.touch()
     return directory
+
+
+def default_cache() -> Path:
+    """Return where this user's caches are."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "denzel-benchmarks"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 from pathlib import Path
 
 from benchmarks import commands
 from benchmarks.environments import MODEL_REQUIREMENTS, requirement_files
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.local.redis_server import find_redis_server
 
 GIB = 2**30
+OPEN_FILES = 8192
 SERVERS = ("fastapi", "litserve", "mosec", "runtime")
 
 
@@ -24,6 +26,14 @@ def describe_machine() -> dict[str, str]:
         "Redis": commands.run([str(find_redis_server()), "--version"]).strip().split(" sha=")[0],
         "Servers": ", ".join(_pins()),
     }
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open a connection for each of 1,000 clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _processor() -> str:

@@ -17,6 +17,7 @@ from benchmarks.environments import RUNTIME, environment
 from benchmarks.errors import BenchmarkError
 from benchmarks.plan import Plan
 from benchmarks.records import Load, Results, Sample
+from benchmarks.report import describe
 from benchmarks.sides import (
     PEERS,
     SERVERS,
@@ -92,7 +93,7 @@ class _Run:
         if workload == GATE.name:
             return [(label, partial(self._backlog, repeat))]
         start = self.deployment.start
-        starts = {
+        starts: dict[str, StartSide] = {
             "denzel-batch": start(batches=True),
             "denzel": start(batches=False),
             "denzel-everysec": start(batches=False, settings={"REDIS_FSYNC": "everysec"}),
@@ -146,16 +147,3 @@ class _Run:
         job = Job(workload, self.plan.batching, directory, self.plan.cache)
         job.body_file.write_bytes(workload.body)
         return job
-
-
-def describe(sample: Sample) -> str:
-    """Return a sample as one line."""
-    load = sample.load
-    how = (
-        f"c{sample.connections}"
-        if sample.offered is None or sample.late is None
-        else f"open loop at {sample.offered:.0f}/s (late {sample.late:.2f} ms)"
-    )
-    cpu = "" if sample.cpu_ms is None else f", {sample.cpu_ms:.2f} ms CPU each"
-    bad = f", {load.refused} refused, {load.failed} failed" if load.refused or load.failed else ""
-    return f"{how}: {load.rps:.0f}/s, p50 {load.p50:.2f} ms, p99 {load.p99:.2f} ms{cpu}{bad}"

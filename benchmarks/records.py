@@ -79,6 +79,28 @@ class Backlog:
     predicted_when_full: float
 
 
+@dataclass(frozen=True)
+class Overload:
+    """A side under more requests than its model can answer.
+
+    ``in_time`` is answers a second within the timeout, ``capacity`` the most that the model
+    allows, ``wait_after`` the seconds until a lone client is answered once the others are gone.
+    """
+
+    workload: str
+    load: str
+    side: str
+    repeat: int
+    capacity: float
+    in_time: float
+    wait_after: float
+
+    @property
+    def share(self) -> float:
+        """Answers in time as a part of the capacity."""
+        return self.in_time / self.capacity
+
+
 @dataclass
 class Results:
     """Everything one run measured, and where."""
@@ -88,6 +110,7 @@ class Results:
     samples: list[Sample] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     backlogs: list[Backlog] = field(default_factory=list)
+    overloads: list[Overload] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
@@ -106,5 +129,6 @@ class Results:
             samples=samples,
             starts=[Start(**each) for each in data["starts"]],
             backlogs=[Backlog(**each) for each in data["backlogs"]],
+            overloads=[Overload(**each) for each in data.get("overloads", [])],
             failures=data["failures"],
         )

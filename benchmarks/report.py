@@ -181,6 +181,19 @@ def as_rst(table: Table) -> str:
     return "\n".join([*lines, ""])
 
 
+def describe(sample: Sample) -> str:
+    """Return a sample as one line."""
+    load = sample.load
+    how = (
+        f"c{sample.connections}"
+        if sample.offered is None or sample.late is None
+        else f"open loop at {sample.offered:.0f}/s (late {sample.late:.2f} ms)"
+    )
+    cpu = "" if sample.cpu_ms is None else f", {sample.cpu_ms:.2f} ms CPU each"
+    bad = f", {load.refused} refused, {load.failed} failed" if load.refused or load.failed else ""
+    return f"{how}: {load.rps:.0f}/s, p50 {load.p50:.2f} ms, p99 {load.p99:.2f} ms{cpu}{bad}"
+
+
 def conditions(results: Results) -> str:
     """Return where and how it was measured, as a reStructuredText field list."""
     fields = {**results.machine, **{key: str(value) for key, value in results.options.items()}}

@@ -19,7 +19,7 @@ from benchmarks.http_client import ask
 from benchmarks.processes import MARK_VARIABLE, find_processes
 from benchmarks.redis_client import RedisServer
 from benchmarks.workloads import Workload
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.local.redis_server import find_redis_server
 from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.templates import TEMPLATES
@@ -172,6 +172,15 @@ def celery_floor(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
     return [worker, api]
 
 
+def nothing() -> StartSide:
+    """Return how a server is started that does nothing but answer, to measure the generators."""
+
+    def commands_of(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
+        return [[str(bin_directory / "python"), str(SERVERS / "serve_nothing.py"), str(port)]]
+
+    return _started(RUNTIME, commands_of)
+
+
 def _started(
     name: str,
     commands_of: Callable[[Job, int, Path], list[list[str]]],
@@ -182,7 +191,7 @@ def _started(
 
     @contextmanager
     def start(job: Job) -> Iterator[Running]:
-        bin_directory = environment(name, job.cache) / "bin"
+        bin_directory = environment(name, job.cache, job.workload.requirements) / "bin"
         lay_out(job)
         port, mark = free_port(FIRST_PORT), uuid4().hex
         log = job.root / "server.log"

@@ -6,6 +6,9 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+ByRepeat = dict[int, float]
+"""A figure for each repeat it was measured in."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -30,3 +33,9 @@ class Spread:
         if self.count == 1:
             return middle
         return f"{middle} ({format(self.low, form)}–{format(self.high, form)})"
+
+
+def divided(numerators: ByRepeat, denominators: ByRepeat) -> ByRepeat:
+    """Return the ratios within each repeat that has both figures, and no zero to divide by."""
+    shared = sorted(numerators.keys() & denominators.keys())
+    return {each: numerators[each] / denominators[each] for each in shared if denominators[each]}

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.records import Backlog, Load, Results, Start
-from benchmarks.summary import Spread
+from benchmarks.summary import ByRepeat, Spread, divided
 
-ByRepeat = dict[int, float]
 KIB = 1024
 ORIGINAL_RSS_MIB = 723.0
 """Idle memory of denzel 0.3.0 with the iris model, all processes, measured on two cores."""
@@ -76,15 +75,7 @@ def quotient(
     left: Callable[[Results], ByRepeat], right: Callable[[Results], ByRepeat]
 ) -> Callable[[Results], ByRepeat]:
     """Return how one value is divided by the other of the same repeat."""
-
-    def find(results: Results) -> ByRepeat:
-        numerators, denominators = left(results), right(results)
-        shared = sorted(numerators.keys() & denominators.keys())
-        return {
-            each: numerators[each] / denominators[each] for each in shared if denominators[each]
-        }
-
-    return find
+    return lambda results: divided(left(results), right(results))
 
 
 def _iris(side: str, connections: int = 64) -> Callable[[Results], ByRepeat]:

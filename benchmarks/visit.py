@@ -7,15 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.backlog import await_prediction, submit
-from benchmarks.http_client import ask
-from benchmarks.open_loop import open_loop
+from benchmarks.meter import Meter
 from benchmarks.plan import Plan
 from benchmarks.processes import cpu_seconds, memory
-from benchmarks.records import Load, Sample, Start
+from benchmarks.records import Sample, Start
 from benchmarks.sides import Running
 from benchmarks.workloads import Workload
-from benchmarks.wrk import closed_loop
 
 REFERENCE_CONNECTIONS = 64
 """Where an open loop's rate is taken from."""
@@ -42,54 +39,22 @@ class Visit:
         time.sleep(self.plan.warm_up)
         idle_cpu = (cpu_seconds(pids) - used) / (time.monotonic() - since) * 100
         idle = memory(pids)
+        meter = self._meter()
         for connections in self.workload.connections:
             if connections in self.plan.connections:
-                sample = self._closed(connections)
+                sample = meter.closed(connections)
                 self.seen(sample)
                 if self.workload.open_loop and connections == REFERENCE_CONNECTIONS:
-                    self.seen(self._open(sample.load.rps * HALF))
+                    self.seen(meter.open(sample.load.rps * HALF))
         loaded = memory(self.running.pids)
         return Start(
             self.workload.name, self.side, self.repeat, self.running.start_seconds, len(pids),
             idle_cpu, idle.pss, idle.rss, loaded.pss, loaded.rss,
         )  # fmt: skip
 
-    def _closed(self, connections: int) -> Sample:
-        def load(seconds: float) -> Load:
-            return closed_loop(
-                self.running.url, self.body, connections=connections, seconds=seconds,
-                prefer=self.workload.prefer,
-            )  # fmt: skip
-
-        load(self.plan.warm_up)
-        self._drain()
-        before = cpu_seconds(self.running.pids)
-        measured = load(self.plan.seconds)
-        if self.workload.prefer:
-            self._drain()  # what was only accepted is to be paid for, too
-        cpu_ms = (cpu_seconds(self.running.pids) - before) / max(measured.requests, 1) * 1e3
-        self._drain()
-        return Sample(self.workload.name, self.side, self.repeat, connections, measured, cpu_ms)
-
-    def _open(self, rate: float) -> Sample:
-        before = cpu_seconds(self.running.pids)
-        measured, late = open_loop(
-            self.running.url, self.body, rate=rate, seconds=self.plan.seconds,
-            seed=self.plan.seed + self.repeat,
+    def _meter(self) -> Meter:
+        plan = self.plan
+        return Meter(
+            self.workload, self.workload.name, self.side, self.repeat, self.running, self.body,
+            plan.seconds, plan.warm_up, plan.seed, is_queueing=self.side.startswith("denzel"),
         )  # fmt: skip
-        cpu_ms = (cpu_seconds(self.running.pids) - before) / measured.requests * 1e3
-        return Sample(
-            self.workload.name, self.side, self.repeat, 0, measured, cpu_ms,
-            offered=rate, late=late,
-        )  # fmt: skip
-
-    def _drain(self) -> None:
-        """Wait until the server is done with what the load left behind.
-
-        wrk leaves a request on every connection when its time is up.  Requests are served about
-        in their order, so one that is sent last is answered last.
-        """
-        if self.workload.prefer and self.side.startswith("denzel"):
-            await_prediction(self.running, submit(self.running, self.workload))
-        else:
-            ask(self.running.port, "POST", "/predict", self.workload.body)

@@ -14,6 +14,7 @@ from denzel.templates import TEMPLATES
 HERE = Path(__file__).parent
 EXAMPLE = TEMPLATES / "examples" / "iris"
 RESPOND_ASYNC = "respond-async"
+WITHOUT_BATCHES = "\ndel predict_batch\n"
 FLOWERS = {
     "a123": {"sepal-length": 4.6, "sepal-width": 3.6, "petal-length": 1.0, "petal-width": 0.2},
     "b456": {"sepal-length": 6.5, "sepal-width": 3.2, "petal-length": 5.1, "petal-width": 2.0},
@@ -28,8 +29,9 @@ IMAGE = base64.b64encode(random.Random(1).randbytes(768 * 1024)).decode()
 class Workload:
     """One pipeline under one kind of request.
 
-    ``settings`` are lines of the denzel project's ``.env``.  ``prefer`` is the request's Prefer
-    header.  ``open_loop`` adds a run at half of what the side answered at 64 connections.
+    ``settings`` are lines of the denzel project's ``.env``, ``requirements`` a file with the
+    model's libraries.  ``prefer`` is the request's Prefer header.  ``open_loop`` adds a run at
+    half of what the side answered at 64 connections.
     """
 
     name: str
@@ -43,11 +45,19 @@ class Workload:
     open_loop: bool = False
     assets: tuple[Path, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    requirements: Path = EXAMPLE / "requirements.txt"
 
     @property
     def body(self) -> bytes:
         """The request's body."""
         return json.dumps(self.request, separators=(",", ":")).encode()
+
+    def source(self, *, batches: bool) -> str:
+        """Return the pipeline's code, without its predict_batch unless there are batches."""
+        source = self.pipeline.read_text(encoding="utf-8")
+        if not batches and "def predict_batch(" in source:
+            source += WITHOUT_BATCHES
+        return source
 
 
 ALL_SIDES = (

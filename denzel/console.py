@@ -156,7 +156,8 @@ def _worker_lines(workers: Sequence[WorkerStatus], loading: bool) -> Iterator[st
         yield f"Worker: all - {_coloured(State.LOADING)}"
         return
     for worker in workers:
-        yield f"Worker: {worker.name} - {_state(worker)}"
+        detail = f" ({worker.detail})" if worker.detail else ""
+        yield f"Worker: {worker.name} - {_coloured(worker.state)}{detail}"
 
 
 def _state(line: ServiceStatus | WorkerStatus) -> str:
@@ -222,17 +223,35 @@ def _callback_row(callback: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def print_check(report: Mapping[str, Any], *, sampled: bool) -> None:
-    """Print the steps of a check, and the prediction it made or how to have one made."""
+def print_check(report: Mapping[str, Any]) -> None:
+    """Print the steps of a check, where it failed or what it predicted, and what that took."""
     for step in report["steps"]:
         took = f" ({step['seconds']:.3f} s)" if step["ok"] else f": {step['detail']}"
         _print_result("ok" if step["ok"] else "FAILED", step["ok"], True, step["name"] + took)
+        for line in step["lines"]:
+            echo(f"          {line}")
     if not report["ok"]:
         return
-    if sampled:
+    echo(report["model"]["summary"])
+    if report["repeat"]:
+        echo(_repeat_line(report))
+    if report["source"]:
         print_json(report["result"])
     else:
-        echo("Give a file with a request, `denzel check FILE`, to try a prediction, too")
+        echo(
+            "Give a file with a request, `denzel check FILE`, or define EXAMPLE in "
+            "app/logic/pipeline.py, to try a prediction, too"
+        )
+
+
+def _repeat_line(report: Mapping[str, Any]) -> str:
+    repeat, memory = report["repeat"], report["memory"]
+    median, worst = (repeat[f"{which}_seconds"] * 1000 for which in ("median", "worst"))
+    line = f"{repeat['count']} predictions: median {median:.2f} ms, worst {worst:.2f} ms"
+    if memory:
+        rss, pss = (memory[f"{kind}_bytes"] / 2**20 for kind in ("rss", "pss"))
+        line += f"; memory: {rss:.0f} MiB, {pss:.0f} MiB not counting what is shared twice"
+    return line
 
 
 def print_upgrade(result: UpgradeResult) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from denzel import process
-from denzel.backends.compose_program import find_compose
-from denzel.backends.docker_engine import connect, has_nvidia_runtime
-from denzel.backends.docker_errors import NO_GPU, NO_PERMISSION
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.docker.engine import connect, has_nvidia_runtime
+from denzel.backends.docker.errors import NO_GPU, NO_PERMISSION
+from denzel.backends.docker.program import find_compose
+from denzel.backends.local.redis_server import find_redis_server
 from denzel.errors import DenzelError, EngineError, ProjectError
 from denzel.ports import why_unavailable
 from denzel.project import Project, find_project

@@ -43,3 +43,9 @@ class RequirementsError(DenzelError):
 
 class PredictionError(DenzelError):
     """The API answered a prediction with an error."""
+
+
+class Interrupted(DenzelError):
+    """Ctrl-C ended a command that leaves something behind."""
+
+    exit_code = 130

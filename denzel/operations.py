@@ -21,6 +21,7 @@ from denzel.services import NOT_LAUNCHED, State, Status
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
 LOCAL = "local"
 
+CHECK_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 5.0
 """How long an ERROR, or a service DOWN, must last before waiting is given up: a service that
@@ -55,16 +56,17 @@ def launch(
     """
     _refuse_exposure(project)
     ports = _wanted_ports(project, api_port, monitor_port)
-    _forget_lost_deployment(project, backend)
-    chosen = choose(project, backend, report)
-    if chosen.launched():
-        raise ProjectError(ALREADY_LAUNCHED)
-    chosen.preflight()
-    check_ports({f"--{name}-port": port for name, port in ports.items()})
-    with _undone_on_failure(project, chosen):
-        project.set_environment(**{f"{name.upper()}_PORT": str(n) for name, n in ports.items()})
-        project.record_backend(chosen.name)
-        chosen.up()
+    with project.changing():
+        _forget_lost_deployment(project, backend)
+        chosen = choose(project, backend, report)
+        if chosen.launched():
+            raise ProjectError(ALREADY_LAUNCHED)
+        chosen.preflight()
+        check_ports({f"--{name}-port": port for name, port in ports.items()})
+        with _undone_on_failure(project, chosen):
+            project.set_environment(**{f"{name.upper()}_PORT": str(n) for name, n in ports.items()})
+            project.record_backend(chosen.name)
+            chosen.up()
     return deployment(project, chosen)
 
 
@@ -76,25 +78,28 @@ def deployment(project: Project, backend: Backend) -> Deployment:
 def start(project: Project, *, report: Report) -> None:
     """Start the stopped services."""
     _refuse_exposure(project)
-    backend = launched_backend(project, report)
-    if not backend.running():
-        ports = _wanted_ports(project, None, None)
-        check_ports(
-            {f"--{name}-port": port for name, port in ports.items()},
-            remedy="Free it, or `denzel shutdown` and launch again",
-        )
-    backend.start()
+    with project.changing():
+        backend = launched_backend(project, report)
+        if not backend.running():
+            ports = _wanted_ports(project, None, None)
+            check_ports(
+                {f"--{name}-port": port for name, port in ports.items()},
+                remedy="Free it, or `denzel shutdown` and launch again",
+            )
+        backend.start()
 
 
 def stop(project: Project, *, report: Report) -> None:
     """Stop the services; queue, results and response mode stay."""
-    launched_backend(project, report).stop()
+    with project.changing():
+        launched_backend(project, report).stop()
 
 
 def restart(project: Project, *, report: Report) -> None:
     """Stop and start the services, so that changed code and settings take effect."""
     _refuse_exposure(project)
-    launched_backend(project, report).restart()
+    with project.changing():
+        launched_backend(project, report).restart()
 
 
 def shutdown(project: Project, *, purge: bool, report: Report) -> None:
@@ -102,12 +107,13 @@ def shutdown(project: Project, *, purge: bool, report: Report) -> None:
 
     Also cleans up after a launch that was killed halfway.
     """
-    recorded = project.manifest.backend
-    chosen = choose(project, None, report)
-    chosen.down(purge=purge)
-    if recorded is None and chosen.name != LOCAL:
-        _shut_down_unrecorded_local(project, purge, report)
-    project.record_backend(None)
+    with project.changing():
+        recorded = project.manifest.backend
+        chosen = choose(project, None, report)
+        chosen.down(purge=purge)
+        if recorded is None and chosen.name != LOCAL:
+            _shut_down_unrecorded_local(project, purge, report)
+        project.record_backend(None)
 
 
 def status(project: Project) -> Status | None:
@@ -180,11 +186,12 @@ def shell(project: Project, service: str) -> int:
 
 def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
     """Install changed requirements in the running services, then restart them once."""
-    backend = launched_backend(project, report)
-    if not backend.running():
-        raise ServiceError("The services are stopped; run `denzel start` first")
-    backend.install(pip=pip, os=os)
-    backend.restart()
+    with project.changing():
+        backend = launched_backend(project, report)
+        if not backend.running():
+            raise ServiceError("The services are stopped; run `denzel start` first")
+        backend.install(pip=pip, os=os)
+        backend.restart()
 
 
 def set_response(project: Project, *, synchronous: bool, timeout: float) -> None:
@@ -217,6 +224,17 @@ def _callbacks(project: Project, *arguments: str) -> Any:
         raise ServiceError(f"The callbacks cannot be read from: {answer[-500:]}") from error
 
 
+def example(project: Project) -> bytes:
+    """Return the request that the deployed pipeline has as its EXAMPLE."""
+    answer = launched_backend(project, silent).run("api", "app.runtime.pipeline.trial")
+    if answer.strip() == "null":
+        raise UsageError(
+            "Give a file with a request, or define EXAMPLE in app/logic/pipeline.py: "
+            "a dictionary, which `denzel predict` sends when it is given no file"
+        )
+    return answer.encode()
+
+
 def predict(
     project: Project,
     body: bytes,
@@ -243,15 +261,20 @@ def check(
     *,
     source: str,
     backend: str | None = None,
+    timeout: float = CHECK_TIMEOUT_SECONDS,
+    repeat: int = 0,
     report: Report,
 ) -> dict[str, Any]:
-    """Run the pipeline once without services; return its report.
+    """Run the pipeline without services; return its report.
 
-    ``backend`` is as for :func:`launch`.
+    ``backend`` is as for :func:`launch`, ``timeout`` bounds each step, in seconds, and ``repeat``
+    is how many more predictions are made and timed.
     """
     if sample is not None:
         sample = parse_body(sample, source)
-    answer = choose(project, backend, report).check(sample)
+    answer = choose(project, backend, report).check(
+        sample, "--timeout", str(timeout), "--repeat", str(repeat)
+    )
     try:
         result = json.loads(answer)
     except ValueError as error:

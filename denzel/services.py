@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 SERVICES = ("denzel", "monitor", "api", "redis", "callbacks")
 """The services of every project, in the order ``denzel status`` shows them."""
@@ -39,11 +41,22 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One ``Worker:`` line; ``name`` is Celery's node name, ``worker@PROJECT``."""
+    """One ``Worker:`` line; ``name`` is Celery's node name, ``worker@PROJECT``.
+
+    ``model`` says how the worker holds its model: ``processes``, ``threads``, ``shared``,
+    ``reason``.  ``stalled`` are predictions that neither end nor use the processor.
+    """
 
     name: str
     state: State
     detail: str = ""
+    model: Mapping[str, Any] | None = None
+    stalled: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def of(cls, name: str, state: State, detail: str, record: Mapping[str, Any]) -> WorkerStatus:
+        """Return the line of a worker whose state file holds ``record``."""
+        return cls(name, state, detail, record.get("model"), record.get("stalled", ()))
 
 
 @dataclass(frozen=True)

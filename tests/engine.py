@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
-from denzel.backends.compose_program import find_compose
-from denzel.backends.docker_engine import connect
+from denzel.backends.docker.engine import connect
+from denzel.backends.docker.program import find_compose
 from denzel.errors import DenzelError
 
 BASE_IMAGES = ("python:3.13-slim", "redis:8")

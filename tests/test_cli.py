@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from command_line import Denzel, running
 from denzel import __version__
 from denzel.cli import main
+from denzel.commands import COMMANDS, SECTIONS
 from denzel.project import OUTSIDE_PROJECT, Project
 from denzel.services import NOT_LAUNCHED
 
@@ -60,6 +61,24 @@ def test_help_imports_click_and_the_standard_library_alone() -> None:
     assert "startproject" in done.stdout
 
 
+def test_help_shows_every_command_on_one_line_of_an_eighty_column_terminal(
+    denzel: Denzel,
+) -> None:
+    lines = denzel("--help", env={"COLUMNS": "80"}).stdout.splitlines()
+    for section, entries in SECTIONS.items():
+        assert f"{section}:" in lines
+        for name, entry in entries.items():
+            assert f"  {name:<13}  {entry.summary}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_of_itself_what_the_overview_says(name: str) -> None:
+    command = COMMANDS[name].load(name)
+    assert command.name == name
+    assert (command.help or "").splitlines()[0] == COMMANDS[name].summary
+
+
 def test_version(denzel: Denzel) -> None:
     assert denzel("--version").stdout == f"denzel, version {__version__}\n"
 
@@ -73,10 +92,8 @@ def test_a_command_outside_a_project_says_so(denzel: Denzel, arguments: list[str
 
 
 def test_every_command_but_three_is_tried_outside_a_project() -> None:
-    from denzel.cli import main
-
     anywhere = {"startproject", "demo", "doctor"}
-    assert {arguments[0] for arguments in IN_PROJECT} == set(main.commands) - anywhere
+    assert {arguments[0] for arguments in IN_PROJECT} == set(COMMANDS) - anywhere
 
 
 def test_a_command_finds_its_project_from_a_subfolder(denzel: Denzel, project: Project) -> None:
@@ -162,14 +179,31 @@ def test_launch_takes_one_backend(denzel: Denzel, project: Project) -> None:
         ("GPU=perhaps", "GPU=perhaps cannot be used: it takes 0 or 1"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_by_every_command(
+def test_a_setting_that_cannot_be_used_is_named(
     denzel: Denzel, project: Project, line: str, said: str
 ) -> None:
     project.env_file.write_text(f"# mine\n\n{line}\nUNKNOWN=1\nnothing\n")
-    done = denzel("logworker", cwd=project.root)
+    done = denzel("status", cwd=project.root)
     assert done.returncode == 2
     assert done.stderr == f"Error: In {project.env_file}: {said}" + done.stderr.partition(said)[2]
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ["API_PORT=99999", "PROJECT_NAME=My Shop", "a b", "LOG_LEVEL=$A"])
+@pytest.mark.parametrize("command", ["shutdown", "stop", "logs", "logworker"])
+def test_what_stops_and_what_reads_logs_works_with_an_env_that_cannot_be_used(
+    denzel: Denzel, project: Project, command: str, line: str
+) -> None:
+    (project.logs / "worker.log").write_text("ready\n")
+    with project.env_file.open("a") as file:
+        file.write(f"{line}\n")
+    done = denzel(command, cwd=project.root)
+    warning, going_on = done.stderr.splitlines()[:2]
+    assert warning.startswith(f"In {project.env_file}: ")
+    assert going_on == "Going on with what can be used of it"
+    needs_services = command in ("stop", "logs")
+    assert (f"Error: {NOT_LAUNCHED}\n" in done.stderr) == needs_services
+    assert done.returncode == needs_services
 
 
 def test_a_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import click
 import pytest
@@ -182,15 +183,52 @@ def test_log_lines_stand_behind_their_service(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "api       | ready\ncallbacks | ready, too\n"
 
 
-def test_a_check_names_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    steps = [
-        {"name": "import", "ok": True, "seconds": 0.25, "detail": ""},
-        {"name": "load_model", "ok": False, "seconds": 1.0, "detail": "FileNotFoundError: x"},
-    ]
-    console.print_check({"ok": False, "steps": steps, "result": None}, sampled=False)
+def check_report(**changes: Any) -> dict[str, Any]:
+    """Return what a check reports."""
+    steps = [{"name": "import", "ok": True, "seconds": 0.25, "detail": "", "lines": []}]
+    model = {"shared": True, "summary": "2 processes with 1 thread each share one model"}
+    return {
+        "ok": True, "steps": steps, "source": None, "result": None, "model": model,
+        "repeat": None, "memory": None, **changes,
+    }  # fmt: skip
+
+
+def test_a_check_names_what_failed_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["app/logic/pipeline.py:12: model = load()", "app/logic/files.py:3: open(name)"]
+    failed = {
+        "name": "load_model", "ok": False, "seconds": 1.0, "detail": "FileNotFoundError: x",
+        "lines": lines,
+    }  # fmt: skip
+    report = check_report(ok=False)
+    console.print_check({**report, "steps": [*report["steps"], failed]})
     assert capsys.readouterr().out == (
         "ok      import (0.250 s)\nFAILED  load_model: FileNotFoundError: x\n"
+        "          app/logic/pipeline.py:12: model = load()\n"
+        "          app/logic/files.py:3: open(name)\n"
     )
+
+
+def test_a_check_shows_the_prediction_and_what_it_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    repeat = {"count": 20, "median_seconds": 0.0012, "worst_seconds": 0.5}
+    memory = {"rss_bytes": 200 * 2**20, "pss_bytes": 50 * 2**20}
+    console.print_check(
+        check_report(source="sample", result={"id": 2**70}, repeat=repeat, memory=memory)
+    )
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "2 processes with 1 thread each share one model",
+        "20 predictions: median 1.20 ms, worst 500.00 ms; memory: 200 MiB, 50 MiB not counting "
+        "what is shared twice",
+        "{",
+        f'  "id": {2**70}',
+        "}",
+    ]
+
+
+def test_a_check_without_a_request_says_how_to_try_one(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_check(check_report())
+    assert "EXAMPLE" in capsys.readouterr().out
 
 
 def test_callbacks_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from denzel.cli import main
+from denzel.commands import COMMANDS
 from denzel.services import State
 from denzel.templates.project.app.runtime.settings import SETTINGS
 
@@ -23,13 +23,13 @@ def headings(text: str) -> list[str]:
 
 def test_each_command_has_its_section() -> None:
     text = page("cli")
-    for name in main.commands:
+    for name in COMMANDS:
         assert f".. _{name}:\n\n{name}\n{'-' * len(name)}\n\n.. command:: {name}\n" in text
 
 
 def test_no_section_describes_a_command_that_is_not_there() -> None:
     documented = re.findall(r"^\.\. command:: (\w+)$", page("cli"), re.MULTILINE)
-    assert sorted(documented) == sorted(main.commands)
+    assert sorted(documented) == sorted(COMMANDS)
 
 
 def test_settings_page_is_made_from_the_table() -> None:

@@ -1,98 +1,69 @@
-"""Imports go one way: cli, operations, backends, process; what all share lies below."""
+"""Imports go one way, in the command line and in the project's runtime: see .importlinter."""
 
 from __future__ import annotations
 
-import ast
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-import denzel
+ROOT = Path(__file__).parent.parent
+CONTRACTS = ".importlinter"
+RUNTIME = "denzel/templates/project/app/runtime"
 
-PACKAGE = Path(denzel.__file__).parent
-
-LAYERS = [
-    {"denzel.__main__"},
-    {"denzel.cli"},
-    {"denzel.demo"},
-    {"denzel.console"},
-    {"denzel.operations", "denzel.upgrade", "denzel.doctor", "denzel.apikeys"},
-    {"denzel.scaffold", "denzel.client", "denzel.backends"},
-    {"denzel.process", "denzel.ports"},
-    {"denzel.project", "denzel.settings"},
-    {"denzel.services", "denzel.errors", "denzel.polling", "denzel.templates"},
-    {"denzel"},
-]
-"""From the top down; a module may import from its own layer and those below."""
-
-RUNS_PROGRAMS = {"denzel.process"}
-PRINTS = {"denzel.cli", "denzel.console", "denzel.demo"}
+VIOLATIONS = {
+    "denzel/services.py": ("denzel.operations", "Command line: commands, operations"),
+    "denzel/backends/local/layout.py": ("denzel.backends.docker", "backends do not know each"),
+    "denzel/upgrade.py": ("subprocess", "denzel.process alone runs external programs"),
+    "denzel/scaffold.py": ("click", "below the console prints nothing"),
+    f"{RUNTIME}/store/keys.py": ("app.runtime.requests", "Runtime: what all share"),
+    f"{RUNTIME}/monitor.py": ("app.runtime.worker", "Runtime: what all share"),
+    f"{RUNTIME}/pipeline/json_codec.py": ("redis", "pipeline knows neither Redis nor HTTP"),
+    f"{RUNTIME}/bootstrap/prepare.py": ("app.runtime.contract", "bootstrap needs nothing but"),
+}
+"""File to what it may not import, and a part of the broken contract's name."""
 
 
-def modules() -> dict[str, ast.Module]:
-    """Return the syntax tree of each module of the command line, by its dotted name."""
-    found = {}
-    for path in PACKAGE.rglob("*.py"):
-        parts = ("denzel", *path.relative_to(PACKAGE).with_suffix("").parts)
-        if "project" not in parts[2:] and "examples" not in parts and "gpu" not in parts:
-            name = ".".join(parts).removesuffix(".__init__")
-            found[name] = ast.parse(path.read_text(encoding="utf-8"))
-    return found
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    """Check the contracts on the packages in ``root``."""
+    program = Path(sys.executable).with_name("lint-imports")
+    paths = [root, root / "denzel" / "templates" / "project"]
+    return subprocess.run(
+        [program, "--no-cache", CONTRACTS],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
 
 
-def layer(module: str) -> int:
-    """Return how deep a module lies, by its longest known prefix."""
-    parts = module.split(".")
-    for length in range(len(parts), 0, -1):
-        prefix = ".".join(parts[:length])
-        for depth, names in enumerate(LAYERS):
-            if prefix in names and (prefix != "denzel" or module == "denzel"):
-                return depth
-    raise AssertionError(f"{module} has no layer yet: give it one in {__file__}")
+def test_imports_go_one_way() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def imported(tree: ast.Module) -> set[str]:
-    """Return what a module imports, anywhere in it but for type checking alone."""
-    typing_only = {
-        node
-        for test in ast.walk(tree)
-        if isinstance(test, ast.If) and ast.unparse(test.test) == "TYPE_CHECKING"
-        for node in ast.walk(test)
-    }
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if node in typing_only:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+@pytest.fixture(scope="module")
+def violated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what is said of a copy of the code in which every contract is broken."""
+    root = tmp_path_factory.mktemp("violated")
+    shutil.copy(ROOT / CONTRACTS, root)
+    shutil.copytree(ROOT / "denzel", root / "denzel", ignore=shutil.ignore_patterns("*cache*"))
+    for name, (module, _) in VIOLATIONS.items():
+        with (root / name).open("a", encoding="utf-8") as file:
+            file.write(f"\n\ndef late() -> None:\n    import {module}\n")
+    done = lint_imports(root)
+    assert done.returncode != 0
+    return done.stdout
 
 
-def known(names: set[str]) -> set[str]:
-    """Return those of ``names`` that are modules of the command line."""
-    everything = modules().keys()
-    return {name for name in names if name in everything}
-
-
-@pytest.mark.parametrize("module", sorted(modules()))
-def test_no_module_imports_from_above(module: str) -> None:
-    for name in known(imported(modules()[module])):
-        assert layer(name) >= layer(module), f"{module} imports {name}, which lies above it"
-
-
-def test_one_module_runs_external_programs() -> None:
-    users = {name for name, tree in modules().items() if "subprocess" in imported(tree)}
-    assert users == RUNS_PROGRAMS
-
-
-def test_only_the_command_line_prints() -> None:
-    users = {name for name, tree in modules().items() if "click" in imported(tree)}
-    calls = {
-        name
-        for name, tree in modules().items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
-    }
-    assert users | calls <= PRINTS
+@pytest.mark.parametrize(("file", "module", "contract"), [
+    (file, *broken) for file, broken in VIOLATIONS.items()
+])  # fmt: skip
+def test_an_import_from_above_is_seen(violated: str, file: str, module: str, contract: str) -> None:
+    importer = file.removeprefix("denzel/templates/project/").removesuffix(".py").replace("/", ".")
+    assert f"{importer} -> {module} " in violated
+    broken = violated.split("Broken contracts")[1]
+    assert any(contract in line for line in broken.splitlines())

@@ -102,8 +102,8 @@ class MemoryBackend(Backend):
         self._do(" ".join(["run", service, module, *arguments]))
         return self.machine.answer
 
-    def check(self, sample: bytes | None) -> str:
-        self._do("check")
+    def check(self, sample: bytes | None, *options: str) -> str:
+        self._do(" ".join(["check", *options]))
         return json.dumps({"ok": True, "steps": [], "result": json.loads(sample or b"null")})
 
     def install(self, *, pip: bool, os: bool) -> None:
@@ -252,6 +252,33 @@ def test_a_project_that_is_not_launched_is_told_so(
     assert operations.status(project) is None
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda project: launch(project, (8000, 5555)),
+        lambda project: operations.start(project, report=silent),
+        lambda project: operations.stop(project, report=silent),
+        lambda project: operations.restart(project, report=silent),
+        lambda project: operations.shutdown(project, purge=False, report=silent),
+        lambda project: operations.update(project, pip=True, os=True, report=silent),
+    ],
+)
+def test_two_commands_at_once_do_not_mix(
+    project: Project,
+    machine: Deployments,
+    ports: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: Callable[[Project], object],
+) -> None:
+    monkeypatch.setattr("denzel.project.LOCK_SECONDS", 0.2)
+    launch(project, ports)
+    done = list(machine.done)
+    with project.changing(), pytest.raises(ProjectError, match="Another denzel command"):
+        verb(project)
+    assert machine.done == done
+    operations.stop(project, report=silent)
+
+
 def test_start_checks_the_ports_and_names_the_way_out(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:
@@ -367,8 +394,22 @@ def test_logs_of_one_service_or_all(
 def test_check_runs_on_the_backend_asked_for(project: Project, machine: Deployments) -> None:
     machine.default = "local"
     operations.check(project, None, source="", backend="docker", report=silent)
-    operations.check(project, None, source="", report=silent)
-    assert machine.done == ["docker check", "local check"]
+    operations.check(project, None, source="", timeout=5, repeat=9, report=silent)
+    assert machine.done == [
+        "docker check --timeout 60.0 --repeat 0", "local check --timeout 5 --repeat 9"
+    ]  # fmt: skip
+
+
+def test_the_example_is_asked_of_the_deployed_pipeline(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    machine.answer = '{"data": 1}'
+    assert operations.example(project) == b'{"data": 1}'
+    assert "run api app.runtime.pipeline.trial" in machine.done[-1]
+    machine.answer = "null"
+    with pytest.raises(UsageError, match="define EXAMPLE"):
+        operations.example(project)
 
 
 def test_check_hands_the_sample_to_the_pipeline(project: Project, machine: Deployments) -> None:

@@ -25,17 +25,17 @@ def choose(project: Project, flag: str | None, report: Report) -> Backend:
     if name is None:
         name = DOCKER if _engine_answers() else LOCAL
     if name == DOCKER:
-        from denzel.backends.compose import ComposeBackend
+        from denzel.backends.docker.backend import ComposeBackend
 
         return ComposeBackend(project, report)
     if name == LOCAL:
-        from denzel.backends.local import LocalBackend
+        from denzel.backends.local.backend import LocalBackend
 
         return LocalBackend(project, report)
     raise UsageError(f"There is no backend {name!r}; use --local or --docker")
 
 
 def _engine_answers() -> bool:
-    from denzel.backends.docker_engine import engine_answers
+    from denzel.backends.docker.engine import engine_answers
 
     return engine_answers()

@@ -10,6 +10,9 @@ from typing import ClassVar
 from denzel.project import Project
 from denzel.services import Status
 
+CHECK_MODULE = "app.runtime.pipeline.check"
+"""What runs the pipeline in the project."""
+
 Report = Callable[[str], None]
 """Receives one line of progress for the person who waits; the command line prints it."""
 
@@ -88,8 +91,11 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def check(self, sample: bytes | None) -> str:
-        """Run the pipeline once without services; return its report as JSON."""
+    def check(self, sample: bytes | None, *options: str) -> str:
+        """Run the pipeline without services; return its report as JSON.
+
+        ``options`` are those of ``python -m app.runtime.pipeline.check``.
+        """
 
     @abstractmethod
     def install(self, *, pip: bool, os: bool) -> None:

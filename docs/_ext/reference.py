@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
-from denzel.cli import main as denzel
+from denzel.commands import COMMANDS
 from denzel.templates.project.app.runtime.settings import SETTINGS, Setting
 
 
@@ -39,10 +39,9 @@ class CommandDirective(GeneratedDirective):
     def run(self) -> list[nodes.Node]:
         """Return what click knows about the command."""
         name = self.arguments[0]
-        command = denzel.commands.get(name)
-        if command is None:
+        if name not in COMMANDS:
             raise self.error(f"denzel has no command {name!r}")
-        return self.parse(command_lines(name, command), f"denzel {name}")
+        return self.parse(command_lines(name, COMMANDS[name].load(name)), f"denzel {name}")
 
 
 def command_lines(name: str, command: click.Command) -> list[str]:

@@ -199,8 +199,21 @@ class BackendContract(ABC):
         backend.up()
         wait_until_ready(backend)
 
-    def test_purge_takes_a_running_deployment_down(self, backend: Backend) -> None:
-        backend.down(purge=True)
+    def test_purge_takes_a_running_deployment_down_whatever_env_says(
+        self, backend: Backend
+    ) -> None:
+        env_file = backend.project.env_file
+        before = env_file.read_text(encoding="utf-8")
+        env_file.write_text(
+            before.replace("PROJECT_NAME=", "PROJECT_NAME=No Such ") + 'API_PORT=many\nnothing "\n',
+            encoding="utf-8",
+        )
+        lenient = type(backend)(Project(backend.project.root, lenient=True), backend.report)
+        assert list(islice(lenient.logs(["redis"], follow=False, tail=1), 1))
+        lenient.stop()
+        assert not lenient.running()
+        lenient.down(purge=True)
+        env_file.write_text(before, encoding="utf-8")
         backend.project.record_backend(None)
         assert not backend.running()
         assert not backend.launched()

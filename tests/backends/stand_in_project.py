@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backends.contract import write_probe
-from denzel.backends.local import LocalBackend
+from denzel.backends.local.backend import LocalBackend
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.scaffold import start_project

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.commands import running
 from benchmarks.redis_client import RedisServer
-from denzel.backends.redis_server import find_redis_server
+from denzel.backends.local.redis_server import find_redis_server
 from denzel.polling import polls
 
 PASSWORD = "not a real one"

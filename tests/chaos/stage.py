@@ -12,8 +12,8 @@ from typing import Any
 
 import requests
 
-from denzel.backends.layout import Layout
-from denzel.backends.process_table import find_processes
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
 from denzel.ports import free_port
 from denzel.project import Project
 

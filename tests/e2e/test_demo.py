@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from command_line import Denzel
-from denzel.backends.layout import Layout
-from denzel.backends.process_table import find_processes
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
 from denzel.project import Project
 from engine import docker, end_deployment, require_engine
 

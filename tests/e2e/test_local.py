@@ -23,8 +23,8 @@ import pytest
 import requests
 
 from command_line import running
-from denzel.backends.layout import Layout
-from denzel.backends.process_table import find_processes
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
 from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project

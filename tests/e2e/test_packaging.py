@@ -80,8 +80,14 @@ def files_of(project: Path) -> dict[str, tuple[bytes, bool]]:
 
 def test_the_wheel_holds_every_template_file(distributions: dict[str, Path]) -> None:
     with zipfile.ZipFile(distributions["wheel"]) as wheel:
-        packed = {name for name in wheel.namelist() if name.startswith("denzel/templates/")}
+        names = set(wheel.namelist())
+    packed = {name for name in names if name.startswith("denzel/templates/")}
     assert packed == template_paths()
+    assert "denzel/py.typed" in names
+
+
+def test_an_index_of_packages_can_show_them(distributions: dict[str, Path], tmp_path: Path) -> None:
+    run(sys.executable, "-m", "twine", "check", "--strict", *distributions.values(), cwd=tmp_path)
 
 
 def test_the_sdist_holds_every_template_file(distributions: dict[str, Path]) -> None:
@@ -91,6 +97,7 @@ def test_the_sdist_holds_every_template_file(distributions: dict[str, Path]) -> 
         }
     assert {name for name in names if name.startswith("denzel/templates/")} == template_paths()
     assert {"setup.py", "pyproject.toml", "README.rst", "LICENSE", "CHANGELOG.rst"} <= names
+    assert {"CONTRIBUTING.rst", "SECURITY.rst", ".importlinter", "tox.ini"} <= names
 
 
 def test_the_installed_command_knows_its_version(command: Path, tmp_path: Path) -> None:

@@ -24,8 +24,12 @@ import requests
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "denzel" / "templates" / "project"
 PIPELINES = Path(__file__).with_name("pipelines")
+MEASURED_CONF = Path(__file__).with_name("measured_gunicorn_conf.py")
+COVERAGE_VARIABLES = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""By these the processes a test starts know that their coverage is measured."""
 START_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
+SAVING_SECONDS = 10.0
 
 Found = TypeVar("Found")
 
@@ -123,6 +127,11 @@ class Deployment:
         return f"http://127.0.0.1:{self.environment['MONITOR_PORT']}"
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the services' coverage is measured."""
+        return any(name in self.environment for name in COVERAGE_VARIABLES)
+
+    @property
     def redis_socket(self) -> Path:
         """The socket on which this deployment's Redis listens."""
         return Path(self.environment["REDIS_URL"].removeprefix("unix://"))
@@ -148,7 +157,7 @@ class Deployment:
         """Start gunicorn and wait until it answers."""
         self.start(
             "api", sys.executable, "-m", "gunicorn", "--config",
-            "app/runtime/api/server/gunicorn_conf.py",
+            str(MEASURED_CONF) if self.is_measured else "app/runtime/api/server/gunicorn_conf.py",
             "app.runtime.api.app:create_app()",
         )  # fmt: skip
         if wait:
@@ -181,7 +190,9 @@ class Deployment:
         self.wait_for("callbacks", lambda: self.state("callbacks")[0] == "UP")
 
     def stop(self) -> None:
-        """End every service and all their children."""
+        """End every service and all their children; at once, unless coverage is measured."""
+        if self.is_measured:
+            self._let_coverage_be_saved()
         for service in self.services.values():
             service.kill()
         self.services.clear()
@@ -270,6 +281,16 @@ class Deployment:
         """Return what the services have written."""
         return "\n".join(service.output() for service in self.services.values())
 
+    def _let_coverage_be_saved(self) -> None:
+        """Ask everything but Redis to end: what is killed saves nothing."""
+        ending = [service for name, service in self.services.items() if name != "redis"]
+        for service in ending:
+            service.process.terminate()
+        deadline = time.monotonic() + SAVING_SECONDS
+        for service in ending:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                service.process.wait(max(0.1, deadline - time.monotonic()))
+
     def _redis_listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
@@ -321,7 +342,7 @@ def copy_template(directory: Path, pipeline: str | None) -> None:
 
 def bare_environment() -> dict[str, str]:
     """Return an environment that holds nothing of denzel's."""
-    kept = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
+    kept = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", *COVERAGE_VARIABLES)
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "PYTHONUNBUFFERED": "1",

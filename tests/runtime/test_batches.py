@@ -47,7 +47,12 @@ def assert_its_own(question: dict[str, Any], answer: Answer) -> None:
         "verify": (400, "Bad input format", f"refused {number}"),
         "process": (500, "Prediction failed", f"ValueError: process {number}"),
         "predict": (500, "Prediction failed", f"ValueError: predict {number}"),
-        "result": (500, "Prediction failed", "TypeError: set is not JSON serializable"),
+        "result": (
+            500,
+            "Prediction failed",
+            'TypeError: result["number"] is a set, which JSON cannot hold; '
+            "make it a list with sorted(…) or list(…)",
+        ),
     }
     if fault:
         told = (answer.status, answer.body["title"], answer.body["description"])

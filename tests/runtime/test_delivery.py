@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from app.runtime.requests.ledger import FINISH
 
 from app.runtime.callbacks.delivery import Callback, Deliveries
 from app.runtime.callbacks.retries import Answer, RetrySchedule
 from app.runtime.callbacks.service import CallbackService
-from app.runtime.requests.ledger import FINISH
 
 from .deployment import Deployment, deployed, wait_until
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import redis
 import redis.exceptions
+from app.runtime.store.wire import Wire
+from app.runtime.worker.feed import PATIENCE_SECONDS, FedMessage, Feed
 from celery import Celery
 
 from app.runtime.contract import INVOKE_PREDICT, Request
@@ -19,8 +21,6 @@ from app.runtime.requests import synchronous
 from app.runtime.store.codecs import decode_requests
 from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
 from app.runtime.store.messages import encode_prediction_message
-from app.runtime.store.wire import Wire
-from app.runtime.worker.feed import PATIENCE_SECONDS, FedMessage, Feed
 
 from .deployment import Deployment, deployed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
-
 from app.runtime.api.grouping import (
     CROWD,
     GROUP_SECONDS,

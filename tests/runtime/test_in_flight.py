@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from app.runtime.api.grouping import CROWD, LONGEST_PAUSE, TASK_SECONDS, GroupPolicy
 from app.runtime.api.in_flight import (
     ANSWERS_AFTER_A_WAIT_IN_VAIN,

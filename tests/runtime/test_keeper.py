@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-
 from app.runtime.api.keeper import KEEP_BYTES, KEEP_LIMIT, Keeper
 
 from .deployment import Deployment, deployed

@@ -10,14 +10,14 @@ from uuid import uuid4
 
 import pytest
 import redis
+from app.runtime.requests.ledger import FINISH, LOST_MARGIN_SECONDS, Ledger
+from app.runtime.worker.feed import TAKE_TASK
 
 from app.runtime.contract import FAILURE, SUCCESS, Request
 from app.runtime.requests.acceptance import ACCEPT_GROUP
-from app.runtime.requests.ledger import FINISH, LOST_MARGIN_SECONDS, Ledger
 from app.runtime.store.codecs import decode_record, encode_record, encode_stored_request
 from app.runtime.store.keys import LEASED_KEY, PREDICTIONS_QUEUE, QUEUED_KEY, request_key, task_key
 from app.runtime.store.messages import encode_prediction_message
-from app.runtime.worker.feed import TAKE_TASK
 
 from .deployment import Deployment, deployed
 

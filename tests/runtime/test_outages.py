@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 import requests
+from app.runtime.requests.synchronous import push
 
 from app.runtime.contract import INLINE_PAYLOAD_BYTES
-from app.runtime.requests.synchronous import push
 from app.runtime.store.keys import SYNC_QUEUE
 
 from .conftest import OBEDIENT

@@ -6,9 +6,10 @@ import asyncio
 from pathlib import Path
 from uuid import uuid4
 
+from app.runtime.api.grouping import GroupPolicy
+
 from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import QueueUnavailable
-from app.runtime.api.grouping import GroupPolicy
 
 from .deployment import Deployment, deployed
 

@@ -24,6 +24,7 @@ GOOD: dict[str, Any] = {
     "numpy keys": {
         "1": "int64", "s": "str", "2": "int", "0.5": "float64", "inner": {"3": 2.0},
     },
+    "decimal": {"value": 1},
     "huge integer": {"value": 10**40, "beside": None},
     "plain objects": {
         "when": "2026-01-02T03:04:05", "day": "2026-01-02",
@@ -33,19 +34,17 @@ GOOD: dict[str, Any] = {
     "null text": {"value": "a null in a text", "none": None},
 }  # fmt: skip
 
-NOT_FINITE = "ValueError: the result holds NaN or an infinity, which JSON has no form for"
 NOT_JSON = {
-    "NaN": NOT_FINITE,
-    "infinity": NOT_FINITE,
-    "numpy NaN": NOT_FINITE,
-    "numpy scalar NaN": NOT_FINITE,
-    "bytes": "TypeError: bytes is not JSON serializable",
-    "set": "TypeError: set is not JSON serializable",
-    "complex": "TypeError: complex is not JSON serializable",
-    "decimal": "TypeError: Decimal is not JSON serializable",
-    "object": "TypeError: Point is not JSON serializable",
-    "class": "TypeError: type is not JSON serializable",
-    "tuple key": "TypeError: keys must be str, int, float, bool or None, not tuple",
+    "NaN": 'ValueError: result["value"] is NaN, which JSON cannot hold',
+    "infinity": 'ValueError: result["value"][1]["deep"] is -inf, which JSON cannot hold',
+    "numpy NaN": 'ValueError: result["value"][1] is NaN, which JSON cannot hold',
+    "numpy scalar NaN": 'ValueError: result["value"] is NaN, which JSON cannot hold',
+    "bytes": 'TypeError: result["value"] is bytes, which JSON cannot hold; decode a text',
+    "set": 'TypeError: result["value"] is a set, which JSON cannot hold; make it a list',
+    "complex": 'TypeError: result["value"] is a complex, which JSON cannot hold',
+    "object": 'TypeError: result["value"] is a Point, which is not JSON-serializable',
+    "class": 'TypeError: result["value"] is the class ndarray, which is not JSON-serializable',
+    "tuple key": "TypeError: result has the key (1, 2), a tuple, which JSON cannot hold; use a str",
     "itself": "ValueError: the result is nested too deeply",
     "a list": "TypeError: predict must return a dict, not list",
     "None": "TypeError: predict must return a dict, not NoneType",

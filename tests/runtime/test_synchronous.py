@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import redis
+from app.runtime.requests.synchronous import Command
+from app.runtime.worker.feed import TAKE_TASK
 
 from app.runtime.contract import SUCCESS, Outcome, Request
 from app.runtime.requests import synchronous
-from app.runtime.requests.synchronous import Command
 from app.runtime.store.codecs import Reply, decode_reply, encode_reply
 from app.runtime.store.keys import (
     SYNC_QUEUE,
@@ -22,7 +23,6 @@ from app.runtime.store.keys import (
     request_key,
     task_key,
 )
-from app.runtime.worker.feed import TAKE_TASK
 
 from .deployment import Deployment, deployed
 

@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
 INVOKE_PREDICT = "app.tasks.invoke_predict"
+"""Celery's name of the task that stands for a prediction."""
 
 PENDING = "PENDING"
-
 STARTED = "STARTED"
-
 SUCCESS = "SUCCESS"
-
 FAILURE = "FAILURE"
-
 REVOKED = "REVOKED"
-
 FINAL_STATES = frozenset({SUCCESS, FAILURE, REVOKED})
 
-INLINE_PAYLOAD_BYTES = 32 * 1024
-"""A larger payload is stored beside the message, so that nothing encodes it again."""
-
-SYNC_TTL_SECONDS = 600
-"""How long a request stays whose client waits, and its result: enough to ask after a 504."""
+NOBODY = "-"
+"""The owner of what was asked for without an API key."""
 
 
 class Request(NamedTuple):
     """One verified prediction request on its way to a worker.
 
-    ``payload`` is JSON; None when it has yet to be read from Redis (``request_key(id)``).
+    ``payload`` is JSON; ``owner`` is who may ask for the outcome (:func:`owner_of`).
     """
 
     id: str
-    payload: bytes | None
+    payload: bytes
+    owner: str = NOBODY
     callback_uri: str | None = None
-    is_async: bool = False
-
-    @property
-    def is_inline(self) -> bool:
-        """Whether the payload travels in the message rather than beside it in Redis."""
-        return not self.is_async and len(self.payload or b"") <= INLINE_PAYLOAD_BYTES
 
 
 class Outcome(NamedTuple):
@@ -64,13 +53,22 @@ class ResponseMode:
     timeout: float = DEFAULT_TIMEOUT_SECONDS
 
 
+def owner_of(key_name: str) -> str:
+    """Return the owner of what is asked for with the API key called ``key_name``, '' for none."""
+    return hashlib.sha256(key_name.encode()).hexdigest()[:16] if key_name else NOBODY
+
+
 def failure_body(error: BaseException) -> bytes:
     """Return an exception as ``/status`` shows it: its arguments, and its type's name.
 
-    Arguments that JSON has no form for are shown by their text.
+    Arguments that are not JSON-serializable are shown by their text.
     """
     arguments = [_plain(argument) for argument in error.args]
     return orjson.dumps({"args": arguments, "type": type(error).__name__})
+
+
+CANCELLED = orjson.dumps({"args": ["cancelled"], "type": "TaskRevokedError"})
+"""The result of a request that was cancelled or revoked."""
 
 
 def _plain(value: Any) -> Any:

@@ -30,10 +30,11 @@ ERROR = "ERROR"
 WORKER = "worker"
 
 
-def write_state(service: str, state: str, detail: str = "") -> None:
+def write_state(service: str, state: str, detail: str = "", **facts: object) -> None:
     """Record that ``service`` is in ``state``; ``detail`` is one line for a person to read.
 
-    Unless it is UP, its heartbeats so far are forgotten.
+    ``facts`` are further fields of the record, for programs.  Unless it is UP, the service's
+    heartbeats so far are forgotten.
     """
     directory = Path(load_settings().denzel_run_dir)
     directory.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ def write_state(service: str, state: str, detail: str = "") -> None:
     # Root writes here, too, where the user who serves may have put a link.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps({"state": state, "detail": detail}))
+        file.write(json.dumps({"state": state, "detail": detail, **facts}))
     temporary.replace(directory / f"{service}.json")
     if state != UP:
         (directory / f"{service}.beat").unlink(missing_ok=True)

@@ -14,7 +14,8 @@ from types import TracebackType
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from app.runtime.api.errors import QueueFull, TooManyWaiting
+from app.runtime.api.errors import TooManyWaiting
+from app.runtime.requests.errors import MEMORY_FULL, QueueFull
 
 LOOK_SECONDS = 1.0
 FILLED = 0.9
@@ -24,11 +25,6 @@ PAYLOAD_FACTOR = 1.25
 """What Redis needs for a request, at most: so much, and its payload's bytes times the factor.
 
 Its allocator rounds sizes up, to the next of four steps between two powers of two."""
-
-
-def memory_full() -> QueueFull:
-    """Return the error of a request that Redis has no memory for."""
-    return QueueFull("Redis has no memory left (REDIS_MAX_MEMORY); nothing was queued")
 
 
 class Places:
@@ -76,7 +72,7 @@ class Admission:
     def admit(self, size: int) -> None:
         """Count a payload of ``size`` bytes; raises QueueFull when there is no room for it."""
         if self._bytes_left <= 0:
-            raise memory_full()
+            raise QueueFull(MEMORY_FULL)
         self._bytes_left -= PAYLOAD_FACTOR * size + REQUEST_BYTES
 
     async def _look_again(self) -> None:

@@ -10,6 +10,17 @@ from typing import Any, ClassVar
 import falcon
 import orjson
 
+from app.runtime.api.answer_log import log_answer
+from app.runtime.requests.errors import (
+    KeyReused,
+    NotCancelled,
+    QueueFull,
+    QueueUnavailable,
+    RequestError,
+    WorkerLost,
+)
+
+TASK_ID_HEADER = "Denzel-Task-Id"
 RETRY_AFTER_SECONDS = 5
 
 
@@ -46,6 +57,28 @@ class BodyTooLarge(ApiError):
     title = "Body too large"
 
 
+class UnknownEncoding(ApiError):
+    """The body is compressed in a way that is not understood."""
+
+    status = 415
+    title = "Unknown encoding"
+    headers: ClassVar[dict[str, str]] = {"Accept-Encoding": "gzip, deflate"}
+
+
+class UnknownHost(ApiError):
+    """An API bound to loopback was asked under a name that a stranger may have given it."""
+
+    status = 403
+    title = "Unknown host"
+
+
+class ForeignOrigin(ApiError):
+    """A page of another site sent the request; CORS_ORIGINS does not name it."""
+
+    status = 403
+    title = "Foreign origin"
+
+
 class UnknownTask(ApiError):
     """No record of this id: it was never given, or its result has expired."""
 
@@ -53,38 +86,12 @@ class UnknownTask(ApiError):
     title = "Unknown task"
 
 
-class QueueUnavailable(ApiError):
-    """Redis cannot be reached, so nothing can be accepted."""
-
-    status = 503
-    title = "Queue unavailable"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-
-
-class QueueFull(QueueUnavailable):
-    """MAX_QUEUE requests wait, or Redis has little memory left."""
-
-    title = "Queue full"
-
-
-class TooManyWaiting(QueueUnavailable):
+class TooManyWaiting(ApiError):
     """MAX_WAITING clients wait for an answer of this API process."""
 
+    status = 503
     title = "Too many waiting"
-
-
-class KeyReused(ApiError):
-    """An Idempotency-Key came with another body before."""
-
-    status = 422
-    title = "Idempotency-Key reused"
-
-
-class NotCancelled(ApiError):
-    """The task has ended, or cannot be stopped now; ``status`` tells its state."""
-
-    status = 409
-    title = "Not cancelled"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class PredictionCancelled(ApiError):
@@ -123,12 +130,40 @@ class BrokenPipeline(ApiError):
     title = "Broken pipeline"
 
 
+REQUEST_ERRORS: dict[type[RequestError], tuple[int, str]] = {
+    QueueUnavailable: (503, "Queue unavailable"),
+    QueueFull: (503, "Queue full"),
+    WorkerLost: (503, "Worker lost"),
+    KeyReused: (422, "Idempotency-Key reused"),
+    NotCancelled: (409, "Not cancelled"),
+}
+"""Status and title of what a request could not be accepted, found or cancelled for."""
+
+
+async def answer_request_error(
+    req: falcon.Request, resp: falcon.Response, error: RequestError, params: Any
+) -> None:
+    """Turn a RequestError into its response."""
+    status, title = REQUEST_ERRORS[type(error)]
+    body = {"title": title, "description": str(error)}
+    if isinstance(error, NotCancelled):
+        body["status"] = error.state
+    resp.status = status
+    resp.data = orjson.dumps(body)
+    resp.content_type = falcon.MEDIA_JSON
+    if status == 503:
+        resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+    log_answer(req.method, sent_path(req), status, title, resp.get_header(TASK_ID_HEADER) or "")
+
+
 async def answer_api_error(
     req: falcon.Request, resp: falcon.Response, error: ApiError, params: Any
 ) -> None:
     """Turn an ApiError into its response."""
     resp.status = error.status
     resp.data = orjson.dumps(error.body)
+    task_id = error.body.get("task_id") or resp.get_header(TASK_ID_HEADER) or ""
+    log_answer(req.method, sent_path(req), error.status, error.title, task_id)
     resp.content_type = falcon.MEDIA_JSON
     for name, value in error.headers.items():
         resp.set_header(name, value)
@@ -141,6 +176,13 @@ def serialize_http_error(
     description = error.description or _describe(req, error)
     resp.data = orjson.dumps({"title": error.title, "description": description})
     resp.content_type = falcon.MEDIA_JSON
+    title = (error.title or "").removeprefix(f"{error.status_code} ")
+    log_answer(req.method, sent_path(req), error.status_code, title)
+
+
+def sent_path(req: falcon.Request) -> str:
+    """Return the path as the client sent it: still encoded, so it has no line ends."""
+    return bytes(req.scope["raw_path"]).decode("ascii")  # type: ignore[attr-defined]
 
 
 def _describe(req: falcon.Request, error: falcon.HTTPError) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from uuid import uuid4
 
 import falcon
@@ -11,27 +13,30 @@ import orjson
 
 from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
-from app.runtime.api.dispatch import Dispatcher
+from app.runtime.api.dispatch import ANSWER_SECONDS, Dispatcher
 from app.runtime.api.errors import (
+    TASK_ID_HEADER,
     BadInput,
     BrokenPipeline,
     PredictionCancelled,
     PredictionFailed,
     PredictionTimeout,
-    QueueUnavailable,
 )
 from app.runtime.api.preferences import Preference, parse_prefer
 from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
 from app.runtime.api.verification import Verifier
-from app.runtime.api.watch import Watch
 from app.runtime.callbacks.policy import deployment_policy
-from app.runtime.contract import FAILURE, REVOKED, Outcome, Request
+from app.runtime.contract import CANCELLED, FAILURE, REVOKED, Outcome, Request, owner_of
+from app.runtime.requests.errors import QueueUnavailable
 from app.runtime.settings import Settings
 
-TASK_ID_HEADER = "Denzel-Task-Id"
 REPLAYED_HEADER = "Idempotent-Replayed"
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, 255 characters at most, as other services take it."""
+LEAST_SECONDS = 1.0
+"""How long Redis has to confirm a request, however little its client wants to wait."""
+
+log = logging.getLogger("denzel.api")
 
 
 class PredictResource:
@@ -41,16 +46,15 @@ class PredictResource:
         self,
         settings: Settings,
         dispatcher: Dispatcher,
-        watch: Watch,
         admission: Admission,
         verifier: Verifier,
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
-        self._watch = watch
         self._admission = admission
         self._verify = verifier
         self._policy = deployment_policy(settings)
+        self._has_hinted = False
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer predict's dict, or the id of the task that will make it."""
@@ -64,45 +68,72 @@ class PredictResource:
         if preference.applied:
             resp.set_header("Preference-Applied", preference.applied)
         resp.content_type = falcon.MEDIA_JSON
+        owner = owner_of(caller(req))
         is_async = self._answers_async(preference)
         wait = self._wait(preference, is_async)
         if not is_async and key is None:
-            await self._predict(resp, payload, wait or 0.0)
+            await self._predict(resp, payload, owner, wait or 0.0)
             return
-        request = Request(str(uuid4()), payload, callback_uri if is_async else None, True)
-        full_key = None if key is None else f"{caller(req)} {key}"
+        uri = callback_uri if is_async else None
+        request = Request(str(uuid4()), payload, owner, uri)
+        full_key = None if key is None else callers_key(caller(req), key)
         if wait is None:
-            resp.data = accepted(await self._submit(resp, request, full_key, body))
+            resp.data = accepted(await self._submit(resp, request, full_key, body, ANSWER_SECONDS))
             return
         with self._admission.waiting:
-            task_id = await self._submit(resp, request, full_key, body)
-            resp.data = await self._answer(task_id, wait, is_async)
+            started = time.monotonic()
+            within = min(max(wait, LEAST_SECONDS), ANSWER_SECONDS)
+            task_id = await self._submit(resp, request, full_key, body, within)
+            left = wait - (time.monotonic() - started)
+            resp.data = await self._answer(task_id, left, wait, is_async)
 
-    async def _predict(self, resp: falcon.asgi.Response, payload: bytes, timeout: float) -> None:
+    async def _predict(
+        self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float
+    ) -> None:
         with self._admission.waiting:
-            task_id, outcome = await self._dispatcher.predict(payload, timeout)
+            task_id, outcome = await self._dispatcher.predict(payload, owner, timeout)
         resp.set_header(TASK_ID_HEADER, task_id)
+        if outcome is None:
+            self._hint(timeout)
         resp.data = prediction(task_id, outcome, timeout)
 
+    def _hint(self, timeout: float) -> None:
+        """Say once what to do about predictions that take longer than their clients wait."""
+        if not self._has_hinted:
+            self._has_hinted = True
+            log.warning(
+                "A prediction was not made within %g s. If that is what yours take, answer "
+                "asynchronously (denzel response --async) or wait longer (denzel response --sync "
+                "--timeout SECONDS)", timeout,
+            )  # fmt: skip
+
     async def _submit(
-        self, resp: falcon.asgi.Response, request: Request, key: str | None, body: bytes
+        self,
+        resp: falcon.asgi.Response,
+        request: Request,
+        key: str | None,
+        body: bytes,
+        seconds: float,
     ) -> str:
-        """Put a request into the ledger, once for each key; return the id it has there."""
+        """Queue a request durably, once for each key; return the id it has there."""
         task_id = request.id
         if key is None:
-            await self._dispatcher.submit(request)
+            await self._dispatcher.submit(request, seconds)
         else:
-            claim = await self._dispatcher.submit_once(request, key, body)
+            claim = await self._dispatcher.submit_once(request, key, body, seconds)
             task_id = claim.task_id
             if not claim.is_new:
                 resp.set_header(REPLAYED_HEADER, "true")
         resp.set_header(TASK_ID_HEADER, task_id)
         return task_id
 
-    async def _answer(self, task_id: str, wait: float, is_async: bool) -> bytes:
-        """Return what is answered to a client that waits for an accepted request."""
+    async def _answer(self, task_id: str, left: float, wait: float, is_async: bool) -> bytes:
+        """Return what is answered to a client that waits for an accepted request.
+
+        ``left`` of its ``wait`` seconds are left.
+        """
         try:
-            outcome = await self._watch.wait(task_id, wait)
+            outcome = await self._dispatcher.wait(task_id, max(left, 0.0))
         except QueueUnavailable:
             if not is_async:
                 raise
@@ -143,6 +174,11 @@ def read_idempotency_key(req: falcon.asgi.Request) -> str | None:
     return key
 
 
+def callers_key(name: str, key: str) -> str:
+    """Return the name under which a caller's Idempotency-Key is stored; no other caller's is."""
+    return f"{len(name)} {name} {key}"
+
+
 def accepted(task_id: str) -> bytes:
     """Return the body that says a request was queued."""
     return b'{"status":"success","data":{"task_id":"%b"}}' % task_id.encode()
@@ -154,6 +190,10 @@ def prediction(task_id: str, outcome: Outcome | None, timeout: float) -> bytes:
         raise PredictionTimeout(
             f"No prediction within {timeout:g} s; ask for it at /status/{task_id}",
             task_id=task_id,
+        )
+    if outcome.state == REVOKED and outcome.body != CANCELLED:
+        raise PredictionTimeout(
+            f"No prediction within {timeout:g} s: it was not begun in time", task_id=task_id
         )
     if outcome.state == REVOKED:
         raise PredictionCancelled("The task was cancelled", task_id=task_id)

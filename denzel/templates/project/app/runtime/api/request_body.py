@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import falcon.asgi
-import orjson
 
+from app.runtime.api.content_encoding import check_encoding, unpack
 from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
 from app.runtime.callbacks.destinations import DestinationPolicy, ForbiddenDestination
+from app.runtime.pipeline.json_codec import InvalidJson, NotAnObject, parse_request
+
+UTF_8_BOM = b"\xef\xbb\xbf"
 
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
-    """Return the request's body; raises BodyTooLarge past ``limit`` bytes."""
+    """Return the request's body, unpacked.
+
+    Raises BodyTooLarge past ``limit`` bytes, packed or not, UnknownEncoding, and MalformedJson.
+    """
+    encoding = check_encoding(req.get_header("Content-Encoding"))
+    body = await _receive(req, limit)
+    if not encoding or not body:
+        return body
+    return await asyncio.to_thread(unpack, body, encoding, limit)
+
+
+async def _receive(req: falcon.asgi.Request, limit: int) -> bytes:
     declared = req.content_length
     if declared is not None and declared <= limit:
         return bytes(await req.stream.read())
@@ -31,46 +46,13 @@ async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
 
 def parse_body(body: bytes, max_depth: int) -> dict[str, Any]:
     """Return the JSON object in a request's body; raises MalformedJson or BadInput."""
-    if not body.strip():
-        raise MalformedJson("The request has no body; it must be a JSON object")
+    body = body.removeprefix(UTF_8_BOM)
     try:
-        json_data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return parse_request(body, max_depth)
+    except NotAnObject as error:
+        raise BadInput(str(error)) from error
+    except InvalidJson as error:
         raise MalformedJson(str(error)) from error
-    # Nothing can be nested deeper than there are brackets, so most bodies need no walk.
-    if has_brackets(body, max_depth) and exceeds_depth(json_data, max_depth):
-        raise MalformedJson(f"Lists and objects may be nested {max_depth} deep at most")
-    if not isinstance(json_data, dict):
-        raise BadInput('The request must be a JSON object, like {"data": …}')
-    return json_data
-
-
-def has_brackets(body: bytes, limit: int) -> bool:
-    """Tell whether JSON has more than ``limit`` opening brackets; looks no further than it must."""
-    count = 0
-    for bracket in (b"{", b"["):
-        position = body.find(bracket)
-        while position >= 0:
-            count += 1
-            if count > limit:
-                return True
-            position = body.find(bracket, position + 1)
-    return False
-
-
-def exceeds_depth(value: Any, limit: int) -> bool:
-    """Tell whether lists and objects are nested deeper than ``limit``."""
-    level = [value]
-    for _ in range(limit + 1):
-        containers = [item for item in level if isinstance(item, (dict, list))]
-        if not containers:
-            return False
-        level = [
-            inner
-            for item in containers
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-    return True
 
 
 def find_callback_uri(json_data: dict[str, Any], policy: DestinationPolicy) -> str | None:

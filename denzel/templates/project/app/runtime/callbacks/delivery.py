@@ -25,8 +25,8 @@ from app.runtime.store.keys import (
     callback_key,
     task_key,
 )
-from app.runtime.store.scripts import WHEN_FULL
 
+WHEN_FULL = "#!lua flags=allow-oom\n"
 DELIVERED = "DELIVERED"
 FAILED = "FAILED"
 PENDING = "PENDING"
@@ -192,7 +192,7 @@ class Deliveries:
         if not note or record is None or note[b"state"] == DELIVERED.encode():
             self._redis.zrem(CALLBACKS_DUE_KEY, task_id)
             return None
-        state, body = decode_record(record)
+        state, body, _ = decode_record(record)
         if state != SUCCESS:
             body = b'{"status":"%b","result":%b}' % (state.encode(), body)
         return Callback(

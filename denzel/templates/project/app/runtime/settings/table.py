@@ -19,9 +19,11 @@ from .parsers import (
     count_or_auto,
     credential,
     flag,
+    host_names,
     integer,
     memory,
     number,
+    origins,
     project_name,
     redis_url,
 )
@@ -107,6 +109,30 @@ SETTINGS: tuple[Setting, ...] = (
         "NAME` makes a key and adds its hash here. Empty: everybody who reaches the API.",
     ),
     Setting(
+        "ALLOWED_HOSTS",
+        "",
+        host_names,
+        "host names, separated by commas, or empty",
+        "Names, besides localhost, under which the API and the monitoring page answer where only "
+        "this machine reaches them: those a proxy on it passes on, such as models.example.",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        "",
+        origins,
+        "origins such as https://app.example, separated by commas, or *, or empty",
+        "Whose web pages may use the API from their visitors' browsers. *: everybody's. Empty: "
+        "only pages that the API's own host serves.",
+    ),
+    Setting(
+        "VERIFY_THREADS",
+        "8",
+        integer(1, 1024),
+        "1 to 1024",
+        "How many calls of verify_input one API process makes at the same time, once it has shown "
+        "itself slow.",
+    ),
+    Setting(
         "GPU", "0", flag, "0 or 1", "1: the worker runs on GPUs, one process and one model each."
     ),
     Setting(
@@ -121,8 +147,18 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         count_or_auto(1024),
         "a whole number, or auto",
-        "Predictions made at the same time. auto: one for every processor; with GPU=1, one for "
-        "every visible GPU.",
+        "Predictions made at the same time, each in a process of its own. auto: one for every "
+        "processor; one with all processors as its threads where MODEL_SHARING finds that the "
+        "model cannot be shared; with GPU=1, one for every visible GPU.",
+    ),
+    Setting(
+        "MODEL_SHARING",
+        "auto",
+        choice("auto", "fork", "none"),
+        "auto, fork or none",
+        "Whether worker processes share one loaded model. auto: if loading it started no threads. "
+        "fork: always; many models that keep threads wait for ever then. none: each process loads "
+        "a copy of its own.",
     ),
     Setting(
         "BATCH_MAX_SIZE",
@@ -145,7 +181,7 @@ SETTINGS: tuple[Setting, ...] = (
         "3600",
         number(1, 7 * 86400),
         "seconds, at least 1",
-        "How long load_model may take before a worker process is given up.",
+        "How long load_model may take before it fails, or its process is ended.",
     ),
     Setting(
         "MAX_BODY_MB",
@@ -198,6 +234,14 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds; 0: no limit",
         "How long a prediction may take; then it fails, and its worker process goes on. One "
         "that cannot be interrupted is ended with its process 10 seconds later.",
+    ),
+    Setting(
+        "STALL_SECONDS",
+        "30",
+        number(0, 7 * 86400),
+        "seconds; 0: never",
+        "How long a prediction may go on without using the processor before `denzel status` and "
+        "the log name it, with the line of code it waits at.",
     ),
     Setting(
         "CANCEL_RUNNING",
@@ -315,6 +359,13 @@ INTERNAL: tuple[Setting, ...] = (
         redis_url,
         "a redis:// or unix:// URL",
         "Where Redis is; set by the backend.",
+    ),
+    Setting(
+        "API_PUBLISHED",
+        "",
+        any_text,
+        "an address, or empty",
+        "Address the API's container is published on, empty for all; set by the Compose file.",
     ),
     Setting(
         "MONITOR_PUBLISHED",

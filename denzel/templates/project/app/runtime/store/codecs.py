@@ -1,101 +1,70 @@
-"""How requests, records and replies are laid out as bytes in Redis."""
+"""How records, requests and replies are laid out as bytes in Redis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 
-from app.runtime.contract import FINAL_STATES, Outcome, Request, ResponseMode
+from app.runtime.contract import FINAL_STATES, Outcome, ResponseMode
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A worker's answer to one task: its group's outcomes, and the seconds it took to predict them.
+class Record(NamedTuple):
+    """What is known of a request: ``STATE OWNER BODY``, separated by spaces.
 
-    These are 0 when nothing was predicted.
-    ``is_written`` says that Redis has them on disk, as far as REDIS_FSYNC has it.
+    ``body`` is the result or the failure as JSON.  Before the end it is for the scripts: how often
+    the request was begun, once it was begun also when and by whom.
     """
 
-    group: str
-    seconds: float
-    outcomes: list[Outcome]
-    is_written: bool = False
+    state: str
+    body: bytes
+    owner: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the request has ended."""
+        return self.state in FINAL_STATES
+
+    @property
+    def started(self) -> float | None:
+        """When an unfinished request was begun, in seconds since the epoch."""
+        if self.is_final:
+            return None
+        noted = orjson.loads(self.body)
+        return noted[1] if isinstance(noted, list) else None
 
 
-def encode_requests(requests: Sequence[Request]) -> list[list[Any]]:
-    """Return requests as a task message carries them.
-
-    A payload stays a string: JSON inside JSON is not looked into by anything on the way.
-    """
-    return [
-        [
-            request.id,
-            request.payload.decode() if request.payload and request.is_inline else None,
-            request.is_async,
-        ]
-        for request in requests
-    ]
+def encode_record(state: str, owner: str, body: bytes) -> bytes:
+    """Return a record as it stands in Redis."""
+    return b"%b %b %b" % (state.encode(), owner.encode(), body)
 
 
-def decode_requests(encoded: Sequence[Sequence[Any]]) -> list[Request]:
-    """Return the requests of a task message."""
-    return [
-        Request(task_id, None if payload is None else payload.encode(), None, is_async)
-        for task_id, payload, is_async in encoded
-    ]
+def decode_record(record: bytes) -> Record:
+    """Return what a record says."""
+    state, owner, body = record.split(b" ", 2)
+    return Record(state.decode(), body, owner.decode())
 
 
-def encode_stored_request(request: Request) -> bytes:
-    """Return a request as it stands in Redis: its callback URI as JSON, then its payload."""
-    return orjson.dumps(request.callback_uri) + b"\n" + (request.payload or b"null")
+def encode_stored_request(callback_uri: str | None, payload: bytes) -> bytes:
+    """Return an asynchronous request as it stands in Redis."""
+    return orjson.dumps(callback_uri) + b"\n" + payload
 
 
-def decode_stored_request(task_id: str, stored: bytes, is_async: bool) -> Request:
-    """Return a request that stood in Redis."""
+def decode_stored_request(stored: bytes) -> tuple[str | None, bytes]:
+    """Return an asynchronous request's callback URI and payload."""
     callback_uri, _, payload = stored.partition(b"\n")
-    return Request(task_id, payload, orjson.loads(callback_uri), is_async)
+    return orjson.loads(callback_uri), payload
 
 
-def encode_record(state: str, body: bytes = b"null") -> bytes:
-    """Return a request's record: its state, a space, its result as JSON."""
-    return state.encode() + b" " + body
-
-
-def decode_record(record: bytes) -> tuple[str, bytes]:
-    """Return the state and the JSON result of a record."""
-    state, _, body = record.partition(b" ")
-    return state.decode(), body
-
-
-def encode_reply(reply: Reply) -> bytes:
-    """Return a reply as one message: a JSON line with every length, then the bodies."""
-    index = [(outcome.id, outcome.state, len(outcome.body)) for outcome in reply.outcomes]
-    head = orjson.dumps([reply.group, reply.seconds, reply.is_written, index])
-    return b"".join((head, b"\n", *(outcome.body for outcome in reply.outcomes)))
-
-
-def decode_reply(message: bytes) -> Reply:
-    """Return the reply in a message; bodies are copied, never parsed."""
+def decode_reply(message: bytes) -> list[Outcome]:
+    """Return the outcomes in a reply (``lua/reply.lua``); bodies are copied, never parsed."""
     start = message.index(b"\n") + 1
-    group, seconds, is_written, index = orjson.loads(message[: start - 1])
     outcomes = []
-    for task_id, state, length in index:
-        outcomes.append(Outcome(task_id, state, message[start : start + length]))
+    for task_id, length in orjson.loads(message[: start - 1]):
+        record = decode_record(message[start : start + length])
+        outcomes.append(Outcome(task_id, record.state, record.body))
         start += length
-    return Reply(group, seconds, outcomes, is_written)
-
-
-def find_outcome(task_id: str, record: bytes | None, frame: bytes | None) -> Outcome | None:
-    """Return where a request stands, from its record and its group's frame; None if unknown."""
-    outcome = None if record is None else Outcome(task_id, *decode_record(record))
-    if frame is not None and (outcome is None or outcome.state not in FINAL_STATES):
-        for each in decode_reply(frame).outcomes:
-            if each.id == task_id:
-                return each
-    return outcome
+    return outcomes
 
 
 def encode_response_mode(mode: ResponseMode) -> bytes:

@@ -1,62 +1,47 @@
-"""Everything that knows a key in Redis, or how bytes are laid out there.
+"""The names of everything that stands in Redis.
 
-========================  =======================================================
-``predictions``           list: Celery's queue of ``invoke_predict`` tasks
-``predictions.sync``      list: the same for synchronous requests, not written to disk
-``denzel:task:ID``        string: a request's record, ``STATE JSON``
-``denzel:frame:GROUP``     string: the outcomes of a group of synchronous requests, as sent
-``denzel:request:ID``     string: a request's callback URI as JSON, a line end, its JSON;
-                          asynchronous requests and those too large for a message
-``denzel:queued``, …      the ledger of asynchronous requests: see ``requests/ledger.py``
-``denzel:callback:ID``    hash: where a callback goes, and what became of it
-``denzel:callbacks:due``  sorted set: callbacks to deliver, by the time of the next try
-``denzel:callbacks:wake`` list: something to wake the callbacks service with
-``denzel:callbacks:failed``  sorted set: callbacks given up but kept
-``denzel:watchers:ID``    set: API processes that wait for the end of a request
-``denzel:idempotency:H``  string: id and digest of the body that came with an Idempotency-Key
-``denzel:stop:HOLDER``    list: requests a worker shall stop (``app/runtime/worker/stopping.py``)
-``denzel:stopping:ID``    string: who shall stop this request; gone when it need not be
-``denzel:workers``        hash: each worker's name, how many processes it has
-``denzel:speed``          string: seconds a prediction takes, measured of late
-``denzel:response``       string: how ``/predict`` answers, ``{"mode", "timeout"}``
-``denzel:reply:NAME``     channel: outcomes for the API process called NAME
-``denzel:ended:NAME``     channel: ids of requests that have ended, for the API process NAME
-``denzel:work``           channel: calls all workers to the two lists of tasks
-``denzel:control``        channel: a new response mode, and the list that takes its receipts
-========================  =======================================================
+==========================  ======================================================================
+``predictions``             list: Celery messages of asynchronous requests
+``predictions.sync``        list: the same of synchronous requests, not written to Redis's file
+``denzel:task:ID``          string: a request's record (``codecs.py``)
+``denzel:request:ID``       string: an asynchronous request: its callback URI as JSON, a line end,
+                            its payload
+``denzel:payload:ID``       string: the payload of a synchronous one that is too large for a message
+``denzel:answered:MINUTE``  hash: small outcomes of synchronous requests that were answered
+``denzel:abandoned``        set: synchronous requests whose clients have gone
+``denzel:workers``          sorted set: workers ("holders"), by the time their lease ends
+``denzel:held:HOLDER``      set: asynchronous requests a worker holds
+``denzel:held.sync:HOLDER`` set: synchronous requests a worker holds
+``denzel:stop:HOLDER``      list: requests a worker shall stop
+``denzel:stopping:ID``      string: who shall stop this request; gone when it need not be
+``denzel:watchers:ID``      set: API processes whose clients wait for the end of a request
+``denzel:idempotency:H``    string: id and digest of the body that came with an Idempotency-Key
+``denzel:callback:ID``      hash: where a callback goes, and what became of it
+``denzel:callbacks:due``    sorted set: callbacks to deliver, by the time of the next attempt
+``denzel:callbacks:wake``   list: wakes the callbacks service
+``denzel:callbacks:failed`` sorted set: callbacks given up but kept
+``denzel:response``         string: how ``/predict`` answers, ``{"mode", "timeout"}``
+``denzel:reply:NAME``       channel: outcomes for the API process called NAME
+``denzel:lost``             channel: synchronous requests that a dead worker held
+``denzel:work``             channel: there is something to take from a queue
+``denzel:control``          channel: a new response mode, and the list that takes its receipts
+==========================  ======================================================================
+
+The Lua scripts in ``lua/`` name the keys they use in their headers.
 """
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 PREDICTIONS_QUEUE = "predictions"
-
 SYNC_QUEUE = "predictions.sync"
-"""A stock Celery worker serves it with ``-Q predictions,predictions.sync``."""
-
 WORK_CHANNEL = "denzel:work"
-
 CONTROL_CHANNEL = "denzel:control"
-
+LOST_CHANNEL = "denzel:lost"
 RESPONSE_KEY = "denzel:response"
-
 WORKERS_KEY = "denzel:workers"
-
-SPEED_KEY = "denzel:speed"
-
-QUEUED_KEY = "denzel:queued"
-
-LEASED_KEY = "denzel:leased"
-
 CALLBACKS_DUE_KEY = "denzel:callbacks:due"
-
 CALLBACKS_FAILED_KEY = "denzel:callbacks:failed"
-
 CALLBACKS_WAKE_KEY = "denzel:callbacks:wake"
-
-GROUP_DIGITS = 3
-"""Hexadecimal digits at the end of an id that count the requests of a group."""
 
 
 def task_key(task_id: str) -> str:
@@ -65,22 +50,13 @@ def task_key(task_id: str) -> str:
 
 
 def request_key(task_id: str) -> str:
-    """Return the key of a request that stands beside its message."""
+    """Return the key of an asynchronous request."""
     return f"denzel:request:{task_id}"
 
 
-def frame_key(task_id: str) -> str:
-    """Return the key of the outcomes of the group a synchronous request travelled in."""
-    return f"denzel:frame:{task_id[:-GROUP_DIGITS]}"
-
-
-def group_ids(count: int) -> list[str]:
-    """Return ids for a group of requests: UUIDs alike but for the last digits.
-
-    So a request's id alone tells where its group's outcomes stand.
-    """
-    base = str(uuid4())[:-GROUP_DIGITS]
-    return [f"{base}{position:0{GROUP_DIGITS}x}" for position in range(count)]
+def payload_key(task_id: str) -> str:
+    """Return the key of a synchronous request's large payload."""
+    return f"denzel:payload:{task_id}"
 
 
 def callback_key(task_id: str) -> str:
@@ -89,18 +65,8 @@ def callback_key(task_id: str) -> str:
 
 
 def watchers_key(task_id: str) -> str:
-    """Return the key of the API processes that wait for a request's end."""
+    """Return the key of the API processes whose clients wait for a request's end."""
     return f"denzel:watchers:{task_id}"
-
-
-def ended_channel(name: str) -> str:
-    """Return the channel on which the API process ``name`` hears of requests' ends."""
-    return f"denzel:ended:{name}"
-
-
-def idempotency_key(digest: str) -> str:
-    """Return the key of what an Idempotency-Key, given by its digest, stands for."""
-    return f"denzel:idempotency:{digest}"
 
 
 def stop_key(holder: str) -> str:

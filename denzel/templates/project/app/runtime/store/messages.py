@@ -1,73 +1,117 @@
 """Celery task messages as kombu's Redis transport lays them out, written without kombu.
 
-The API publishes one kind of task, so it needs neither Celery's import time and memory nor
-its cost per call.  Format: Celery's message protocol 2
+The API publishes one kind of task, so it needs neither Celery's import time and memory nor its cost
+for each call.  Format: Celery's message protocol 2
 (docs.celeryq.dev/en/stable/internals/protocol.html), wrapped as in kombu's virtual transport.
-A stock Celery worker and Flower read it like any other task.
+
+The headers come first, and the id and the time of sending first among them, at fixed places: the
+Lua scripts read them there (``lua/messages.lua``), and write the time by Redis's clock.  ``alone``,
+``timeout``, ``bytes``, ``reply_to`` and ``owner`` are denzel's own headers.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import uuid4
+import base64
+import re
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from app.runtime.contract import INVOKE_PREDICT, Request
-from app.runtime.store.codecs import encode_requests
 from app.runtime.store.keys import PREDICTIONS_QUEUE
 
-SHOWN_ARGUMENT_CHARACTERS = 200
+INLINE_PAYLOAD_BYTES = 32 * 1024
+"""A larger payload is stored beside the message, so that nothing encodes it again."""
 
-_ORIGIN = f"{os.getpid()}@{socket.gethostname()}"
-_NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-
-
-def encode_prediction_message(
-    requests: Sequence[Request], reply_to: str, *, sent: float, expires: float | None = None
-) -> bytes:
-    """Return the message of one ``invoke_predict`` task for a group of requests.
-
-    The task's id is that of the first request, so a lone request's task carries its id.
-    ``reply_to`` names the API process that waits for the outcomes; ``sent`` and ``expires``
-    are in seconds since the epoch.
-    """
-    task_id = requests[0].id
-    headers = {
-        "lang": "py", "task": INVOKE_PREDICT, "id": task_id, "root_id": task_id,
-        "parent_id": None, "group": None, "argsrepr": _shown(requests), "kwargsrepr": "{}",
-        "origin": _ORIGIN, "retries": 0, "eta": None,
-        "expires": expires and datetime.fromtimestamp(expires, UTC).isoformat(),
-        "timelimit": [None, None], "ignore_result": True, "shadow": None,
-        "sent": sent,  # denzel's own: see app/runtime/requests/ledger.py
-    }  # fmt: skip
-    properties = {
-        "correlation_id": task_id,
-        "delivery_tag": uuid4().hex,
-        "delivery_mode": 2,
-        "delivery_info": {"exchange": "", "routing_key": PREDICTIONS_QUEUE},
-        "priority": 0,
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ALONE = b',"alone":true'
+_TIME_END = 80
+"""Where the time of sending ends in every message."""
+_UNSENT = b"1000000000.000000"
+_TASK = b',"lang":"py","task":"%b"}' % INVOKE_PREDICT.encode()
+_PROPERTIES = orjson.dumps(
+    {
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_tag": "",
+            "delivery_info": {"exchange": "", "routing_key": PREDICTIONS_QUEUE},
+        },
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
     }
-    body = [[encode_requests(requests), reply_to], {}, _NO_EMBED]
-    return orjson.dumps(
-        {
-            "body": orjson.dumps(body).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": headers,
-            "properties": properties,
-        }
-    )
+)
+_BODY_START = b"[["
+_BODY_END = b'],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+_BEFORE_BODY = _TASK + b"," + _PROPERTIES[1:-1] + b',"body":"'
 
 
-def _shown(requests: Sequence[Request]) -> str:
-    """Return what Flower shows as the task's arguments: the lone request, or the ids."""
-    if len(requests) > 1:
-        return f"{len(requests)} requests: " + ", ".join(request.id for request in requests)
-    payload = requests[0].payload
-    if payload is None:
-        return requests[0].id
-    return payload[:SHOWN_ARGUMENT_CHARACTERS].decode(errors="ignore")
+def _body(payload: bytes) -> bytes:
+    return base64.b64encode(_BODY_START + payload + _BODY_END)
+
+
+_ASYNC_REST = _BEFORE_BODY + _body(b"null") + b'"}'
+
+
+def rest_of_async_message(*, alone: bool = False) -> bytes:
+    """Return what follows id and time in an asynchronous request's message.
+
+    ``alone`` has a process predict for it alone: it may have ended one.
+    """
+    return _ALONE + _ASYNC_REST if alone else _ASYNC_REST
+
+
+def encode_sync_message(request: Request, reply_to: str, timeout: float) -> bytes:
+    """Return a synchronous request's message; the script that queues it writes the time.
+
+    ``reply_to`` names the API process whose client waits for ``timeout`` seconds.
+    """
+    payload, large = request.payload, b""
+    if is_large(request):
+        large = b'"bytes":%d,' % len(payload)
+        payload = b"null"
+    headers = b'"id":"%b","sent":%b,"timeout":%.3f,%b"reply_to":"%b","owner":"%b"' % (
+        request.id.encode(), _UNSENT, timeout, large, reply_to.encode(), request.owner.encode()
+    )  # fmt: skip
+    return b'{"headers":{%b%b%b"}' % (headers, _BEFORE_BODY, _body(payload))
+
+
+def is_large(request: Request) -> bool:
+    """Tell whether a request's payload stands beside its message."""
+    return len(request.payload) > INLINE_PAYLOAD_BYTES
+
+
+def marked_alone(message: bytes) -> bytes:
+    """Return a message that has a process predict for its request alone."""
+    if message[_TIME_END:].startswith(_ALONE):
+        return message
+    return message[:_TIME_END] + _ALONE + message[_TIME_END:]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message taken off a queue.
+
+    ``headers`` are Celery's and ours; ``payload`` is None when it stands beside the message.
+    """
+
+    id: str
+    headers: dict[str, Any]
+    payload: bytes | None
+
+
+def decode_message(encoded: bytes) -> Message:
+    """Return what a message says.
+
+    Raises ValueError, TypeError and LookupError for what is none of ours.
+    """
+    message = orjson.loads(encoded)
+    headers = message["headers"]
+    task_id = headers["id"]
+    if not ID.fullmatch(task_id) or headers["task"] != INVOKE_PREDICT:
+        raise ValueError(f"not a prediction: task {headers['task']!r} with id {task_id!r}")
+    body = base64.b64decode(message["body"], validate=True)
+    if not (body.startswith(_BODY_START) and body.endswith(_BODY_END)):
+        raise ValueError("not a prediction's arguments")
+    payload = body[len(_BODY_START) : -len(_BODY_END)]
+    return Message(task_id, headers, None if "bytes" in headers else payload)

@@ -12,18 +12,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
-from app.runtime.store.link import Link
+from app.runtime.store.connection import Argument, Connection
 
 RECONNECT_SECONDS = 0.5
 CONNECT_SECONDS = 2.0
 FIRST_TRY_SECONDS = 3.0
 
-log = logging.getLogger("denzel.channel")
+log = logging.getLogger("denzel.redis")
 
 
-class Channel:
+class Subscriber:
     """Listens on Redis channels for as long as the process lives.
 
     ``heard(channel, data)`` is called for each message, ``opened()`` each time the connection
@@ -41,7 +41,7 @@ class Channel:
         self._names = names
         self._opened = opened
         self._heard = heard
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self.is_open = False
@@ -59,13 +59,16 @@ class Channel:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    def send(self, *command: str | bytes | float) -> asyncio.Future[Any]:
-        """Send a command over the connection the channel listens on; the future is its reply.
+    def run(self, name: str, *arguments: Argument) -> asyncio.Future[Any]:
+        """Run the script ``lua/NAME.lua`` over the connection; the future is its answer.
 
-        It raises RedisError.  Only while ``is_open``.
+        It raises RedisError.
         """
-        assert self._link is not None
-        return self._link.send(*command)
+        if self._connection is None:
+            answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            answer.set_exception(ConnectionError("There is no connection to Redis"))
+            return answer
+        return self._connection.run(name, *arguments)
 
     async def _listen(self) -> None:
         while True:
@@ -82,13 +85,14 @@ class Channel:
 
     async def _listen_once(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):  # TimeoutError is an OSError
-            link = await Link.connect(self._redis_url, self._names, self._heard)
+            connection = await Connection.connect(self._redis_url, self._names, self._heard)
         try:
+            self._connection = connection
             await self._opened()
-            self._link = link
             self.is_open = True
             self._tried.set()
             log.info("Connected to Redis")
-            await link.watch()
+            await connection.watch()
         finally:
-            link.close()
+            self._connection = None
+            connection.close()

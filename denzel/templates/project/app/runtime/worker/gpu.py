@@ -1,29 +1,12 @@
-"""GPUs: which this machine shows, and the start of a worker process on one of them.
-
-CUDA does not survive a fork (pytorch #40403), so with GPU=1 Celery starts each worker process
-afresh.  Each sees one GPU only, as its first and only device, and loads the model for itself.
-"""
+"""GPUs: which ones this machine shows, and which one a worker process gets."""
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import subprocess
-import time
-from pathlib import Path
-
-from billiard.process import current_process
-
-from app.runtime import state
-from app.runtime.pipeline.prediction import PipelineError
-from app.runtime.settings import load_settings
-from app.runtime.worker.equipment import Equipment, load_equipment
 
 GPUS_VARIABLE = "DENZEL_GPUS"
-RETRY_AFTER_SECONDS = 30.0
-
-log = logging.getLogger("denzel.gpu")
 
 
 def visible_gpus() -> list[str]:
@@ -39,49 +22,18 @@ def visible_gpus() -> list[str]:
     return listing.stdout.split() if listing.returncode == 0 else []
 
 
-def load_on_own_gpu() -> Equipment:
-    """Bind this spawned worker process to its GPU and load the model there.
+def share_gpus(gpus: list[str]) -> None:
+    """Name the GPUs to the processes that will be started."""
+    os.environ[GPUS_VARIABLE] = ",".join(gpus)
 
-    When that fails, the process shows why, waits, and ends; Celery replaces it and so tries
-    again.
+
+def use_own_gpu(index: int) -> str:
+    """Show this process one GPU alone, as its first and only device; return its name.
+
+    Without GPU=1 nothing is changed, and the name is empty.
     """
-    settings = load_settings()
-    index = current_process().index
-    gpus = os.environ[GPUS_VARIABLE].split(",")
+    gpus = [gpu for gpu in os.environ.get(GPUS_VARIABLE, "").split(",") if gpu]
+    if not gpus:
+        return ""
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
-    state.write_state(_child(index), state.LOADING)
-    _show_worker_state(settings.denzel_run_dir)
-    try:
-        equipment = load_equipment(settings)
-    except PipelineError as error:
-        log.error("%s", error, exc_info=error.__cause__)
-        state.write_state(_child(index), state.ERROR, str(error))
-        _show_worker_state(settings.denzel_run_dir)
-        time.sleep(RETRY_AFTER_SECONDS)  # SIGTERM ends the wait: children keep its default
-        raise SystemExit(1) from error
-    state.write_state(_child(index), state.UP)
-    _show_worker_state(settings.denzel_run_dir)
-    return equipment
-
-
-def forget_children(run_directory: str) -> None:
-    """Remove what the processes of an earlier run recorded."""
-    for path in Path(run_directory).glob("gpu-process-*.json"):
-        path.unlink(missing_ok=True)
-
-
-def _child(index: int) -> str:
-    return f"gpu-process-{index}"
-
-
-def _show_worker_state(run_directory: str) -> None:
-    """Sum up the processes' states in the worker's: UP when every GPU's process is."""
-    expected = len(os.environ[GPUS_VARIABLE].split(","))
-    found = [state.read_state(path) for path in Path(run_directory).glob("gpu-process-*.json")]
-    failed = [detail for value, detail in found if value == state.ERROR]
-    loaded = sum(value == state.UP for value, _ in found)
-    if failed:
-        state.write_state(state.WORKER, state.ERROR, failed[0])
-    else:
-        done = loaded >= expected
-        state.write_state(state.WORKER, state.UP if done else state.LOADING)
+    return os.environ["CUDA_VISIBLE_DEVICES"]

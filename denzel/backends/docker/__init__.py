@@ -1,0 +1,1 @@
+"""Services as containers: Compose changes things, the Docker SDK is asked."""

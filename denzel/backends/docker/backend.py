@@ -1,0 +1,380 @@
+"""Run a project's services as containers: Compose changes things, the Docker SDK is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import APIError
+
+from denzel import process
+from denzel.backends.base import CHECK_MODULE, Backend, LogLine
+from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
+from denzel.backends.docker.engine import (
+    connect,
+    engine_errors,
+    find_image,
+    has_nvidia_runtime,
+)
+from denzel.backends.docker.errors import NO_GPU, explained
+from denzel.backends.docker.program import find_compose
+from denzel.backends.docker.status import (
+    Container,
+    project_status,
+    read_container,
+    read_records,
+    read_worker_record,
+)
+from denzel.errors import (
+    CommandError,
+    DenzelError,
+    EngineError,
+    ProjectError,
+    RequirementsError,
+    ServiceError,
+)
+from denzel.polling import polls
+from denzel.services import Status
+from denzel.settings import SETTINGS
+
+if TYPE_CHECKING:
+    import docker
+
+PROJECT_LABEL = "com.docker.compose.project"
+DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
+SERVICE_LABEL = "com.docker.compose.service"
+INPUTS_LABEL = "denzel.inputs"
+BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
+USER_CODE_SERVICES = ("denzel", "api")
+REMOVAL_SECONDS = 30.0
+STATUS_THREADS = 8
+LOG_LINE = re.compile(r"(?:\x1b\[2K)*(?P<service>\S+?)(?:-\d+)?\s*\| ?(?P<time>\S+Z) ?(?P<text>.*)")
+
+
+class ComposeBackend(Backend):
+    """Services as containers of one Compose project."""
+
+    name = "docker"
+
+    def preflight(self) -> None:
+        """Check engine, Compose, GPU runtime, and that no other directory uses the name."""
+        client = self._client
+        self._commands()
+        self._containers()
+        if not self.project.settings.gpu:
+            return
+        with engine_errors():
+            info = client.info()
+        if not has_nvidia_runtime(info):
+            raise EngineError(NO_GPU)
+
+    def launched(self) -> bool:
+        """Tell whether the services were created and not shut down since, running or not."""
+        return bool(self._containers())
+
+    def running(self) -> bool:
+        """Tell whether any service is running now."""
+        return any(read_container(found.attrs).running for found in self._containers())
+
+    def up(self) -> None:
+        """Create and start every service; on failure leave nothing running."""
+        try:
+            self._provide_images()
+            self._relay(self._commands().up())
+        except BaseException:
+            self.report("Removing what was created so far")
+            with suppress(DenzelError):
+                self._remove_remains()
+            raise
+
+    def start(self) -> None:
+        """Start the stopped services, with what ``.env`` says now."""
+        self._provide_images(silent_if_present=True)
+        self._relay(self._commands().up())
+
+    def stop(self) -> None:
+        """Stop every service; queue, results and response mode stay."""
+        self._relay(self._commands().stop())
+
+    def restart(self) -> None:
+        """Stop and start every service, reading ``.env`` and the user's code afresh."""
+        self.project.forget()
+        commands = self._commands()
+        self._provide_images(silent_if_present=True)
+        self._relay(commands.stop())
+        self._relay(commands.up())
+
+    def down(self, *, purge: bool) -> None:
+        """Remove containers and network; with ``purge`` volumes and images, too."""
+        self._containers()
+        argv = self._commands().down(purge=purge)
+        try:
+            self._relay(argv)
+        except DenzelError:
+            # Compose gives up when only some of a project's containers exist.
+            if not self._remove_containers():
+                raise
+            self._relay(argv)
+        if purge:
+            self._remove_built_images()
+
+    def status(self) -> Status:
+        """Return the state of each service and worker at this moment."""
+        settings = self.project.settings
+        # All at once: a service that hangs keeps none but its own container waiting.
+        with ThreadPoolExecutor(STATUS_THREADS) as pool:
+            containers = list(pool.map(self._with_records, self._containers()))
+        ports = {"api": settings.api_port, "monitor": settings.monitor_port}
+        return project_status(containers, settings.worker_name, ports)
+
+    def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
+        """Yield what ``services`` wrote, oldest first; with ``follow`` never end by itself."""
+        argv = self._commands().logs(services, follow=follow, tail=tail)
+        with process.lines(argv, **self._place()) as lines:
+            found = (match for line in lines if (match := LOG_LINE.fullmatch(line)))
+            # Compose prints one container after the other; while it follows, as lines come.
+            ordered = found if follow else sorted(found, key=lambda match: match["time"])
+            for match in ordered:
+                yield LogLine(match["service"], match["text"])
+
+    def shell(self, service: str) -> int:
+        """Open an interactive bash in ``service`` on this terminal; return its exit code."""
+        container = self._running_container(service)
+        user = SERVING_USER if _runs_project(container) else None
+        argv = self._commands().shell(service, user=user, terminal=sys.stdin.isatty())
+        return process.attach(argv, **self._place())
+
+    def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
+        """Run ``python -m module`` of the project in ``service``; return its stdout."""
+        self._running_container(service)
+        argv = self._commands().module(service, module, *arguments)
+        with explained():
+            return process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
+
+    def check(self, sample: bytes | None, *options: str) -> str:
+        """Run the pipeline without services; return its report as JSON.
+
+        In the worker's container when it runs, else in one of its own that is prepared first.
+        """
+        self.preflight()
+        stdin = sample or b""
+        if any(self._service_of(found) == "denzel" and found.status == "running"
+               for found in self._containers()):  # fmt: skip
+            return self.run("denzel", CHECK_MODULE, *options, stdin=stdin)
+        self._provide_images(redis=False)
+        self.report("Installing the requirements and running the pipeline in a container")
+        argv = self._commands().prepared_module("denzel", CHECK_MODULE, *options)
+        with explained():
+            output = process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
+        # What the preparation printed comes before the report, which is one line.
+        return output.rstrip("\n").rpartition("\n")[2]
+
+    def install(self, *, pip: bool, os: bool) -> None:
+        """Install requirements.txt (``pip``) and run requirements.sh (``os``) in the services.
+
+        Packages go into the volume all services share, so one service installs them.
+        """
+        commands = self._commands()
+        services = USER_CODE_SERVICES if os else USER_CODE_SERVICES[:1]
+        for service in services:
+            self._running_container(service)
+        for number, service in enumerate(services):
+            argv = commands.install(service, pip=pip and number == 0, os=os)
+            last: list[str] = [""]
+            try:
+                process.relay(argv, self._reporter(last), **self._place())
+            except CommandError as error:
+                raise RequirementsError(f"{service}: {last[0]}") from error
+
+    @cached_property
+    def _client(self) -> docker.DockerClient:
+        return connect()
+
+    def _commands(self) -> ComposeCommands:
+        return ComposeCommands(self._program, self._name)
+
+    @property
+    def _name(self) -> str:
+        """The deployment's name."""
+        return self._recorded_name if self.project.flaw else self.project.name
+
+    @cached_property
+    def _recorded_name(self) -> str:
+        """The name its containers carry, for when ``.env`` cannot be trusted with it."""
+        with engine_errors():
+            found = self._client.containers.list(
+                all=True, filters={"label": DIRECTORY_LABEL}, ignore_removed=True
+            )
+        for container in found:
+            if os.path.realpath(container.labels[DIRECTORY_LABEL]) == self._here:
+                return str(container.labels[PROJECT_LABEL])
+        return self.project.name
+
+    @property
+    def _here(self) -> str:
+        return os.path.realpath(self.project.root)
+
+    @cached_property
+    def _program(self) -> tuple[str, ...]:
+        return find_compose().argv
+
+    def _place(self) -> dict[str, Any]:
+        """Return where Compose is run, and with which environment.
+
+        What varies stands in .env: a variable of the same name in the caller's environment,
+        which Compose would prefer, is left out.
+        """
+        own = {setting.name for setting in SETTINGS}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in own and not name.startswith("COMPOSE_")
+        }
+        environment["DENZEL_BUILD_INPUTS"] = self._build_inputs()
+        # Compose refuses an .env it cannot read; where it finds no files, it goes by the labels.
+        directory = Path("/") if self.project.flaw else self.project.root
+        return {"cwd": directory, "env": environment}
+
+    def _relay(self, argv: Sequence[str], *, image: str = "") -> None:
+        with explained(image=image):
+            process.relay(argv, self.report, **self._place())
+
+    def _reporter(self, last: list[str]) -> Any:
+        def receive(line: str) -> None:
+            last[0] = line or last[0]
+            self.report(line)
+
+        return receive
+
+    def _build_inputs(self) -> str:
+        """Return a digest of everything denzel's own Dockerfile depends on."""
+        digest = hashlib.sha256(self.project.settings.base_image.encode())
+        for name in BUILD_INPUTS:
+            path = Path(self.project.root) / name
+            digest.update(b"\0" + (path.read_bytes() if path.exists() else b""))
+        return digest.hexdigest()
+
+    def _provide_images(self, *, redis: bool = True, silent_if_present: bool = False) -> None:
+        """Build and pull the images that are not here; say which are used as they are."""
+        settings = self.project.settings
+        built = find_image(self._client, settings.image)
+        present = []
+        if built is not None and built.labels.get(INPUTS_LABEL) == self._build_inputs():
+            present.append(f"Using the image {settings.image}, built before from the same files")
+        else:
+            self.report(f"Building the image {settings.image}")
+            self._relay(self._commands().build())
+        if redis and find_image(self._client, settings.redis_image) is not None:
+            present.append(f"Using the image {settings.redis_image}, which is here already")
+        elif redis:
+            self.report(f"Pulling the image {settings.redis_image}")
+            self._relay(self._commands().pull("redis"), image=settings.redis_image)
+        if not silent_if_present:
+            for line in present:
+                self.report(line)
+
+    def _remove_remains(self) -> None:
+        """Undo an ``up`` that was cut short.
+
+        The engine may finish creating a container after the request was given up, so it is
+        asked until it has shown none twice.
+        """
+        clear = 0
+        for _ in polls(1.0, timeout=REMOVAL_SECONDS):
+            clear = 0 if self._remove_containers() else clear + 1
+            if clear == 2:
+                break
+        process.run(self._commands().down(purge=False), **self._place())
+
+    def _remove_containers(self) -> int:
+        """Remove this project's containers whatever they do; return how many there were."""
+        found = self._containers()
+        with engine_errors():
+            for container in found:
+                with suppress(APIError):  # something else is removing it
+                    container.remove(force=True)
+        return len(found)
+
+    def _remove_built_images(self) -> None:
+        """Remove the images that were built for this project, those without a name, too.
+
+        Images that came from elsewhere, Redis's among them, may be others' as well.
+        """
+        with engine_errors():
+            built = self._client.images.list(
+                all=False, filters={"label": f"{PROJECT_LABEL}={self._name}"}
+            )
+            for image in built:
+                for name in image.tags or [str(image.id)]:
+                    self._remove_image(name)
+
+    def _remove_image(self, name: str) -> None:
+        try:
+            self._client.images.remove(name)
+        except APIError as error:  # another project's containers use it
+            self.report(f"The image {name} stays: {error.explanation}")
+        else:
+            self.report(f"Removing image {name}")
+
+    def _containers(self) -> list[Any]:
+        """Return this project's containers.
+
+        Raises ProjectError when containers of its name were made from another directory.
+        """
+        with engine_errors():
+            found = self._client.containers.list(
+                all=True,
+                filters={"label": f"{PROJECT_LABEL}={self._name}"},
+                ignore_removed=True,
+            )
+        here = self._here
+        for container in found:
+            there = container.labels.get(DIRECTORY_LABEL, here)
+            # A directory that is gone was moved here, or left its containers behind.
+            if os.path.realpath(there) != here and Path(there).exists():
+                raise ProjectError(
+                    f"The project in {there} runs under the name {self.project.name} already; "
+                    "set another PROJECT_NAME (and IMAGE) in .env here, or run "
+                    "`denzel shutdown` there"
+                )
+        return list(found)
+
+    def _service_of(self, found: Any) -> str:
+        return str(found.labels.get(SERVICE_LABEL, ""))
+
+    def _running_container(self, service: str) -> Any:
+        for found in self._containers():
+            if self._service_of(found) == service and found.status == "running":
+                return found
+        raise ServiceError(
+            f"The service {service} is not running; `denzel status` shows the services, "
+            "`denzel start` starts them"
+        )
+
+    def _with_records(self, found: Any) -> Container:
+        container = read_container(found.attrs)
+        if not container.running or not _runs_project(found):
+            return container
+        try:
+            with engine_errors():
+                result = found.exec_run(STATES, stderr=False, user=SERVING_USER)
+        except APIError:
+            return container  # it ended in this very moment; the next status will say so
+        listing = result.output.decode(errors="replace")
+        return replace(
+            container, records=read_records(listing), worker_record=read_worker_record(listing)
+        )
+
+
+def _runs_project(found: Any) -> bool:
+    """Tell whether a container serves the project's code, not an image's own program."""
+    return any(mount.get("Destination") == "/opt/denzel/venv" for mount in found.attrs["Mounts"])

@@ -1,0 +1,199 @@
+"""Start and stop all services of a local deployment: supervisord, what it runs, what is left."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from denzel import process
+from denzel.backends.base import Report
+from denzel.backends.local.deployment_record import DeploymentRecord
+from denzel.backends.local.environment import service_environment
+from denzel.backends.local.health import write_probe_settings
+from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
+from denzel.backends.local.process_table import MARK_VARIABLE, end_processes, find_processes
+from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
+from denzel.backends.local.supervision import (
+    PROGRAMS,
+    REDIS_VARIABLE,
+    SOCKET_VARIABLE,
+    NotSupervised,
+    Supervisor,
+    read_crashes,
+    supervisor_config,
+)
+from denzel.errors import CommandError, EngineError, ServiceError
+from denzel.polling import polls
+from denzel.project import Project
+
+POLL_SECONDS = 0.1
+ANSWER_SECONDS = 15.0
+REDIS_SECONDS = 60.0
+"""How long is waited for Redis; with a large append-only file it comes up later by itself."""
+STOP_MARGIN_SECONDS = 5.0
+LEFTOVER_SECONDS = 10.0
+OPEN_FILES = 65_536
+NAME_WIDTH = len("monitor")  # as in the tutorial
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """Starts and stops the services of one project."""
+
+    project: Project
+    layout: Layout
+    report: Report
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The supervisord of this deployment, whether or not it runs."""
+        return Supervisor(self.layout.supervisor_socket)
+
+    def start(self) -> None:
+        """Start supervisord and all services; when that fails, leave nothing running.
+
+        Returns when Redis answers; the other services get ready by themselves.
+        """
+        self._end_leftovers()
+        self._forget_moved_venv()
+        try:
+            self._spawn_supervisor()
+            DeploymentRecord.of(self.layout, self.supervisor.pid()).write(self.layout)
+            self._await_redis()
+        except BaseException:
+            self._end_leftovers()
+            raise
+        for program in PROGRAMS:
+            self._report_done("Starting", program.name)
+
+    def stop(self) -> None:
+        """Stop all services in good order, then end whatever is left of them."""
+        try:
+            self._stop_services()
+        except NotSupervised:
+            pass
+        except ServiceError as error:
+            self.report(f"{error}. All processes are ended now")
+        self._end_leftovers()
+
+    def processes(self) -> list[int]:
+        """Return every process of this deployment, whether or not its supervisord lives."""
+        if not self.layout.private.exists():
+            return []
+        record = DeploymentRecord.read(self.layout)
+        session = record.session(self.layout) if record else None
+        return find_processes(self.layout.mark, session)
+
+    def _spawn_supervisor(self) -> None:
+        layout = self.layout
+        sockets = layout.choose_socket_directory()
+        environment = {
+            **service_environment(self.project, layout, sockets),
+            MARK_VARIABLE: layout.mark,
+            SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
+            REDIS_VARIABLE: str(find_redis_server()),
+        }
+        write_probe_settings(layout, environment)
+        settings = self.project.settings
+        layout.redis_config.touch(mode=0o600)
+        layout.redis_config.write_text(
+            redis_config(
+                socket_path=sockets / REDIS_SOCKET,
+                max_memory=settings.redis_max_memory,
+                fsync=settings.redis_fsync,
+                password=settings.redis_password,
+            ),
+            encoding="utf-8",
+        )
+        layout.supervisor_config.write_text(supervisor_config(), encoding="utf-8")
+        config = str(layout.supervisor_config.relative_to(layout.root))
+        # -P: a module of the user's in the current directory must not stand in for another.
+        argv = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", config]
+        _allow_many_files()
+        try:
+            process.run(argv, cwd=layout.root, env=environment)
+        except CommandError as error:
+            raise EngineError(f"The services' supervisor could not be started: {error}") from error
+        self._poll_until(self._supervisor_answers, ANSWER_SECONDS)
+
+    def _supervisor_answers(self) -> bool:
+        try:
+            return self.supervisor.pid() > 0
+        except NotSupervised:
+            return False
+
+    def _await_redis(self) -> None:
+        for _ in polls(POLL_SECONDS, timeout=REDIS_SECONDS):
+            if redis_answers(self.layout.redis_socket, self.project.settings.redis_password):
+                return
+            if "redis" in read_crashes(self.layout.supervisor_log):
+                log = self.layout.logs / "redis.log"
+                end = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+                raise ServiceError(
+                    "\n".join(["Redis does not start; the end of its log says:", *end])
+                )
+
+    def _stop_services(self) -> None:
+        """Stop the services side by side, Redis after them, supervisord at last."""
+        # What supervisord runs is asked for: an older denzel may have started it.
+        known = set(self.supervisor.processes())
+        for names in (known - {"redis"}, known & {"redis"}):
+            for name in names:
+                self.supervisor.stop(name)
+            self._await_stopped(names)
+        self.supervisor.shut_down()
+
+    def _await_stopped(self, names: set[str]) -> None:
+        longest = max(program.stop_seconds for program in PROGRAMS)
+        waiting = set(names)
+        for _ in polls(POLL_SECONDS, timeout=longest + STOP_MARGIN_SECONDS):
+            known = self.supervisor.processes()
+            for name in sorted(waiting):
+                if not known[name].alive:
+                    self._report_done("Stopping", name)
+                    waiting.discard(name)
+            if not waiting:
+                return
+
+    def _end_leftovers(self) -> None:
+        """End every process that carries the deployment's mark, and forget what they wrote."""
+        end_processes(self.processes, LEFTOVER_SECONDS)
+        self.layout.forget_sockets()
+        self.layout.forget_states()
+
+    def _forget_moved_venv(self) -> None:
+        """Remove a virtual environment made at another path: its programs name that path."""
+        config = self.layout.venv / "pyvenv.cfg"
+        try:
+            lines = config.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return
+        made = [line for line in lines if line.startswith("command = ")]
+        if made and not made[0].endswith(f" {self.layout.venv}"):
+            self.report("The project was moved or copied: its packages are installed anew")
+            shutil.rmtree(self.layout.venv)
+
+    def _poll_until(self, predicate: Callable[[], bool], seconds: float) -> None:
+        for _ in polls(POLL_SECONDS, timeout=seconds):
+            if predicate():
+                return
+        raise EngineError(
+            f"The services' supervisor did not come up within {seconds:g} s; "
+            f"see {self.layout.supervisor_log}"
+        )
+
+    def _report_done(self, verb: str, name: str) -> None:
+        self.report(f"{verb} {name:<{NAME_WIDTH}} ... done")
+
+
+def _allow_many_files() -> None:
+    """Let what this process starts open many files: each waiting request is one in the API."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS refuses some values below its hard limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,66 @@
+"""The commands in the sections ``denzel --help`` shows them in, and where each is defined.
+
+``denzel --help`` needs nothing but this table; a command's module is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command is defined, and its line in ``denzel --help``: its docstring's first."""
+
+    module: str
+    summary: str
+
+    def load(self, name: str) -> click.Command:
+        """Import the module and return its command called ``name``."""
+        module = importlib.import_module(f"denzel.commands.{self.module}")
+        command: click.Command = getattr(module, name)
+        return command
+
+
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Build": {
+        "startproject": Entry("build", "Build the skeleton of a new project called NAME."),
+        "check": Entry("build", "Try the pipeline without services, on a request in FILE."),
+        "upgrade": Entry("build", "Bring the files denzel owns up to this version."),
+    },
+    "Run": {
+        "launch": Entry("run", "Build and start all services."),
+        "start": Entry("run", "Start the stopped services."),
+        "stop": Entry("run", "Stop the services; queue, results and response mode stay."),
+        "restart": Entry("run", "Stop and start the services: changed code takes effect."),
+        "shutdown": Entry("run", "Stop and remove all services; the project's files stay."),
+    },
+    "Watch": {
+        "status": Entry("watch", "Show the state of the services and the worker."),
+        "logs": Entry("watch", "Show what the services print."),
+        "logworker": Entry("watch", "Show the worker's log file, logs/worker.log."),
+        "shell": Entry("watch", "Open an interactive bash in a service."),
+    },
+    "Requirements": {
+        "updatepipreqs": Entry("requirements", "Install requirements.txt, then restart."),
+        "updateosreqs": Entry("requirements", "Run requirements.sh, then restart."),
+        "updatereqs": Entry("requirements", "Do both, with one restart."),
+    },
+    "Predict": {
+        "predict": Entry("predictions", "Send the JSON in FILE to the running API."),
+        "response": Entry("predictions", "Choose how /predict answers from now on."),
+        "callbacks": Entry("predictions", "List undelivered callbacks, retry or drop them."),
+        "apikey": Entry("predictions", "Make an API key called NAME and print it."),
+    },
+    "First steps": {
+        "demo": Entry("demo", "Serve an iris classifier and ask it for two predictions."),
+        "doctor": Entry("doctor", "Look for what this machine lacks to run projects."),
+    },
+}
+
+COMMANDS = {name: entry for entries in SECTIONS.values() for name, entry in entries.items()}

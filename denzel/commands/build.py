@@ -1,0 +1,81 @@
+"""Before services run: make a project, try its pipeline, bring it up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from denzel import console, operations, scaffold
+from denzel.commands.invocation import current_project
+from denzel.commands.options import SECONDS, backend_name, backend_options, json_option
+from denzel.templates import NO_EXAMPLE, example_names
+from denzel.upgrade import upgrade as upgrade_project
+
+
+@click.command()
+@click.argument("name")
+@click.option("--gpu/--no-gpu", default=False, show_default=True, help="Make a GPU deployment.")
+@click.option(
+    "--example",
+    type=click.Choice(example_names()),
+    default=NO_EXAMPLE,
+    show_default=True,
+    help="Begin with a finished pipeline and its model.",
+)
+def startproject(name: str, gpu: bool, example: str) -> None:
+    """Build the skeleton of a new project called NAME."""
+    scaffold.start_project(Path.cwd(), name, gpu=gpu, example=example)
+    console.echo(f"Successfully built {name} project skeleton")
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@backend_options
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    default=operations.CHECK_TIMEOUT_SECONDS,
+    show_default=True,
+    help="How many seconds a step may take before it is ended, and shown where it is.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(0, 1_000_000),
+    default=0,
+    metavar="N",
+    help="Predict N times more; show how long that takes, and the memory held.",
+)
+@json_option
+def check(file: Any, local: bool, docker: bool, timeout: float, repeat: int, as_json: bool) -> None:
+    """Try the pipeline without services, on a request in FILE.
+
+    FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is predicted; if
+    there is none, the pipeline is imported and the model loaded.
+    """
+    sample, source = (file.read(), file.name) if file else (None, "")
+    report = operations.check(
+        current_project(),
+        sample,
+        source=source,
+        backend=backend_name(local, docker),
+        timeout=timeout,
+        repeat=repeat,
+        report=console.progress,
+    )
+    if as_json:
+        console.print_json(report)
+    else:
+        console.print_check(report)
+    sys.exit(0 if report["ok"] else 1)
+
+
+@click.command()
+def upgrade() -> None:
+    """Bring the files denzel owns up to this version.
+
+    Yours are not touched.
+    """
+    console.print_upgrade(upgrade_project(current_project()))

@@ -1,0 +1,62 @@
+"""What a command is called on, how it waits, and how Ctrl-C ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from denzel import console, operations
+from denzel.errors import Interrupted
+from denzel.project import Project, find_project
+from denzel.services import Status
+
+
+def current_project() -> Project:
+    """Return the project the caller stands in; refuse an ``.env`` that cannot be used."""
+    project = find_project(Path.cwd())
+    _ = project.settings  # read now: what is wrong is told before anything is done
+    return project
+
+
+def current_deployment() -> Project:
+    """Return the project the caller stands in, whatever is wrong with its ``.env``.
+
+    For what must never be refused: to stop what runs, and to read what it says.
+    """
+    project = find_project(Path.cwd(), lenient=True)
+    if project.flaw:
+        console.progress(f"{project.flaw}\nGoing on with what can be used of it")
+    return project
+
+
+def wait_until_ready(project: Project, timeout: float) -> Status:
+    """Show the status until every line says UP, for ``timeout`` seconds at most; return it."""
+    view = console.WaitView()
+    status = operations.wait_until_ready(project, timeout=timeout, seen=view.show)
+    view.clear()
+    return status
+
+
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Take Ctrl-C as the way to end what never ends by itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(err=True)
+
+
+@contextmanager
+def interruptible(next_step: str) -> Iterator[None]:
+    """Say what Ctrl-C leaves behind and the ``next_step`` to take."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted; {next_step}") from None
+
+
+RESTARTING = "services may be stopped, and `denzel start` starts them"
+"""What an interrupted restart leaves behind."""

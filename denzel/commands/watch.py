@@ -1,0 +1,73 @@
+"""Look at a deployment: its state, its logs, its inside."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from denzel import console, operations
+from denzel.commands.invocation import (
+    current_deployment,
+    current_project,
+    until_interrupted,
+    wait_until_ready,
+)
+from denzel.commands.options import json_option, live_option, ready_timeout_option
+from denzel.services import SERVICES
+
+
+@click.command()
+@live_option
+@json_option
+@click.option("--wait", is_flag=True, help="Wait until every line says UP.")
+@ready_timeout_option
+def status(live: bool, as_json: bool, wait: bool, timeout: float) -> None:
+    """Show the state of the services and the worker."""
+    project = current_project()
+    if live:
+        with until_interrupted():
+            console.print_live(operations.statuses(project), as_json=as_json)
+        return
+    current = wait_until_ready(project, timeout) if wait else operations.status(project)
+    console.print_status(current, as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--service",
+    type=click.Choice([*sorted(SERVICES), "all"]),
+    default="all",
+    show_default=True,
+    help="Show one service alone.",
+)
+@live_option
+@click.option("--tail", type=click.IntRange(min=0), help="Begin this many lines before the end.")
+def logs(service: str, live: bool, tail: int | None) -> None:
+    """Show what the services print."""
+    name = None if service == "all" else service
+    with until_interrupted():
+        lines = operations.logs(current_deployment(), name, follow=live, tail=tail)
+        console.print_logs((line.service, line.text) for line in lines)
+
+
+@click.command()
+@live_option
+def logworker(live: bool) -> None:
+    """Show the worker's log file, logs/worker.log."""
+    with until_interrupted():
+        for line in operations.worker_log(current_deployment(), follow=live):
+            console.echo(line)
+
+
+@click.command()
+@click.option(
+    "--service",
+    type=click.Choice(sorted(SERVICES)),
+    default="denzel",
+    show_default=True,
+    help="Where to open it.",
+)
+def shell(service: str) -> None:
+    """Open an interactive bash in a service."""
+    sys.exit(operations.shell(current_project(), service))

@@ -1,0 +1,109 @@
+"""The clients of one API process that wait for outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.runtime.contract import Outcome, Request
+from app.runtime.requests.errors import WorkerLost
+from app.runtime.store.codecs import decode_reply
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A client that waits for the outcome of ``task_id`` until ``deadline`` on the loop's clock.
+
+    ``request`` is there when this process sent it, synchronously: it can be sent again.
+    ``is_confirmed`` says that Redis has it on its queue.
+    """
+
+    task_id: str
+    deadline: float
+    future: asyncio.Future[Outcome]
+    request: Request | None = None
+    is_confirmed: bool = False
+    was_lost: bool = False
+
+    def answer(self, outcome: Outcome) -> None:
+        """End the wait."""
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+    def fail(self, error: BaseException) -> None:
+        """End the wait with an error."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def give_up(self) -> None:
+        """End the wait: the time is up."""
+        self.fail(TimeoutError())
+
+    def fail_with(self, done: asyncio.Future[Any]) -> None:
+        """End the wait with the error of what has been done for it, if it has one."""
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self.fail(error)
+
+
+class WaitingRoom:
+    """Who waits for what; several clients may wait for one request."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, list[Waiter]] = {}
+
+    def enter(self, task_id: str, deadline: float, request: Request | None = None) -> Waiter:
+        """Begin to wait."""
+        waiter = Waiter(task_id, deadline, asyncio.get_running_loop().create_future(), request)
+        self._waiters.setdefault(task_id, []).append(waiter)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """End the wait, whatever came of it."""
+        waiters = self._waiters[waiter.task_id]
+        waiters.remove(waiter)
+        if not waiters:
+            del self._waiters[waiter.task_id]
+
+    def hear(self, message: bytes) -> None:
+        """Take in a reply."""
+        for outcome in decode_reply(message):
+            self.resolve(outcome)
+
+    def resolve(self, outcome: Outcome) -> None:
+        """Answer those who wait for a request."""
+        for waiter in self._waiters.get(outcome.id, ()):
+            waiter.answer(outcome)
+
+    def lost(self, task_ids: Iterable[str]) -> list[Waiter]:
+        """Return who waits for requests that a dead worker held, to be sent again.
+
+        Those for whom this is the second time are given an error: their request may be what ends
+        the workers.
+        """
+        again = []
+        for task_id in task_ids:
+            for waiter in self._waiters.get(task_id, ()):
+                if waiter.request is None or waiter.future.done():
+                    continue
+                if waiter.was_lost:
+                    waiter.fail(WorkerLost("The worker died while it had the request, twice"))
+                else:
+                    waiter.was_lost = True
+                    again.append(waiter)
+        return again
+
+    def task_ids(self) -> list[str]:
+        """Return what is waited for."""
+        return list(self._waiters)
+
+    def unanswered(self) -> list[Waiter]:
+        """Return who waits for a request that this process sent."""
+        return [
+            waiter
+            for waiters in self._waiters.values()
+            for waiter in waiters
+            if waiter.request is not None and not waiter.future.done()
+        ]

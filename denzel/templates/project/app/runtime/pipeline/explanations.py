@@ -1,0 +1,74 @@
+"""Say what is wrong with the user's code, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from app.runtime.contract import text_of
+
+LOGIC = Path("app/logic")
+
+PACKAGES = {
+    "Bio": "biopython",
+    "Crypto": "pycryptodome",
+    "MeCab": "mecab-python3",
+    "PIL": "pillow",
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "fitz": "pymupdf",
+    "google.protobuf": "protobuf",
+    "imblearn": "imbalanced-learn",
+    "magic": "python-magic",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "skopt": "scikit-optimize",
+    "umap": "umap-learn",
+    "yaml": "PyYAML",
+}
+"""Packages whose name on PyPI is not their module's with - for _."""
+
+_UNPICKLABLE = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '__main__'")
+
+
+def describe(error: BaseException) -> str:
+    """Return ``Type: message`` on one line, and what to do where that is known."""
+    message = " ".join(text_of(error).split())
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    hint = advice(error)
+    return f"{text}. {hint}" if hint else text
+
+
+def advice(error: BaseException) -> str:
+    """Return what to do about an exception of the pipeline; empty where that is not known."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing_module(error.name)
+    if isinstance(error, AttributeError):
+        found = _UNPICKLABLE.search(text_of(error))
+        return _pickled_in_main(found["name"]) if found else ""
+    return ""
+
+
+def _missing_module(name: str) -> str:
+    top = name.partition(".")[0]
+    if top == "app":
+        path = name.replace(".", "/")
+        return f"The project has no file {path}.py and no folder {path}"
+    if (LOGIC / f"{top}.py").exists() or (LOGIC / top).is_dir():
+        return f"It is in {LOGIC}, so import it with `from app.logic import {top}`"
+    package = PACKAGES.get(name) or PACKAGES.get(top) or top.replace("_", "-")
+    return (
+        f"If it comes from PyPI, add the line `{package}` to requirements.txt and run "
+        "`denzel updatepipreqs`"
+    )
+
+
+def _pickled_in_main(name: str) -> str:
+    return (
+        f"The pickle was made where {name} was defined in a notebook or script (__main__): move "
+        f"{name} into a file such as app/logic/model.py, import it from there "
+        f"(`from app.logic.model import {name}`), and pickle the object again"
+    )

@@ -1,0 +1,95 @@
+"""Import the user's pipeline and load its model; say what is wrong where that cannot be done."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from app.runtime.pipeline.explanations import describe
+
+PIPELINE_MODULE = "app.logic.pipeline"
+REQUIRED = ("verify_input", "load_model", "process", "predict")
+OPTIONAL = "predict_batch"
+
+log = logging.getLogger("denzel.pipeline")
+
+
+class PipelineError(Exception):
+    """app/logic/pipeline.py cannot be used; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The user's functions, as found in ``app/logic/pipeline.py``.
+
+    ``example`` is its ``EXAMPLE``, the JSON of a request; None when it has none.
+    """
+
+    verify_input: Callable[[Any], Any]
+    load_model: Callable[[], Any]
+    process: Callable[[Any, Any], Any]
+    predict: Callable[[Any, Any], Any]
+    predict_batch: Callable[[Any, list[Any]], Sequence[Any]] | None = None
+    example: Any = None
+
+
+def import_pipeline() -> Pipeline:
+    """Import the user's pipeline; raises PipelineError when it is broken."""
+    try:
+        module = importlib.import_module(PIPELINE_MODULE)
+    except (Exception, SystemExit) as error:
+        raise PipelineError(
+            f"app/logic/pipeline.py cannot be imported: {describe(error)}"
+        ) from error
+    for name in REQUIRED:
+        if not callable(getattr(module, name, None)):
+            raise PipelineError(f"app/logic/pipeline.py lacks the function {name}")
+    _refuse_what_cannot_be_called(module)
+    functions = {name: getattr(module, name) for name in REQUIRED}
+    return Pipeline(
+        **functions,
+        predict_batch=getattr(module, OPTIONAL, None),
+        example=getattr(module, "EXAMPLE", None),
+    )
+
+
+def load_model(pipeline: Pipeline) -> Any:
+    """Call the user's load_model; raises PipelineError when it raises anything."""
+    started = time.monotonic()
+    try:
+        model = pipeline.load_model()
+    except (Exception, SystemExit) as error:
+        raise PipelineError(f"load_model raised {describe(error)}") from error
+    log.info("Model loaded in %.1f s", time.monotonic() - started)
+    return model
+
+
+def _refuse_what_cannot_be_called(module: ModuleType) -> None:
+    """Raise PipelineError for functions whose call returns no result but a coroutine or generator.
+
+    ``async def verify_input`` is awaited in the API.  ``process`` and ``predict_batch`` may be
+    generators, since what they return is iterated over.
+    """
+    for name in (*REQUIRED, OPTIONAL):
+        function = getattr(module, name, None)
+        is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        if name != "verify_input" and is_async:
+            raise PipelineError(
+                f"{name} is an `async def`, which the worker does not await: write `def {name}`"
+                ", and run what is asynchronous with asyncio.run(…)"
+            )
+        if name in ("verify_input", "load_model", "predict") and _is_generator(function):
+            raise PipelineError(
+                f"{name} holds a `yield`, so that calling it returns a generator: "
+                "use `return` in its place"
+            )
+
+
+def _is_generator(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

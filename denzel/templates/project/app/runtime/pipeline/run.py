@@ -1,0 +1,131 @@
+"""Predict for a group of requests; a request that fails, fails alone.
+
+Nothing here knows of Celery, Redis or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.pipeline.explanations import advice
+from app.runtime.pipeline.json_codec import dump_result, loads
+from app.runtime.pipeline.loading import Pipeline
+from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
+from app.runtime.pipeline.tracebacks import without_our_frames
+
+log = logging.getLogger("denzel.prediction")
+
+
+def predict_group(
+    pipeline: Pipeline,
+    model: Any,
+    requests: Sequence[tuple[str, bytes | str]],
+    limit: TimeLimit = NO_LIMIT,
+) -> list[Outcome]:
+    """Return the outcome of each ``(id, JSON)`` request, in order.
+
+    A request that fails, or takes longer than ``limit``, fails alone.  With ``predict_batch``
+    those whose ``process`` succeeded are predicted together.
+    """
+    failures: dict[str, Outcome] = {}
+    processed: dict[str, _Processed] = {}
+    for task_id, payload in requests:
+        started = time.monotonic()
+        try:
+            with limit.of(started):
+                data = pipeline.process(model, loads(payload))
+        except BaseException as error:  # noqa: BLE001 - it is the user's code
+            failures[task_id] = _failure(task_id, error)
+        else:
+            processed[task_id] = _Processed(data, time.monotonic() - started)
+    outcomes = {**failures, **_predict(pipeline, model, processed, limit)}
+    return [outcomes[task_id] for task_id, _ in requests]
+
+
+class _Processed(NamedTuple):
+    """What ``process`` returned, and the seconds it took, which count towards the limit."""
+
+    data: Any
+    seconds: float
+
+
+def _predict(
+    pipeline: Pipeline, model: Any, processed: dict[str, _Processed], limit: TimeLimit
+) -> dict[str, Outcome]:
+    if pipeline.predict_batch is not None and processed:
+        return _predict_batch(pipeline.predict_batch, model, processed, limit)
+    outcomes = {}
+    for task_id, each in processed.items():
+        try:
+            with limit.of(time.monotonic() - each.seconds):
+                result = dump_result(pipeline.predict(model, each.data))
+        except BaseException as error:  # noqa: BLE001 - it is the user's code
+            outcomes[task_id] = _failure(task_id, error)
+        else:
+            outcomes[task_id] = Outcome(task_id, SUCCESS, result)
+    return outcomes
+
+
+def _predict_batch(
+    predict_batch: Callable[[Any, list[Any]], Sequence[Any]],
+    model: Any,
+    processed: dict[str, _Processed],
+    limit: TimeLimit,
+) -> dict[str, Outcome]:
+    """Predict together; when that raises, one by one, so that only the guilty fail."""
+    batch = [each.data for each in processed.values()]
+    seconds = min(each.seconds for each in processed.values())
+    try:
+        with limit.of(time.monotonic() - seconds):
+            results = _checked_batch(predict_batch(model, batch), len(batch))
+    except WrongBatchLength as error:
+        return {task_id: _failure(task_id, error) for task_id in processed}
+    except BaseException as error:  # noqa: BLE001 - it is the user's code
+        if len(processed) == 1:
+            return {task_id: _failure(task_id, error) for task_id in processed}
+        _log(logging.WARNING, error, "predict_batch raised; each of %d is tried alone", len(batch))
+        outcomes: dict[str, Outcome] = {}
+        for task_id, each in processed.items():
+            outcomes |= _predict_batch(predict_batch, model, {task_id: each}, limit)
+        return outcomes
+    return {
+        task_id: _outcome(task_id, result)
+        for task_id, result in zip(processed, results, strict=True)
+    }
+
+
+class WrongBatchLength(ValueError):
+    """Nobody can tell whose result is whose."""
+
+
+def _checked_batch(results: Any, expected: int) -> list[Any]:
+    results = list(results)
+    if len(results) != expected:
+        raise WrongBatchLength(
+            f"predict_batch returned {len(results)} results for {expected} requests"
+        )
+    return results
+
+
+def _outcome(task_id: str, result: Any) -> Outcome:
+    try:
+        return Outcome(task_id, SUCCESS, dump_result(result))
+    except BaseException as error:  # noqa: BLE001 - it is the user's code
+        return _failure(task_id, error)
+
+
+def _failure(task_id: str, error: BaseException) -> Outcome:
+    _log(logging.ERROR, error, "Prediction %s failed", task_id)
+    return Outcome(task_id, FAILURE, failure_body(error))
+
+
+def _log(level: int, error: BaseException, message: str, *arguments: object) -> None:
+    """Log an exception with the user's part of its traceback, and what to do about it."""
+    hint = advice(error)
+    trace = (type(error), error, without_our_frames(error))
+    text = message % arguments
+    log.log(level, "%s", f"{text}. {hint}" if hint else text, exc_info=trace)

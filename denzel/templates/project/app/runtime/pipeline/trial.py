@@ -1,0 +1,113 @@
+"""Take one request through the pipeline, step by step: for ``denzel check`` and for EXAMPLE."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app.runtime.pipeline.explanations import describe
+from app.runtime.pipeline.json_codec import dump, dump_result, dump_verified, loads
+from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
+
+log = logging.getLogger("denzel.pipeline")
+
+Step = Callable[..., Any]
+"""Called as ``step(name, function, *arguments)``; returns what the function returns."""
+
+
+def call_verify_input(pipeline: Pipeline, json_data: Any) -> Any:
+    """Return what verify_input makes of a request, also where it is an ``async def``."""
+    verified = pipeline.verify_input(json_data)
+    return asyncio.run(_awaited(verified)) if inspect.isawaitable(verified) else verified
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def verify(step: Step, pipeline: Pipeline, json_data: Any) -> bytes:
+    """Do what the API does with a request: return what is sent to the worker, as JSON."""
+    verified = step("verify_input", call_verify_input, pipeline, json_data)
+    return step("verify_input's JSON", dump_verified, verified)
+
+
+def predict_alone(step: Step, pipeline: Pipeline, model: Any, payload: bytes) -> bytes:
+    """Do what the worker does with a request where there is no predict_batch."""
+    data = step("process", pipeline.process, model, loads(payload))
+    return step("predict's JSON", dump_result, step("predict", pipeline.predict, model, data))
+
+
+def predict_as_batch(step: Step, pipeline: Pipeline, model: Any, payload: bytes) -> bytes:
+    """Do what the worker does with a request that is alone in its batch."""
+    data = step("process", pipeline.process, model, loads(payload))
+    batch = step("predict_batch", pipeline.predict_batch, model, [data])
+    return step("predict_batch's JSON", _only_result, batch)
+
+
+def _only_result(batch: Any) -> bytes:
+    results = list(batch)
+    if len(results) != 1:
+        raise ValueError(f"predict_batch returned {len(results)} results for 1 request")
+    return dump_result(results[0])
+
+
+def example_request(pipeline: Pipeline) -> bytes | None:
+    """Return EXAMPLE as a request's body; None when the pipeline has none.
+
+    Raises PipelineError when it cannot be one.
+    """
+    if pipeline.example is None:
+        return None
+    if not isinstance(pipeline.example, dict):
+        kind = type(pipeline.example).__name__
+        raise PipelineError(f"EXAMPLE must be a dict, as a request is a JSON object, not {kind}")
+    try:
+        return dump(pipeline.example)
+    except (TypeError, ValueError) as error:
+        reason = str(error).replace("result", "EXAMPLE", 1)
+        raise PipelineError(f"EXAMPLE is not a request: {reason}") from error
+
+
+def warm_up(pipeline: Pipeline, model: Any) -> None:
+    """Predict for EXAMPLE in this process, so that its first client need not wait for lazy imports.
+
+    Raises PipelineError when that fails; does nothing without EXAMPLE.
+    """
+    body = example_request(pipeline)
+    if body is None:
+        return
+    started = time.monotonic()
+    payload = verify(_tried, pipeline, loads(body))
+    predict = predict_alone if pipeline.predict_batch is None else predict_as_batch
+    predict(_tried, pipeline, model, payload)
+    log.info("EXAMPLE predicted in %.2f s", time.monotonic() - started)
+
+
+def _tried(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except (Exception, SystemExit) as error:
+        raise PipelineError(f"EXAMPLE fails in {name}: {describe(error)}") from error
+
+
+def main() -> int:
+    """Print EXAMPLE as JSON, ``null`` when there is none: for ``denzel predict`` without a file."""
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the pipeline prints must not mix with it
+    try:
+        body = example_request(import_pipeline())
+    except PipelineError as error:
+        sys.exit(str(error))
+    answer.write(b"null" if body is None else body)
+    answer.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Store outcomes and tell those who wait, for one process of a worker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import redis
+
+from app.runtime.contract import Outcome
+from app.runtime.store.client import script
+from app.runtime.store.codecs import decode_stored_request, encode_record
+from app.runtime.store.keys import payload_key, request_key
+
+MEMORY_SECONDS = 1.0
+SYNC_RESULT_SECONDS = 600
+"""How long a synchronous outcome can be asked for."""
+ANSWERED_BYTES = 2048
+"""Largest synchronous outcome that is kept although its client was answered."""
+ANSWERED_A_MINUTE = 12_000
+"""How many of these are kept for each minute: all of 200 requests a second."""
+
+log = logging.getLogger("denzel.outcomes")
+
+
+class Ended(NamedTuple):
+    """A request's outcome, and what is needed to tell it.
+
+    ``reply_to`` and ``owner`` are a synchronous request's, ``callback_uri`` an asynchronous one's.
+    """
+
+    outcome: Outcome
+    reply_to: str = ""
+    owner: str = ""
+    callback_uri: str | None = None
+
+
+class OutcomeStore:
+    """Reads large payloads and writes outcomes, for what the worker called ``holder`` holds."""
+
+    def __init__(self, client: redis.Redis, holder: str, result_ttl: int) -> None:
+        # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
+        self._redis: Any = client
+        self._holder = holder
+        self._result_ttl = result_ttl
+        self._finish = script(client, "finish")
+        self._finish_sync = script(client, "finish_sync")
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when needed."""
+        self._redis.close()
+
+    def stored_request(self, task_id: str) -> tuple[str | None, bytes] | None:
+        """Return an asynchronous request's callback URI and payload, None when it has ended."""
+        stored = self._redis.get(request_key(task_id))
+        return None if stored is None else decode_stored_request(stored)
+
+    def payload(self, task_id: str) -> bytes | None:
+        """Return a synchronous request's large payload, None when it has expired."""
+        found: bytes | None = self._redis.get(payload_key(task_id))
+        return found
+
+    def finish(self, ended: Sequence[Ended]) -> None:
+        """End asynchronous requests.
+
+        While Redis is out of memory, try on: giving up would have them predicted again, and fail
+        after a few times.
+        """
+        arguments: list[str | bytes | float] = [self._holder, self._result_ttl]
+        for outcome, _, _, callback_uri in ended:
+            arguments += [outcome.id, outcome.state, outcome.body, callback_uri or ""]
+        while True:
+            try:
+                self._finish(args=arguments)
+                return
+            except redis.exceptions.OutOfMemoryError:
+                log.warning("Redis has no memory for results (REDIS_MAX_MEMORY); trying on")
+                time.sleep(MEMORY_SECONDS)
+
+    def finish_sync(self, ended: Sequence[Ended], large: Sequence[str] = ()) -> None:
+        """Tell the outcomes of synchronous requests to the API processes whose clients wait.
+
+        ``large`` are those whose payload stood beside the message.
+        """
+        waiting: dict[str, list[str | bytes]] = {}
+        for outcome, reply_to, owner, _ in ended:
+            record = encode_record(outcome.state, owner, outcome.body)
+            waiting.setdefault(reply_to, []).extend((outcome.id, record))
+        arguments: list[str | bytes | float] = [
+            self._holder, min(self._result_ttl, SYNC_RESULT_SECONDS), ANSWERED_BYTES,
+            ANSWERED_A_MINUTE, len(large), *large,
+        ]  # fmt: skip
+        for reply_to, records in waiting.items():
+            arguments += [reply_to, len(records) // 2, *records]
+        try:
+            self._finish_sync(args=arguments)
+        except redis.exceptions.OutOfMemoryError:
+            log.debug("Redis has no memory to keep a synchronous outcome; its client has it")

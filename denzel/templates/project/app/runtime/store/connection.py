@@ -1,0 +1,219 @@
+"""An API process's connection to Redis for what every request needs.
+
+redis-py's asynchronous client costs an API process as much as all of HTTP does.  A request needs
+one script on its way to a worker and one message on a channel back, and for those this is enough.
+Protocol: RESP3 (redis.io/docs/latest/develop/reference/protocol-spec): replies come in the order
+of their commands, and what is published on channels comes between them, marked as pushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import hiredis
+from redis.asyncio.connection import parse_url
+from redis.exceptions import ConnectionError, NoScriptError, OutOfMemoryError, ResponseError
+
+from app.runtime.store.lua_scripts import load_script
+
+Argument = str | bytes | float
+
+SCRIPTS = (
+    "abandon_sync", "accept", "accept_once", "cancel", "enqueue_sync", "find", "time_out_sync",
+)  # fmt: skip
+"""Scripts that are run over such a connection (``store/lua``)."""
+QUIET_SECONDS = 10.0
+PONG_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+MOST_UNSENT_BYTES = 64 * 2**20
+"""What may wait to be sent while Redis reads nothing."""
+
+_INCOMPLETE = object()
+
+log = logging.getLogger("denzel.redis")
+
+
+@dataclass(eq=False, slots=True)
+class _Sent:
+    """A command under way, when it was sent by the event loop's clock, and the script it runs."""
+
+    reply: asyncio.Future[Any]
+    at: float
+    script: tuple[str, Sequence[Argument]] | None = None
+
+
+class Connection(asyncio.Protocol):
+    """A connection to Redis; ``heard(channel, data)`` is called for each message."""
+
+    def __init__(self, heard: Callable[[bytes, bytes], None]) -> None:
+        self._heard = heard
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(replyError=reply_error, notEnoughData=_INCOMPLETE)
+        self._transport: asyncio.Transport | None = None
+        self._sent: deque[_Sent] = deque()
+        self._received_at = self._loop.time()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    @classmethod
+    async def connect(
+        cls, redis_url: str, names: tuple[str, ...], heard: Callable[[bytes, bytes], None]
+    ) -> Connection:
+        """Return a connection that listens on the channels called ``names``.
+
+        ``redis_url`` is a redis:// or unix:// URL.  Raises RedisError and OSError.
+        """
+        connection = cls(heard)
+        parts: dict[str, Any] = dict(parse_url(redis_url))
+        loop = asyncio.get_running_loop()
+        if "path" in parts:
+            await loop.create_unix_connection(lambda: connection, parts["path"])
+        else:
+            host, port = parts.get("host", "127.0.0.1"), parts.get("port", 6379)
+            await loop.create_connection(lambda: connection, host, port)
+        try:
+            await connection._greet(parts, names)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _greet(self, parts: dict[str, Any], names: tuple[str, ...]) -> None:
+        for command in greeting(parts):
+            await self.send(*command)
+        loading = [self.send("SCRIPT", "LOAD", load_script(name)) for name in SCRIPTS]
+        await asyncio.gather(*loading)
+        assert self._transport is not None
+        # It has no reply but pushed ones, which all come before the next command's.
+        self._transport.write(hiredis.pack_command(("SUBSCRIBE", *names)))  # type: ignore[arg-type]
+        await self.send("PING")
+
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """Send a command; the future is its reply.
+
+        It raises OutOfMemoryError or ResponseError as Redis does, and ConnectionError when the
+        connection ends first.
+        """
+        reply = self._loop.create_future()
+        self._send(_Sent(reply, self._loop.time()), command)
+        return reply
+
+    def run(self, name: str, *arguments: Argument) -> asyncio.Future[Any]:
+        """Run the script ``lua/NAME.lua``; the future is its answer, as :meth:`send`'s is."""
+        reply = self._loop.create_future()
+        sent = _Sent(reply, self._loop.time(), (name, arguments))
+        self._send(sent, ("EVALSHA", _digest(name), "0", *arguments))
+        return reply
+
+    def _send(self, sent: _Sent, command: Sequence[Argument]) -> None:
+        assert self._transport is not None  # there is none before connection_made
+        if self._ended.done():
+            sent.reply.set_exception(ConnectionError("The connection to Redis has ended"))
+        elif self._transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+            sent.reply.set_exception(ConnectionError("Redis does not read what it is sent"))
+        else:
+            self._sent.append(sent)
+            # hiredis's stub has it that a command is one word.
+            self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+
+    async def watch(self) -> None:
+        """Watch the connection until it ends, and raise ConnectionError then.
+
+        It may end without a word to this side, as when a machine fails: it is given up when
+        Redis owes an answer for PONG_SECONDS, and asked for one after QUIET_SECONDS of silence.
+        """
+        while True:
+            await asyncio.wait([self._ended], timeout=LOOK_SECONDS)
+            if self._ended.done():
+                raise ConnectionError("Redis has closed the connection")
+            now = self._loop.time()
+            if self._sent and now - self._sent[0].at > PONG_SECONDS:
+                raise ConnectionError(f"Redis has not answered for {PONG_SECONDS:g} s")
+            if not self._sent and now - self._received_at > QUIET_SECONDS:
+                self.send("PING").add_done_callback(_ignore)
+
+    def close(self) -> None:
+        """Close the connection; commands without a reply raise ConnectionError."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._end()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell everyone who waits."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._ended.done():
+            return
+        self._ended.set_result(None)
+        while self._sent:
+            reply = self._sent.popleft().reply
+            if not reply.done():
+                reply.set_exception(ConnectionError("The connection to Redis has ended"))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out replies and messages."""
+        self._received_at = self._loop.time()
+        self._reader.feed(data)
+        while (item := self._reader.gets()) is not _INCOMPLETE:
+            if isinstance(item, hiredis.PushNotification):
+                self._push(item)
+                continue
+            self._answer(self._sent.popleft(), item)
+
+    def _answer(self, sent: _Sent, item: Any) -> None:
+        if sent.script is not None and isinstance(item, NoScriptError):
+            name, arguments = sent.script  # somebody had Redis forget its scripts
+            again = ("EVAL", load_script(name), "0", *arguments)
+            self._send(_Sent(sent.reply, self._loop.time()), again)
+        elif sent.reply.done():
+            return  # whoever asked has gone
+        elif isinstance(item, Exception):
+            sent.reply.set_exception(item)
+        else:
+            sent.reply.set_result(item)
+
+    def _push(self, item: list[Any]) -> None:
+        if item[0] != b"message":
+            return
+        try:
+            self._heard(item[1], item[2])
+        except Exception:  # what one message does must not keep the next from being heard
+            log.exception("A message on %s could not be used", item[1].decode(errors="replace"))
+
+
+def greeting(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the first commands on a connection to the Redis whose URL has these ``parts``."""
+    hello: tuple[str, ...] = ("HELLO", "3")
+    if "password" in parts:
+        hello += ("AUTH", parts.get("username", "default"), parts["password"])
+    return [hello, ("SELECT", str(parts["db"]))] if parts.get("db") else [hello]
+
+
+def reply_error(text: str) -> Exception:
+    """Return what Redis reports as the exception that redis-py makes of it."""
+    for mark, kind in (("OOM ", OutOfMemoryError), ("NOSCRIPT ", NoScriptError)):
+        if text.startswith(mark):
+            return kind(text)
+    return ResponseError(text)
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha1(load_script(name).encode()).hexdigest()
+
+
+def _ignore(reply: asyncio.Future[Any]) -> None:
+    """Take note of an error that is told elsewhere; asyncio would log it."""
+    if not reply.cancelled():
+        reply.exception()

@@ -1,0 +1,84 @@
+"""Say that this worker lives, and put back what dead workers held."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.runtime.requests.worker_queue import WorkerQueue
+from app.runtime.worker.batch import Batches
+
+BEAT_SECONDS = 2.0
+SETTLING_SECONDS = 3 * BEAT_SECONDS
+"""How long others have to renew their leases after Redis was away, before they count as dead."""
+UNKNOWN_SECONDS = 2 * BEAT_SECONDS
+"""How long Redis may say that this worker holds a request that it knows nothing of."""
+STOPPING_SECONDS = 60.0
+"""How long the processes of a worker that ends may take for what they have begun."""
+
+log = logging.getLogger("denzel.leases")
+
+
+class Leases:
+    """Lives in the worker's main process; every method may raise RedisError.
+
+    ``place`` is what the names of this worker's predecessors begin with: they are dead.
+    """
+
+    def __init__(
+        self,
+        queue: WorkerQueue,
+        batches: Batches,
+        place: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._batches = batches
+        self._predecessors = place
+        self._clock = clock
+        self._connected = clock()
+        self._unknown: dict[str, float] = {}
+
+    def connected(self) -> None:
+        """Begin anew: Redis has been away, and with it every worker's lease may have ended."""
+        self._connected = self._clock()
+
+    def beat(self) -> None:
+        """Renew the lease, then put back what no living worker holds."""
+        held, held_sync = self._queue.renew()
+        self._put_back_unknown(held, held_sync)
+        if self._predecessors:
+            self._recover(self._predecessors)
+            self._predecessors = ""
+        elif self._clock() - self._connected > SETTLING_SECONDS:
+            self._recover("")
+
+    def end(self) -> None:
+        """Let go of the lease, or keep it for what processes are still at."""
+        if self._batches:
+            self._queue.extend(STOPPING_SECONDS)
+        else:
+            self._queue.withdraw()
+
+    def _recover(self, predecessors: str) -> None:
+        requeued, lost = self._queue.recover(predecessors)
+        if requeued or lost:
+            log.warning(
+                "A worker has died: %d of its requests are on the queue again, %d were lost to "
+                "their clients' API processes", requeued, lost,
+            )  # fmt: skip
+
+    def _put_back_unknown(self, held: set[str], held_sync: set[str]) -> None:
+        """Put back what this worker holds by Redis's account, but not by its own.
+
+        So what was lost on the way, as with an answer of Redis's, is not lost for good.
+        """
+        now = self._clock()
+        unknown = (held | held_sync) - self._batches.task_ids()
+        self._unknown = {each: self._unknown.get(each, now) for each in unknown}
+        lost = [each for each, since in self._unknown.items() if now - since > UNKNOWN_SECONDS]
+        if lost:
+            log.warning("%d requests that no process is at are on the queue again", len(lost))
+            self._queue.requeue([each for each in lost if each in held], is_begun=True)
+            self._queue.report_lost([each for each in lost if each in held_sync])

@@ -1,0 +1,78 @@
+"""Make a new pool process ready to predict: an ordinary process, with a model.
+
+Celery's prefork pool starts its processes daemonic, and a forked one has the random numbers of its
+parent before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sys
+import time
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+
+from billiard.process import current_process
+
+from app.runtime import state
+from app.runtime.pipeline.loading import PipelineError
+from app.runtime.settings import load_settings
+from app.runtime.worker.context import has_context, set_context
+from app.runtime.worker.gpu import use_own_gpu
+from app.runtime.worker.logs import configure_logging
+from app.runtime.worker.model_loading import load_context
+from app.runtime.worker.report import write_process_state
+
+RETRY_AFTER_SECONDS = 30.0
+
+log = logging.getLogger("denzel.model")
+
+
+def prepare_process() -> None:
+    """Make this pool process ready to predict; it may load the model.
+
+    When that fails, the process shows why, waits, and ends; Celery replaces it and so tries again.
+    """
+    _allow_children()
+    if has_context():
+        reseed_generators()
+    else:
+        configure_logging()
+        _load_own_model()
+
+
+def _allow_children() -> None:
+    """Let multiprocessing start children here, which it refuses to daemonic processes.
+
+    billiard puts its own process object in place of multiprocessing's, with a key that only
+    billiard can hand on.
+    """
+    settings = current_process()._config
+    settings["daemon"] = False
+    settings["authkey"] = AuthenticationString(bytes(settings["authkey"]))
+
+
+def reseed_generators() -> None:
+    """Seed the global generators of Python, NumPy and PyTorch apart from other forks'."""
+    random.seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].seed()
+
+
+def _load_own_model() -> None:
+    settings = load_settings()
+    index = current_process().index
+    gpu = use_own_gpu(index)
+    write_process_state(index, os.getpid(), state.LOADING)
+    try:
+        set_context(load_context(settings))
+    except PipelineError as error:
+        where = f"GPU {gpu}" if gpu else f"process {index + 1}"
+        log.error("%s: %s", where, error, exc_info=error.__cause__)
+        write_process_state(index, os.getpid(), state.ERROR, f"{where}: {error}")
+        time.sleep(RETRY_AFTER_SECONDS)  # SIGTERM ends the wait: children keep its default
+        raise SystemExit(1) from error
+    write_process_state(index, os.getpid(), state.UP)

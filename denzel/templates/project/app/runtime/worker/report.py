@@ -1,0 +1,98 @@
+"""What the worker says of itself to ``denzel status``: loading, up, and what is wrong.
+
+A process that loads a model of its own records its state in ``worker-process-N.json``; the main
+process sums all up in ``worker.json``, so that one process alone writes that file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from app.runtime import state
+from app.runtime.pipeline.plan import Plan
+
+_PROCESS = "worker-process-"
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A prediction that neither ends nor uses the processor; ``where`` is its line of code."""
+
+    pid: int
+    task_id: str
+    seconds: int
+    where: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        at = f" at {self.where}" if self.where else ""
+        return (
+            f"process {self.pid} has waited for {self.seconds} s{at} without using the processor "
+            f"(task {self.task_id}); its stack is in logs/worker.log"
+        )
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """What a process that loads its own model wrote about itself."""
+
+    pid: int
+    state: str
+    detail: str
+
+
+def write_process_state(index: int, pid: int, value: str, detail: str = "") -> None:
+    """Record the state of the worker process in place ``index``."""
+    state.write_state(f"{_PROCESS}{index}", value, detail, pid=pid)
+
+
+def read_processes(run_directory: str) -> list[ProcessRecord]:
+    """Return what the processes have recorded, dead ones included."""
+    found = []
+    for path in sorted(Path(run_directory).glob(f"{_PROCESS}*.json")):
+        with suppress(OSError, ValueError, KeyError):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found.append(ProcessRecord(record["pid"], record["state"], record["detail"]))
+    return found
+
+
+def forget_processes(run_directory: str) -> None:
+    """Remove what the processes of an earlier run recorded."""
+    for path in Path(run_directory).glob(f"{_PROCESS}*"):
+        path.unlink(missing_ok=True)
+
+
+class Report:
+    """Keeps ``worker.json`` up to date, in the worker's main process."""
+
+    def __init__(self, run_directory: str, plan: Plan) -> None:
+        self._run_directory = run_directory
+        self._plan = plan
+        self._written: tuple[Any, ...] = ()
+
+    def update(self, pids: Collection[int], expected: int, stalls: Sequence[Stall]) -> None:
+        """Write the state if it has changed; ``pids`` are the processes that live."""
+        value, detail = self._sum_up(pids, expected)
+        notes = [] if self._plan.shared and not self._plan.reason else [self._plan.summary]
+        if value == state.UP:
+            detail = "; ".join([*map(str, stalls), *notes])
+        if (value, detail) != self._written:
+            facts = {**asdict(self._plan), "summary": self._plan.summary}
+            stalled = [asdict(each) for each in stalls]
+            state.write_state(state.WORKER, value, detail, model=facts, stalled=stalled)
+            self._written = (value, detail)
+
+    def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str]:
+        if self._plan.shared:
+            return state.UP, ""
+        alive = [each for each in read_processes(self._run_directory) if each.pid in pids]
+        failed = [each.detail for each in alive if each.state == state.ERROR]
+        if failed:
+            return state.ERROR, failed[0]
+        loaded = sum(each.state == state.UP for each in alive)
+        return (state.UP if loaded >= expected else state.LOADING), ""

@@ -1,0 +1,99 @@
+"""Predict for a batch of requests, in a worker process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.pipeline.run import predict_group
+from app.runtime.requests.outcomes import Ended, OutcomeStore
+from app.runtime.worker.context import current_context
+
+SHOWN_BYTES = 1000
+
+
+class WorkItem(NamedTuple):
+    """One request of a batch, as its process is given it.
+
+    ``payload`` is None when it is large, and to be read from Redis.
+    """
+
+    id: str
+    payload: bytes | None
+    api: str
+    owner: str
+    callback_uri: str | None
+
+
+class BatchResult(NamedTuple):
+    """What the main process is told: seconds, and for each request if it succeeded, what to show.
+
+    There are fewer results than requests where some had ended before.  ``has_predict_batch`` tells
+    of the pipeline, which the main process does not import where each process loads the model.
+    """
+
+    seconds: float
+    results: list[tuple[bool, str]]
+    has_predict_batch: bool
+
+
+@dataclass
+class _Work:
+    """What of a batch is to be predicted, and what needs no prediction."""
+
+    items: dict[str, WorkItem] = field(default_factory=dict)
+    payloads: list[tuple[str, bytes]] = field(default_factory=list)
+    expired: list[Outcome] = field(default_factory=list)
+    large: list[str] = field(default_factory=list)
+
+
+def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchResult:
+    """Predict for requests together, store the outcomes, and tell who waits for them."""
+    context = current_context()
+    work = _collect(context.outcomes, items, is_sync)
+    # Redis is not waited for within this: where that took long, batches that count as slow would
+    # become small and many, and Redis be waited for still longer.
+    started = time.perf_counter()
+    predicted = predict_group(context.pipeline, context.model, work.payloads, context.time_limit)
+    seconds = time.perf_counter() - started if predicted else 0.0
+    outcomes = [*work.expired, *predicted]
+    ended = [
+        Ended(outcome, item.api, item.owner, item.callback_uri)
+        for outcome in outcomes
+        for item in (work.items[outcome.id],)
+    ]
+    if is_sync:
+        context.outcomes.finish_sync(ended, work.large)
+    elif ended:
+        context.outcomes.finish(ended)
+    results = [_shown(each, is_told) for each in outcomes]
+    return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
+
+
+def _collect(outcomes: OutcomeStore, items: Sequence[WorkItem], is_sync: bool) -> _Work:
+    work = _Work()
+    for item in items:
+        payload = item.payload
+        work.items[item.id] = item
+        if payload is None and is_sync:
+            work.large.append(item.id)
+            payload = outcomes.payload(item.id)
+            if payload is None:
+                body = failure_body(LookupError("the request has expired"))
+                work.expired.append(Outcome(item.id, FAILURE, body))
+        elif payload is None:
+            stored = outcomes.stored_request(item.id)
+            if stored is not None:  # else it was cancelled meanwhile
+                payload = stored[1]
+                work.items[item.id] = item._replace(callback_uri=stored[0])
+        if payload is not None:
+            work.payloads.append((item.id, payload))
+    return work
+
+
+def _shown(outcome: Outcome, is_told: bool) -> tuple[bool, str]:
+    text = outcome.body[:SHOWN_BYTES].decode(errors="replace") if is_told else ""
+    return outcome.state == SUCCESS, text

@@ -1,0 +1,195 @@
+"""The part of Celery's consumer that serves the queues of predictions.
+
+Celery's own consumption, by kombu, goes on beside it for the queue ``celery``: tasks of the user's
+own in ``app/tasks.py`` have all that Celery has.  Both share the pool's processes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+from redis.exceptions import RedisError
+
+from app.runtime import state as state_files
+from app.runtime.requests.worker_queue import Demand, Taken
+from app.runtime.settings import load_settings
+from app.runtime.store.client import connect
+from app.runtime.store.messages import decode_message
+from app.runtime.worker.batch import Batch, PredictionRequest, batches
+from app.runtime.worker.batch_size import BatchSize
+from app.runtime.worker.context import (
+    QUEUE_ANSWER_SECONDS,
+    connect_outcomes,
+    connect_queue,
+    current_context,
+    has_context,
+    place,
+)
+from app.runtime.worker.events import EventRate
+from app.runtime.worker.fetcher import Fetcher, Notifications
+from app.runtime.worker.leases import BEAT_SECONDS, Leases
+from app.runtime.worker.runner import Runner, process_died
+from app.runtime.worker.stopping import Stopper
+
+LOOK_SECONDS = 1.0
+"""How often a worker looks for requests it was not notified of."""
+STOP_CHECK_SECONDS = 0.25
+
+log = logging.getLogger("denzel.worker")
+
+
+class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
+    """Connects fetcher, runner and leases with Celery's event loop."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        settings = self._settings = load_settings()
+        self._consumer = consumer
+        self._queue = connect_queue(settings)
+        self._size = BatchSize(
+            settings.batch_max_size, settings.batch_max_wait,
+            has_predict_batch=has_context() and bool(current_context().pipeline.predict_batch),
+        )  # fmt: skip
+        self._rate = EventRate()
+        outcomes = connect_outcomes(settings)
+        self._runner = Runner(
+            settings, consumer, batches, self._queue, outcomes, self._size, self._fetch
+        )
+        self._leases = Leases(self._queue, batches, place(settings))
+        self._stopper = Stopper(self._queue, batches, settings.prediction_timeout)
+        self._fetcher: Fetcher | None = None
+        self._notifications: Notifications | None = None
+        self._timers: list[Any] = []
+        signals.worker_shutdown.connect(self._end_lease, weak=False)
+
+    def start(self, consumer: Any) -> None:
+        """Connect; called again each time Celery has connected again."""
+        self._leases.connected()
+        self._leases.beat()
+        self._fetcher = Fetcher(self._queue, self._demand, self._deliver, consumer.hub.call_later)
+        self._notifications = Notifications(
+            connect(self._settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+        )
+        hub = consumer.hub
+        hub.add_reader(self._notifications.fileno(), self._on_notification)
+        self._timers = [
+            hub.call_repeatedly(LOOK_SECONDS, self._look),
+            hub.call_repeatedly(BEAT_SECONDS, self._beat),
+        ]
+        if self._settings.cancel_running:
+            self._timers.append(
+                hub.call_repeatedly(STOP_CHECK_SECONDS, self._stopper.end_cancelled)
+            )
+
+    def stop(self, consumer: Any) -> None:
+        """Hang up, and put back what no process will get."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = []
+        if self._fetcher is not None:
+            self._fetcher.close()
+            self._fetcher = None
+        if self._notifications is not None:
+            consumer.hub.remove(self._notifications.fileno())
+            self._notifications.close()
+            self._notifications = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Put back what was not given to a process, and forget what Celery's pool has forgotten."""
+        held = batches.all()
+        left = [request for each in held if not each.is_given for request in each.requests]
+        for batch in held:
+            if batch.started is None:  # Celery's pool tells nothing of these any more
+                batches.remove(batch)
+        try:
+            self._runner.put_back(left, is_begun=False)
+            if batches:
+                self._leases.end()
+        except RedisError as error:  # then this worker's successor does
+            log.warning("Requests are not put back yet: %s", error)
+
+    # What the event loop calls
+
+    def _on_notification(self) -> None:
+        if self._notifications is not None and self._fetcher is not None:
+            self._notifications.drain()
+            self._fetcher.look()
+
+    def _look(self) -> None:
+        if self._fetcher is not None:
+            self._fetcher.look()
+
+    def _fetch(self) -> None:
+        """Fetch now that a process is free; what Redis does meanwhile the event loop is told."""
+        if self._fetcher is not None:
+            try:
+                self._fetcher.look()
+            except RedisError as error:
+                log.warning("Cannot fetch: %s", error)
+
+    def _beat(self) -> None:
+        self._stopper.end_overdue()
+        self._leases.beat()
+        state_files.beat(state_files.WORKER)  # this loop turns, and Redis answers it
+
+    # What the fetcher calls
+
+    def _demand(self) -> Demand | None:
+        others = len(state.reserved_requests) - batches.count_requests()
+        free = self._consumer.pool.num_processes - len(batches) - max(0, others)
+        if free <= 0:
+            return None
+        return Demand(self._size.most, self._size.wait, self._size.seconds, free)
+
+    def _deliver(self, taken: Taken) -> None:
+        requests = self._read(taken)
+        if not taken.is_sync:
+            requests = self._without_hopeless(requests)
+        requests = [each for each in requests if not (state.revoked and each.revoked())]
+        if requests:
+            self._runner.start(Batch(requests, self._rate.allows(len(requests))))
+
+    def _read(self, taken: Taken) -> list[PredictionRequest]:
+        requests = []
+        for encoded, deliveries, stored in taken.requests:
+            try:
+                message = decode_message(encoded)
+            except (ValueError, LookupError, TypeError) as error:
+                log.error("Skipped what is no prediction on a queue of predictions: %s", error)
+                continue
+            requests.append(
+                PredictionRequest(
+                    message, encoded, is_sync=taken.is_sync, deliveries=deliveries, stored=stored,
+                    app=self._consumer.app, hostname=self._consumer.hostname,
+                    eventer=self._consumer.event_dispatcher, on_revoked=self._revoke,
+                )
+            )  # fmt: skip
+        return requests
+
+    def _without_hopeless(self, requests: list[PredictionRequest]) -> list[PredictionRequest]:
+        """Return the requests but for those that ended too many processes, which fail."""
+        most = self._settings.max_deliveries
+        hopeless = [each for each in requests if each.deliveries > most]
+        if hopeless:
+            self._runner.fail(hopeless, process_died(most))
+        return [each for each in requests if each.deliveries <= most]
+
+    def _revoke(self, request: PredictionRequest) -> None:
+        """End a request that was revoked or terminated, from Flower or with ``celery control``."""
+        try:
+            self._runner.revoke([request])
+        except RedisError as error:
+            log.warning("A revoked request has not ended yet: %s", error)
+
+    def _end_lease(self, **_: object) -> None:
+        try:
+            self._leases.end()
+        except RedisError as error:
+            log.warning("Redis is not told that this worker ends: %s", error)

@@ -1,0 +1,91 @@
+"""Every Compose command denzel runs, as a list."""
+
+from __future__ import annotations
+
+from denzel.backends.docker.commands import ComposeCommands
+
+COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", "shop"]
+COMMANDS = ComposeCommands(("docker", "compose"), "shop")
+PREPARE = "app.runtime.bootstrap"
+
+
+def test_build() -> None:
+    assert COMMANDS.build() == [*COMPOSE, "build", "api"]
+
+
+def test_pull() -> None:
+    assert COMMANDS.pull("redis") == [*COMPOSE, "pull", "redis"]
+
+
+def test_up_never_builds() -> None:
+    assert COMMANDS.up() == [*COMPOSE, "up", "--detach", "--no-build"]
+
+
+def test_stop() -> None:
+    assert COMMANDS.stop() == [*COMPOSE, "stop"]
+
+
+def test_down_keeps_volumes_and_images() -> None:
+    assert COMMANDS.down(purge=False) == [*COMPOSE, "down", "--remove-orphans"]
+
+
+def test_a_purge_removes_volumes() -> None:
+    assert COMMANDS.down(purge=True) == [*COMPOSE, "down", "--remove-orphans", "--volumes"]
+
+
+def test_logs() -> None:
+    assert COMMANDS.logs(["api", "redis"], follow=False, tail=None) == [
+        *COMPOSE, "logs", "--no-color", "--timestamps", "api", "redis"
+    ]  # fmt: skip
+
+
+def test_followed_logs() -> None:
+    assert COMMANDS.logs([], follow=True, tail=0) == [
+        *COMPOSE, "logs", "--no-color", "--timestamps", "--follow", "--tail", "0"
+    ]  # fmt: skip
+
+
+def test_a_shell_on_a_terminal() -> None:
+    assert COMMANDS.shell("denzel", user="denzel", terminal=True) == [
+        *COMPOSE, "exec", "--user", "denzel", "denzel", "bash"
+    ]  # fmt: skip
+
+
+def test_a_shell_without_a_terminal() -> None:
+    assert COMMANDS.shell("redis", user=None, terminal=False) == [
+        *COMPOSE, "exec", "-T", "redis", "bash"
+    ]  # fmt: skip
+
+
+def test_a_module_runs_as_the_user_who_serves() -> None:
+    assert COMMANDS.module("api", "app.runtime.admin", "response", "--async") == [
+        *COMPOSE, "exec", "-T", "--user", "denzel", "api",
+        "/opt/denzel/venv/bin/python", "-m", "app.runtime.admin", "response", "--async",
+    ]  # fmt: skip
+
+
+def test_requirements_are_installed_as_root() -> None:
+    executed = [*COMPOSE, "exec", "-T", "--user", "root", "api", "/opt/denzel/python", "-m"]
+    assert COMMANDS.install("api", pip=True, os=False) == [
+        *executed, PREPARE, "--install", "pip", "api"
+    ]  # fmt: skip
+    assert COMMANDS.install("api", pip=False, os=True) == [
+        *executed, PREPARE, "--install", "os", "api"
+    ]  # fmt: skip
+    assert COMMANDS.install("api", pip=True, os=True) == [
+        *executed, PREPARE, "--install", "os", "--install", "pip", "api"
+    ]  # fmt: skip
+
+
+def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
+    assert COMMANDS.prepared_module("denzel", "app.runtime.pipeline.check", "--repeat", "3") == [
+        *COMPOSE, "run", "--rm", "--no-deps", "-T", "--quiet-pull",
+        "--entrypoint", "/opt/denzel/python", "denzel",
+        "-m", PREPARE, "--os-commands", "--once", "denzel",
+        "python", "-m", "app.runtime.pipeline.check", "--repeat", "3",
+    ]  # fmt: skip
+
+
+def test_the_standalone_program_takes_the_same_arguments() -> None:
+    standalone = ComposeCommands(("docker-compose",), "shop")
+    assert standalone.stop() == ["docker-compose", *COMPOSE[2:], "stop"]

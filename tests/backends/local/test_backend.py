@@ -1,0 +1,384 @@
+"""Local processes when things go wrong: crashes, hangs, killed supervisors, odd paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from backends.contract import states, wait_until, wait_until_ready
+from backends.stand_in_project import Launched, behave, stand_in_project
+from denzel.backends.local import supervision
+from denzel.backends.local.backend import LocalBackend
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
+from denzel.errors import EngineError, RequirementsError, ServiceError, UsageError
+from denzel.project import Project
+from denzel.services import ServiceStatus, State
+
+SOON = 30.0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return stand_in_project(tmp_path)
+
+
+def line(backend: LocalBackend, service: str) -> ServiceStatus:
+    return next(line for line in backend.status().services if line.name == service)
+
+
+def supervisor_pid(project: Project) -> int:
+    return int((project.private / "run" / "supervisord.pid").read_text())
+
+
+def processes(project: Project) -> list[int]:
+    return find_processes(Layout.of(project).mark, None)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_crash_loop_is_an_error_that_says_where_to_look(project: Project) -> None:
+    behave(project, "api", "crash")
+    with Launched(project) as backend:
+        wait_until(lambda: line(backend, "api").state is State.ERROR, SOON, backend.status)
+        detail = line(backend, "api").detail
+        assert "exit status 3" in detail
+        assert "logs/api.log" in detail
+        assert line(backend, "monitor").state is State.UP
+        behave(project, "api", "")
+        wait_until_ready(backend, SOON)
+
+
+def test_what_a_service_says_of_itself_is_shown(project: Project) -> None:
+    behave(project, "api", "fail")
+    behave(project, "monitor", "install")
+    behave(project, "denzel", "load")
+    with Launched(project) as backend:
+        expected = {"api": State.ERROR, "monitor": State.PIP_INSTALLING, "denzel": State.UP}
+        wait_until(lambda: expected.items() <= states(backend).items(), SOON, backend.status)
+        assert line(backend, "api").detail == "no such package"
+        assert [worker.state for worker in backend.status().workers] == [State.LOADING]
+        with pytest.raises(ServiceError, match=r"monitor is not ready \(PIP INSTALLING"):
+            backend.run("monitor", "app.contract_probe", "echo")
+
+
+def test_a_killed_worker_is_not_shown_up_by_its_old_word(project: Project) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        behave(project, "denzel", "load")
+        os.kill(supervised(project, "denzel"), signal.SIGKILL)
+        wait_until(
+            lambda: [worker.state for worker in backend.status().workers] == [State.LOADING],
+            SOON,
+            backend.status,
+        )
+        behave(project, "denzel", "silent")
+        os.kill(supervised(project, "denzel"), signal.SIGKILL)
+        wait_until(lambda: line(backend, "denzel").state is not State.UP, SOON, backend.status)
+        wait_until(
+            lambda: "silent" in (project.logs / "denzel.log").read_text(), SOON, backend.status
+        )
+        assert line(backend, "denzel").state is not State.UP
+
+
+def supervised(project: Project, service: str) -> int:
+    """Return the process id that a service's stand-in printed last."""
+    return int((project.logs / f"{service}.log").read_text().splitlines()[-1].split()[1])
+
+
+def test_a_service_that_hangs_is_killed(project: Project) -> None:
+    behave(project, "monitor", "hang")
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        backend.stop()
+        assert processes(project) == []
+
+
+def test_what_another_version_of_denzel_started_is_stopped(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer = [program for program in supervision.PROGRAMS if program.name != "callbacks"]
+    more = supervision.Program("extra", "bash entrypoints/monitor.sh", 10, 5)
+    text = supervision.supervisor_config([*fewer, more])
+    monkeypatch.setattr("denzel.backends.local.lifecycle.supervisor_config", lambda: text)
+    with Launched(project) as backend:
+        wait_until(lambda: states(backend)["api"] is State.UP, SOON, backend.status)
+        assert states(backend)["callbacks"] is State.DOWN
+        monkeypatch.undo()
+        backend.restart()
+        wait_until_ready(backend, SOON)
+
+
+def test_children_that_left_their_service_are_ended(project: Project) -> None:
+    behave(project, "api", "daemon")
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        children = [
+            int(file.name.removeprefix("child-"))
+            for file in (project.root / "stand_in").glob("child-*")
+        ]
+        assert len(children) == 2
+        backend.stop()
+        assert not [pid for pid in children if alive(pid)]
+
+
+def test_services_whose_supervisor_was_killed_are_found_and_ended(project: Project) -> None:
+    behave(project, "api", "daemon")
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        orphans = processes(project)
+        os.kill(supervisor_pid(project), signal.SIGKILL)
+        wait_until(lambda: set(states(backend).values()) == {State.DOWN}, SOON, backend.status)
+        assert backend.launched()
+        assert backend.running()  # so that `denzel start` takes no port of theirs for a stranger's
+        backend.start()
+        wait_until_ready(backend, SOON)
+        assert not set(orphans) & set(processes(project))
+        os.kill(supervisor_pid(project), signal.SIGKILL)
+        backend.down(purge=False)
+        assert processes(project) == []
+
+
+def test_a_supervisor_that_hangs_is_replaced(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denzel.backends.local.supervision.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("denzel.backends.local.lifecycle.LEFTOVER_SECONDS", 1.0)
+    with Launched(project) as backend:
+        hanging = supervisor_pid(project)
+        os.kill(hanging, signal.SIGSTOP)
+        with pytest.raises(ServiceError, match="denzel restart"):
+            backend.status()
+        backend.restart()
+        wait_until_ready(backend, SOON)
+        assert not alive(hanging)
+
+
+def test_a_deployment_survives_a_restart_of_the_machine(project: Project) -> None:
+    with Launched(project) as backend:
+        for pid in processes(project):
+            with suppress(ProcessLookupError):  # it went with its parent
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not processes(project), SOON, lambda: processes(project))
+        note = project.private / "deployment.json"
+        earlier = json.loads(note.read_text()) | {"boot": "another", "mark": "1-1"}
+        note.write_text(json.dumps(earlier))
+        assert backend.launched()
+        assert set(states(backend).values()) == {State.DOWN}
+        backend.start()
+        wait_until_ready(backend, SOON)
+
+
+@pytest.mark.parametrize(
+    "directory",
+    ["with space", "100% %(here)s", 'it\'s "quoted"; #1', "größe-模型", "deep/" + "x" * 120],
+)
+def test_odd_paths(tmp_path: Path, directory: str) -> None:
+    parent = tmp_path / directory
+    parent.mkdir(parents=True)
+    project = stand_in_project(parent)
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        sockets = Layout.of(project).sockets
+        assert sockets.stat().st_mode & 0o777 == 0o700
+        url = backend.run("api", "app.contract_probe", "environment", "REDIS_URL")
+        assert url == f"unix://{sockets}/redis.sock"
+        assert backend.run("api", "app.contract_probe", "redis", "PING") == "+PONG\r\n"
+        assert "api" in next(backend.logs(["api"], follow=False, tail=1)).text
+    assert not sockets.exists()
+
+
+@pytest.mark.parametrize("value", ["50% %(ENV_HOME)s", "a \"b\" 'c'; # d", "größe", "a\\nb=HOME"])
+def test_odd_values_reach_the_services(project: Project, value: str) -> None:
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    with project.env_file.open("a") as file:
+        file.write(f"\nSPOKEN='{quoted}'\n")
+    project.forget()
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        said = next(backend.logs(["api"], follow=False, tail=1)).text
+        assert said.endswith(f"says: {value!r}")
+        assert backend.run("api", "app.contract_probe", "environment", "SPOKEN") == value
+
+
+def test_only_env_file_sets_settings(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_PORT", "1")
+    monkeypatch.setenv("RESULT_TTL", "77")
+    lines = project.env_file.read_text().splitlines()
+    project.env_file.write_text("\n".join(x for x in lines if not x.startswith("RESULT_TTL")))
+    project.forget()
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        port = backend.run("api", "app.contract_probe", "environment", "API_PORT")
+        assert port == str(project.settings.api_port)
+        assert backend.run("api", "app.contract_probe", "environment", "RESULT_TTL") == ""
+        assert backend.run("api", "app.contract_probe", "environment", "API_HOST") == "127.0.0.1"
+
+
+def test_a_restart_with_unusable_settings_leaves_the_services_alone(project: Project) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        before = processes(project)
+        settings = project.env_file.read_text()
+        project.env_file.write_text(f"{settings}\nGPU=perhaps\n")
+        with pytest.raises(UsageError, match="GPU=perhaps"):
+            backend.restart()
+        assert processes(project) == before
+        project.env_file.write_text(settings)
+        project.forget()
+
+
+def test_a_failing_redis_leaves_nothing_running(project: Project) -> None:
+    data = project.private / "redis" / "appendonlydir"
+    data.mkdir(parents=True)
+    (data / "appendonly.aof.manifest").write_text("nonsense\n")
+    project.record_backend("local")
+    backend = LocalBackend(project, lambda _: None)
+    with pytest.raises(ServiceError, match=r"(?s)Redis does not start.*manifest"):
+        backend.up()
+    assert processes(project) == []
+    assert not backend.launched()
+
+
+def test_an_interrupted_launch_leaves_nothing_running(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_socket: Path, _password: str) -> bool:
+        assert processes(project)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("denzel.backends.local.lifecycle.redis_answers", interrupt)
+    project.record_backend("local")
+    backend = LocalBackend(project, lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        backend.up()
+    assert processes(project) == []
+    assert not backend.launched()
+
+
+def test_the_bundled_redis_serves_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = project.root / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname", "sleep"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(programs))
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        answer = backend.run("api", "app.contract_probe", "redis", "INFO", "server")
+        assert "valkey_version" in answer
+
+
+def test_closing_the_terminal_ends_nothing(project: Project) -> None:
+    starts = (
+        "import fcntl, sys, termios; from pathlib import Path;"
+        "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+        "from denzel.backends.local.backend import LocalBackend;"
+        "from denzel.project import Project;"
+        "LocalBackend(Project(Path(sys.argv[1])), print).start()"
+    )
+    with Launched(project) as backend:
+        backend.stop()
+        ours, its = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-c", starts, str(project.root)],
+            stdin=its, stdout=its, stderr=its, start_new_session=True,
+        ) as command:  # fmt: skip
+            os.close(its)
+            assert command.wait(SOON) == 0
+        wait_until_ready(backend, SOON)
+        os.close(ours)  # SIGHUP for all that belongs to the terminal
+        for pid in processes(project):
+            terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
+            assert terminal == "0"
+        assert backend.status().ready
+
+
+def test_a_copy_is_another_deployment(project: Project, tmp_path: Path) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        ignored = shutil.ignore_patterns("*.sock")
+        shutil.copytree(project.root, tmp_path / "copy", symlinks=True, ignore=ignored)
+        copy = LocalBackend(Project(tmp_path / "copy"), lambda _: None)
+        assert not copy.launched()
+        assert not copy.running()
+        copy.down(purge=True)
+        assert backend.status().ready
+
+
+def test_a_project_moved_while_it_runs_can_be_shut_down(tmp_path: Path) -> None:
+    project = stand_in_project(tmp_path)
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        project.root.rename(tmp_path / "elsewhere")
+        moved = Project(tmp_path / "elsewhere")
+        assert LocalBackend(moved, lambda _: None).launched()
+        LocalBackend(moved, lambda _: None).down(purge=False)
+        assert processes(moved) == []
+
+
+def test_packages_of_a_moved_project_are_installed_anew(tmp_path: Path) -> None:
+    project = stand_in_project(tmp_path)
+    with Launched(project) as backend:
+        backend.stop()
+        backend.start()
+        assert (project.private / "venv").exists()
+        backend.stop()
+        project.root.rename(tmp_path / "elsewhere")
+        moved = Project(tmp_path / "elsewhere")
+        reported: list[str] = []
+        LocalBackend(moved, reported.append).start()
+        assert "moved or copied" in reported[0]
+        assert not (moved.private / "venv").exists()
+        LocalBackend(moved, reported.append).down(purge=True)
+
+
+def test_what_services_print_is_logged_at_once(project: Project) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        assert backend.run("api", "app.contract_probe", "environment", "PYTHONUNBUFFERED") == "1"
+
+
+def test_services_may_open_many_files(project: Project) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        with Launched(project):
+            limits = Path(f"/proc/{supervisor_pid(project)}/limits").read_text()
+            line = next(line for line in limits.splitlines() if "open files" in line)
+            assert int(line.split()[3]) == min(hard, 65_536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_requirements_sh_is_never_run(project: Project) -> None:
+    script = project.root / "requirements.sh"
+    script.write_text("# install\ntouch was-run\n")
+    launched = Launched(project)
+    with launched as backend:
+        assert "requirements.sh is not run" in launched.reported[0]
+        wait_until_ready(backend, SOON)
+        with pytest.raises(RequirementsError, match="--docker"):
+            backend.install(pip=False, os=True)
+    assert not (project.root / "was-run").exists()
+
+
+def test_a_project_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+    project = stand_in_project(tmp_path)
+    project.private.write_text("a file where the directory should be")
+    with pytest.raises(EngineError, match=r"\.denzel: "):
+        LocalBackend(project, lambda _: None).up()

@@ -1,0 +1,1 @@
+"""Real libraries in the worker: loaded, warmed up, under load, killed, restarted."""

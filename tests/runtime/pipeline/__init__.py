@@ -1,0 +1,1 @@
+"""Tests of ``app/runtime/pipeline``, one file a module."""

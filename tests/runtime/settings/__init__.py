@@ -1,0 +1,1 @@
+"""Tests of ``app/runtime/settings``, one file a module."""

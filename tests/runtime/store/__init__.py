@@ -1,0 +1,1 @@
+"""Tests of what stands in Redis and how it is read and written."""

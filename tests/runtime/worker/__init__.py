@@ -1,0 +1,1 @@
+"""Tests of ``app/runtime/worker``, one file a module."""
