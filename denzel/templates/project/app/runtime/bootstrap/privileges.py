@@ -36,9 +36,11 @@ def adopt_owner() -> None:
     if not user:
         return
     owner, account = Path.cwd().stat(), pwd.getpwnam(user)
-    if owner.st_uid in (0, account.pw_uid):
+    if owner.st_uid == 0:
         if not owner.st_mode & stat.S_IROTH:
             _join_group(user, owner.st_gid)
+        return
+    if owner.st_uid == account.pw_uid:
         return
     group = owner.st_gid or account.pw_gid
     for command in (
