@@ -60,7 +60,8 @@ def main() -> None:
     elif behaviour == "install":
         state.write_state(service, state.PIP_INSTALLING)
     elif behaviour != "silent":
-        answer(service)
+        if behaviour != "deaf":
+            answer(service)
         state.write_state(service, state.UP)
     if behaviour == "daemon":
         # A child in a session of its own that loses its mark, and one that keeps it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import venv
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -43,9 +45,17 @@ def behave(project: Project, service: str, behaviour: str) -> None:
 
 
 def make_venv(project: Project) -> None:
-    """Make the virtual environment the services share, empty but for Python."""
+    """Make the virtual environment the services share, empty but for Python.
+
+    It claims to hold what the requirement files ask for.
+    """
     project.private.mkdir(exist_ok=True)
     venv.create(project.private / "venv", with_pip=False, symlinks=True)
+    claim = "from app.runtime.bootstrap.environment import claim_installed as claim; claim()"
+    environment = {**os.environ, "DENZEL_VENV": str(project.private / "venv")}
+    subprocess.run(
+        [sys.executable, "-c", claim], cwd=project.root, env=environment, check=True, timeout=60
+    )
 
 
 @dataclass

@@ -43,7 +43,7 @@ from denzel.errors import (
     ServiceError,
 )
 from denzel.polling import polls
-from denzel.services import Status
+from denzel.services import State, Status
 from denzel.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
 STATUS_THREADS = 8
+STILL_RUNNING = ". Nothing was restarted: the services go on as they are"
 LOG_LINE = re.compile(r"(?:\x1b\[2K)*(?P<service>\S+?)(?:-\d+)?\s*\| ?(?P<time>\S+Z) ?(?P<text>.*)")
 
 
@@ -110,6 +111,7 @@ class ComposeBackend(Backend):
         self.project.forget()
         commands = self._commands()
         self._provide_images(silent_if_present=True)
+        self._install_changed()
         self._relay(commands.stop())
         self._relay(commands.up())
 
@@ -196,11 +198,30 @@ class ComposeBackend(Backend):
             self._running_container(service)
         for number, service in enumerate(services):
             argv = commands.install(service, pip=pip and number == 0, os=os)
-            last: list[str] = [""]
-            try:
-                process.relay(argv, self._reporter(last), **self._place())
-            except CommandError as error:
-                raise RequirementsError(f"{service}: {last[0]}") from error
+            self._relay_installation(service, argv)
+
+    def _relay_installation(self, service: str, argv: Sequence[str], hint: str = "") -> None:
+        last: list[str] = [""]
+        try:
+            process.relay(argv, self._reporter(last), **self._place())
+        except CommandError as error:
+            raise RequirementsError(f"{service}: {last[0]}{hint}") from error
+
+    def _install_changed(self) -> None:
+        """Install changed requirements while the services still run, before they are stopped.
+
+        Raises RequirementsError, and then they go on as they are.  Services that do not work, and
+        ones that will run on another image, find out at their start.
+        """
+        image = find_image(self._client, self.project.settings.image)
+        states = {line.name: line.state for line in self.status().services}
+        if any(states[service] is not State.UP for service in USER_CODE_SERVICES):
+            return
+        for service in USER_CODE_SERVICES:
+            running = self._running_container(service).attrs["Image"]
+            if image is not None and image.id == running:
+                argv = self._commands().install_changed(service)
+                self._relay_installation(service, argv, STILL_RUNNING)
 
     @cached_property
     def _client(self) -> docker.DockerClient:

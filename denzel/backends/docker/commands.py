@@ -75,6 +75,12 @@ class ComposeCommands:
             service, "root", False, BARE_PYTHON, "-m", "app.runtime.bootstrap", *wanted, service
         )  # fmt: skip
 
+    def install_changed(self, service: str) -> list[str]:
+        """Install what a start of a running service would install, as root."""
+        prepare = (BARE_PYTHON, "-m", "app.runtime.bootstrap")
+        wanted = ("--install", "check", "--os-commands", service)
+        return self._execute(service, "root", False, *prepare, *wanted)
+
     def prepared_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module in a container of its own that is prepared as the service's would be."""
         prepare = [BARE_PYTHON, "-m", "app.runtime.bootstrap", "--os-commands", "--once", service]

@@ -38,6 +38,7 @@ from denzel.errors import (
 )
 from denzel.services import SERVICES, ServiceStatus, State, Status
 
+STILL_RUNNING = "Nothing was restarted: the services go on as they are"
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
@@ -102,6 +103,12 @@ class LocalBackend(Backend):
         self.project.forget()
         # What is wrong in .env is told while the services still run.
         service_environment(self.project, self._layout, self._layout.run)
+        # So is a package that cannot be had.  Services that do not work find out at their start.
+        if self._all_up():
+            try:
+                self._prepare("check")
+            except RequirementsError as error:
+                raise RequirementsError(f"{error}. {STILL_RUNNING}") from error
         with self._changing():
             self._lifecycle.stop()
             self._lifecycle.start()
@@ -192,6 +199,13 @@ class LocalBackend(Backend):
             )
         if pip:
             self._prepare("pip")
+
+    def _all_up(self) -> bool:
+        """Tell whether every service works; none is said to while their supervisor hangs."""
+        try:
+            return all(line.state is State.UP for line in self.status().services)
+        except ServiceError:
+            return False
 
     def _processes(self) -> dict[str, Process]:
         """Return supervisord's knowledge of each service; nothing when there is no supervisord."""

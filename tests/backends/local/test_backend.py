@@ -22,6 +22,7 @@ from denzel.backends.local.backend import LocalBackend
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.process_table import find_processes
 from denzel.errors import EngineError, RequirementsError, ServiceError, UsageError
+from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import ServiceStatus, State
 
@@ -167,6 +168,52 @@ def test_a_supervisor_that_hangs_is_replaced(
         backend.restart()
         wait_until_ready(backend, SOON)
         assert not alive(hanging)
+
+
+def test_a_restart_with_requirements_that_fail_leaves_the_services_alone(project: Project) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        before = processes(project)
+        (project.root / "app/runtime/requirements.txt").write_text("")
+        (project.root / "requirements.txt").write_text("=== nothing pip can read ===\n")
+        with pytest.raises(RequirementsError, match="services go on as they are"):
+            backend.restart()
+        assert processes(project) == before
+        assert states(backend)["api"] is State.UP
+
+
+def test_what_says_up_and_does_not_answer_is_an_error(project: Project) -> None:
+    behave(project, "api", "deaf")
+    with Launched(project) as backend:
+        wait_until(lambda: line(backend, "api").state is State.ERROR, SOON, backend.status)
+        port = project.settings.api_port
+        assert line(backend, "api").detail == f"does not answer on port {port}"
+
+
+def test_while_redis_hangs_nothing_that_needs_it_is_up(project: Project) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        # A port changed in .env is not the one the running service listens on.
+        project.set_environment(API_PORT=str(free_port(project.settings.api_port + 7)))
+        assert states(backend)["api"] is State.UP
+        (redis,) = [
+            pid
+            for pid in processes(project)
+            if "redis-server" in Path(f"/proc/{pid}/comm").read_text()
+            or "valkey-server" in Path(f"/proc/{pid}/comm").read_text()
+        ]
+        os.kill(redis, signal.SIGSTOP)
+        try:
+            lines = {line.name: line for line in backend.status().services}
+        finally:
+            os.kill(redis, signal.SIGCONT)
+        for name in ("api", "denzel", "callbacks"):
+            assert (lines[name].state, lines[name].detail) == (
+                State.ERROR,
+                "Redis does not answer",
+            )
+        assert lines["monitor"].state is State.UP
+        wait_until_ready(backend, SOON)
 
 
 def test_a_deployment_survives_a_restart_of_the_machine(project: Project) -> None:

@@ -76,7 +76,12 @@ def install_packages(service: str, *, upgrade: bool = False, retry: bool = False
             }  # fmt: skip
             write_stamp(_stamp(), failure)
             raise
-        write_stamp(_stamp(), {"installed": _fingerprint()})
+        claim_installed()
+
+
+def claim_installed() -> None:
+    """Record that the environment holds what the requirement files ask for now."""
+    write_stamp(_stamp(), {"installed": _fingerprint()})
 
 
 def wait_for_packages() -> None:

@@ -36,9 +36,11 @@ def adopt_owner() -> None:
     if not user:
         return
     owner, account = Path.cwd().stat(), pwd.getpwnam(user)
-    if owner.st_uid in (0, account.pw_uid):
+    if owner.st_uid == 0:
         if not owner.st_mode & stat.S_IROTH:
             _join_group(user, owner.st_gid)
+        return
+    if owner.st_uid == account.pw_uid:
         return
     group = owner.st_gid or account.pw_gid
     for command in (
@@ -119,6 +121,9 @@ def _let_write(account: pwd.struct_passwd) -> None:
     LOGS.mkdir(exist_ok=True)
     _let_group_write(LOGS, os.O_DIRECTORY, account.pw_gid)
     if os.path.lexists(WORKER_LOG):
+        if not stat.S_ISREG(WORKER_LOG.lstat().st_mode):
+            with suppress(OSError):
+                WORKER_LOG.unlink()  # a link or a pipe would keep the worker from starting
         _let_group_write(WORKER_LOG, os.O_NONBLOCK, account.pw_gid)
 
 
