@@ -79,6 +79,15 @@ def test_a_command_says_of_itself_what_the_overview_says(name: str) -> None:
     assert (command.help or "").splitlines()[0] == COMMANDS[name].summary
 
 
+@pytest.mark.parametrize(
+    ("typed", "suggested"), [("lunch", " Did you mean launch?"), ("frobnicate", "")]
+)
+def test_an_unknown_command_gets_a_suggestion(denzel: Denzel, typed: str, suggested: str) -> None:
+    done = denzel(typed)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"Error: No such command '{typed}'.{suggested}\n")
+
+
 def test_version(denzel: Denzel) -> None:
     assert denzel("--version").stdout == f"denzel, version {__version__}\n"
 

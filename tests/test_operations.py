@@ -127,9 +127,9 @@ class MemoryBackend(Backend):
 def machine(monkeypatch: pytest.MonkeyPatch) -> Deployments:
     """A machine on which nothing runs yet."""
     deployments = Deployments()
-    monkeypatch.setattr(operations, "choose", deployments.choose)
-    monkeypatch.setattr(operations, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(operations, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("denzel.backends.choose", deployments.choose)
+    monkeypatch.setattr("denzel.operations.observation.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("denzel.operations.observation.GRACE_SECONDS", 0.05)
     return deployments
 
 
