@@ -38,6 +38,12 @@ local function wait_for_more(queue, length)
   return math.min(longest_wait, message_sent(oldest) + longest_wait - now)
 end
 
+-- What of a message that is none of ours the log is to show.
+local function shown(message)
+  local task = string.match(message, '"task": ?"([^"]+)"')
+  return (task and 'task ' .. task .. ', ' or '') .. string.sub(message, 1, 300)
+end
+
 -- Takes messages as long as fits; begin(id, message) returns the payload's bytes, nil to drop it.
 local function take(queue, count, begin)
   local skipped, bytes, number, looks = {}, 0, 0, 0
@@ -47,7 +53,7 @@ local function take(queue, count, begin)
     local id = message_id(message)
     if not id then
       looks = looks + 1
-      skipped[#skipped + 1] = string.sub(message, 1, 300)
+      skipped[#skipped + 1] = shown(message)
     elseif number > 0 and (is_alone(message) or bytes >= most_bytes) then
       redis.call('RPUSH', queue, message)
       break
