@@ -177,6 +177,16 @@ def test_a_request_that_has_waited_long_enough_goes(api: Api, client: Any) -> No
     assert take(worker(client), Demand(3, 1e-6, 0.0, 1))[0] == [task_id]
 
 
+def test_no_request_waits_for_longer_than_half_its_clients_time(api: Api, client: Any) -> None:
+    """Else a wait as long as the timeout would have none be answered."""
+    patient = Demand(size=3, wait=30.0, seconds=0.0, free=1)
+    (task_id,) = api.enqueue(timeout=20)
+    _, taken = take(worker(client), patient)
+    assert 5 < taken.wait <= 10
+    age(client, 11)
+    assert take(worker(client), patient)[0] == [task_id]
+
+
 def test_one_queue_does_not_wait_for_the_other(api: Api, client: Any) -> None:
     patient = Demand(size=2, wait=30.0, seconds=0.0, free=1)
     api.enqueue(1)
