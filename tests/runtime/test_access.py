@@ -8,8 +8,10 @@ import json
 import os
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -125,6 +127,53 @@ def test_no_idempotency_key_can_be_told_to_be_another_callers(guarded: Deploymen
         for name, each in (("shop", f"till {key}"), ("shop till", key))
     }
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("kind", ["sync", "timed out", "async", "keyed"])
+def test_a_request_belongs_to_the_key_it_came_with(guarded: Deployment, kind: str) -> None:
+    """To others its id is unknown, however it was asked for and wherever it stands."""
+    headers = {
+        "sync": {"Prefer": "wait=20"},
+        "timed out": {"Prefer": "wait=1"},
+        "async": {"Prefer": "respond-async"},
+        "keyed": {"Prefer": "respond-async", "Idempotency-Key": str(uuid4())},
+    }[kind]
+    body = {"do": "sleep", "seconds": 2} if kind == "timed out" else {"value": 1}
+    mine, other = ({"X-API-Key": key} for key in KEYS.values())
+    answer = requests.post(
+        f"{guarded.url}/predict", json=body, headers={**mine, **headers}, timeout=30
+    )
+    assert answer.status_code == (504 if kind == "timed out" else 200)
+    task_id = answer.headers["Denzel-Task-Id"]
+
+    def asked(headers: dict[str, str]) -> list[requests.Response]:
+        url = f"{guarded.url}/status/{task_id}"
+        return [
+            requests.get(url, headers=headers, timeout=10),
+            requests.get(url, params={"wait": "20"}, headers=headers, timeout=30),
+            requests.post(f"{guarded.url}/cancel/{task_id}", headers=headers, timeout=10),
+        ]
+
+    for _ in range(2):  # before its end, and after it
+        for refused in asked(other):
+            assert (refused.status_code, refused.json()["title"]) == (404, "Unknown task")
+            assert "echo" not in refused.text
+        status, waited, cancelled = asked(mine)
+        assert status.status_code == 200
+        assert waited.json()["status"] == "SUCCESS"
+        assert cancelled.status_code == 409
+
+
+def test_ids_share_nothing(guarded: Deployment) -> None:
+    """Of one, nothing of another can be guessed: each is a random UUID."""
+    headers = {"X-API-Key": KEYS["shop"]}
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: predict(guarded, **headers), range(100)))
+    ids = [UUID(answer.headers["Denzel-Task-Id"]) for answer in answers]
+    assert {each.version for each in ids} == {4}
+    numbers = sorted(each.int for each in ids)
+    nearest = min(after - before for before, after in pairwise(numbers))
+    assert nearest > 2**64
 
 
 def test_every_answer_has_the_headers_of_a_json_api(guarded: Deployment) -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 import redis
@@ -139,6 +140,43 @@ def test_a_sync_request_on_the_queue_outlives_redis_that_is_killed(
         fragile.start_redis()
         fragile.start_worker()
         assert answer.result().json() == {"echo": "x" * size}
+
+
+@pytest.mark.parametrize(
+    ("prefer", "most"),
+    [
+        ("wait=2", 3.5),
+        ("respond-async, wait=2", 3.5),
+        ("respond-async", 7),
+        ("respond-async, wait=60", 7),
+    ],
+)
+@pytest.mark.parametrize("keyed", [False, True])
+def test_redis_that_hangs_is_told_in_time_and_truly(
+    fragile: Deployment, prefer: str, most: float, keyed: bool
+) -> None:
+    """What was sent may be queued all the same; with a key it is queued once."""
+    predicts_again(fragile)
+    headers = {"Idempotency-Key": str(uuid4())} if keyed else {}
+    fragile.services["redis"].signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        answer = fragile.predict({"value": 1}, Prefer=prefer, **headers)
+        assert time.monotonic() - started < most
+        assert quickly(lambda: requests.get(f"{fragile.url}/info", timeout=10)).ok
+    finally:
+        fragile.services["redis"].signal(signal.SIGCONT)
+    assert (answer.status_code, answer.json()["title"]) == (503, "Queue unavailable")
+    text = answer.json()["description"]
+    assert "may have been queued" in text
+    assert "Idempotency-Key" in text
+    assert "/" not in text
+    assert int(answer.headers["Retry-After"]) > 0
+    predicts_again(fragile)
+    if keyed:
+        again = fragile.predict({"value": 1}, Prefer="wait=20", **headers)
+        assert again.json() == {"echo": 1}
+        assert again.headers["Idempotent-Replayed"] == "true"  # it had been queued
 
 
 def test_without_a_worker_async_requests_wait_and_sync_ones_are_504(fragile: Deployment) -> None:

@@ -222,6 +222,16 @@ def test_a_request_whose_client_has_gone_is_never_begun(api: Api, client: Any) -
     assert not client.exists("denzel:abandoned")
 
 
+def test_what_was_begun_before_its_client_had_gone_is_forgotten(api: Api, client: Any) -> None:
+    """However often that happens: the memory of it must not grow for ever."""
+    client.zadd("denzel:abandoned", {"old": client.time()[0] - TIMED_OUT_SECONDS - 1})
+    (task_id,) = api.enqueue()
+    take(worker(client))
+    api.do(api.acceptance.abandon(task_id))
+    assert client.zrange("denzel:abandoned", 0, -1) == [task_id.encode()]
+    assert 0 < client.ttl("denzel:abandoned") <= TIMED_OUT_SECONDS
+
+
 def test_a_request_that_timed_out_can_be_asked_for(api: Api, client: Any) -> None:
     (task_id,) = api.enqueue()
     assert api.find(task_id) == [None]

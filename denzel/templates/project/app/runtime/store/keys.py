@@ -8,7 +8,7 @@
                             its payload
 ``denzel:payload:ID``       string: the payload of a synchronous one that is too large for a message
 ``denzel:answered:MINUTE``  hash: small outcomes of synchronous requests that were answered
-``denzel:abandoned``        set: synchronous requests whose clients have gone
+``denzel:abandoned``        sorted set: synchronous requests whose clients have gone
 ``denzel:workers``          sorted set: workers ("holders"), by the time their lease ends
 ``denzel:held:HOLDER``      set: asynchronous requests a worker holds
 ``denzel:held.sync:HOLDER`` set: synchronous requests a worker holds

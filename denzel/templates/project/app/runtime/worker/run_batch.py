@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
@@ -52,6 +54,7 @@ class _Work:
 
 def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchResult:
     """Predict for requests together, store the outcomes, and tell who waits for them."""
+    _end_on_signals()
     context = current_context()
     work = _collect(context.outcomes, items, is_sync)
     # Redis is not waited for within this: where that took long, batches that count as slow would
@@ -71,6 +74,17 @@ def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchR
         context.outcomes.finish(ended)
     results = [_shown(each, is_told) for each in outcomes]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
+
+
+@cache
+def _end_on_signals() -> None:
+    """Have this process end at once when its task is terminated, or its group told to end.
+
+    billiard's handlers, which it sets when a process has begun, raise SystemExit: in the midst of
+    the pipeline's code that would count as the prediction's failure.
+    """
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _collect(outcomes: OutcomeStore, items: Sequence[WorkItem], is_sync: bool) -> _Work:

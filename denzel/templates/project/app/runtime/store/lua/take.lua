@@ -19,7 +19,7 @@
 -- predictions, predictions.sync  lists of Celery messages
 -- denzel:held:HOLDER             set: asynchronous requests a worker holds
 -- denzel:held.sync:HOLDER        set: synchronous ones; not written to Redis's file
--- denzel:abandoned               set: synchronous requests whose clients have gone
+-- denzel:abandoned               sorted set: synchronous requests whose clients have gone
 -- include: clock
 -- include: chunks
 -- include: messages
@@ -35,7 +35,15 @@ local function wait_for_more(queue, length)
   if longest_wait <= 0 or length >= most then return 0 end
   local oldest = redis.call('LINDEX', queue, -1)
   if not message_id(oldest) or is_alone(oldest) then return 0 end
-  return math.min(longest_wait, message_sent(oldest) + longest_wait - now)
+  -- Whatever the settings say, its client gets an answer: half the time is for the prediction.
+  local longest = math.min(longest_wait, (message_number(oldest, 'timeout') or math.huge) / 2)
+  return math.min(longest, message_sent(oldest) + longest - now)
+end
+
+-- What of a message that is none of ours the log is to show.
+local function shown(message)
+  local task = string.match(message, '"task": ?"([^"]+)"')
+  return (task and 'task ' .. task .. ', ' or '') .. string.sub(message, 1, 300)
 end
 
 -- Takes messages as long as fits; begin(id, message) returns the payload's bytes, nil to drop it.
@@ -47,7 +55,7 @@ local function take(queue, count, begin)
     local id = message_id(message)
     if not id then
       looks = looks + 1
-      skipped[#skipped + 1] = string.sub(message, 1, 300)
+      skipped[#skipped + 1] = shown(message)
     elseif number > 0 and (is_alone(message) or bytes >= most_bytes) then
       redis.call('RPUSH', queue, message)
       break
@@ -72,7 +80,7 @@ local function take_sync(count)
     local timeout = message_number(message, 'timeout')
     local is_late = timeout
       and message_sent(message) + timeout < now + math.min(needed, timeout / 2)
-    if is_late or some_abandoned and redis.call('SREM', 'denzel:abandoned', id) == 1 then
+    if is_late or some_abandoned and redis.call('ZREM', 'denzel:abandoned', id) == 1 then
       local record = redis.call('GET', 'denzel:task:' .. id)
       local owner = string.match(string.sub(message, 81, 300), '"owner":"([^"]*)"') or '-'
       if not record or not is_final(record) then
