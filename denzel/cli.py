@@ -43,9 +43,10 @@ class Denzel(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            for meant in get_close_matches(args[0], COMMANDS, n=1):
-                error.message += f" Did you mean {meant}?"
-            raise
+            meant = get_close_matches(args[0], COMMANDS, n=1)
+            if not meant:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands section by section, without importing any."""
