@@ -30,9 +30,11 @@ LINGER_SECONDS = 10.0
 LINGER_BYTES = 2**20
 """How much of what is no body is dropped meanwhile.  Of a body it is any number: most clients read
 no answer before they have sent all of it."""
-PROBE_SECONDS = 2.0
-"""How long after a client said that it sends no more it is first asked whether it is there."""
-PROBE_AGAIN_SECONDS = 1.0
+PROBE_SECONDS = 0.1
+"""How long after a client said that it sends no more it is first asked whether it is there.
+
+Soon, because most of those clients have gone: what nobody waits for is not to be predicted."""
+PROBE_AGAIN_SECONDS = 0.1
 """After how long it is asked again, to see what became of that; then twice as long each time."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
