@@ -43,10 +43,10 @@ class Denzel(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            meant = get_close_matches(args[0], COMMANDS, n=1)
-            if not meant:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) from error
+            for meant in get_close_matches(args[0], COMMANDS, n=1):
+                message = f"{error.message} Did you mean {meant}?"
+                raise click.UsageError(message, error.ctx) from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands section by section, without importing any."""
