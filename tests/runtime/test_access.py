@@ -18,7 +18,7 @@ import requests
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
 
-KEYS = {"shop": "dz_first-key", "till": "dz_second-key"}
+KEYS = {"shop": "dz_first-key", "till": "dz_second-key", "shop till": "dz_third-key"}
 PASSWORD = 'p@ss:w/or d"?#%'
 """Everything that has a meaning in a URL."""
 
@@ -67,7 +67,9 @@ def test_a_key_lets_in_either_way(guarded: Deployment, key: str) -> None:
     for headers in (
         {"Authorization": f"Bearer {key}"},
         {"Authorization": f"bearer  {key}"},
+        {"Authorization": f"Bearer {key} "},
         {"X-API-Key": key},
+        {"X-API-Key": f"{key} \t"},
     ):
         assert predict(guarded, **headers).json() == {"echo": 1}
 
@@ -111,6 +113,17 @@ def test_two_clients_may_use_the_same_idempotency_key(guarded: Deployment) -> No
         predict(guarded, **{"X-API-Key": each, "Idempotency-Key": key}).headers["Denzel-Task-Id"]
         for each in KEYS.values()
     }
+    assert len(ids) == len(KEYS)
+
+
+def test_no_idempotency_key_can_be_told_to_be_another_callers(guarded: Deployment) -> None:
+    key = str(uuid4())
+    ids = {
+        predict(
+            guarded, **{"X-API-Key": KEYS[name], "Idempotency-Key": each, "Prefer": "wait=20"}
+        ).headers["Denzel-Task-Id"]
+        for name, each in (("shop", f"till {key}"), ("shop till", key))
+    }
     assert len(ids) == 2
 
 
@@ -144,6 +157,21 @@ def test_the_monitor_asks_for_its_credentials(guarded: Deployment) -> None:
         assert monitor(guarded, path, "root", "a,b c") == 401, path
     for path in ("/workers", "/api/tasks"):
         assert monitor(guarded, path, "admin", "a,b c") == 200, path
+
+
+def test_no_page_of_the_monitor_shows_redis_password(guarded: Deployment) -> None:
+    def page(path: str) -> str:
+        return requests.get(
+            f"{guarded.monitor_url}{path}", auth=("admin", "a,b c"), timeout=30
+        ).text
+
+    guarded.wait(
+        lambda: "redis.sock" in page("/api/workers?refresh=1"), "the monitor knows the worker", 20
+    )
+    for path in ("/worker/worker@lab", "/api/workers", "/broker", "/workers"):
+        shown = page(path)
+        assert "p@ss" not in shown, path
+        assert "p%40ss" not in shown, path
 
 
 def control(deployment: Deployment, path: str, **parameters: str) -> int:

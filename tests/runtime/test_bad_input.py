@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -107,6 +109,43 @@ def test_the_content_type_does_not_matter(lab: Deployment, content_type: str) ->
     assert answer.json() == {"echo": 1}
 
 
+def test_a_byte_order_mark_is_taken(lab: Deployment) -> None:
+    """Windows' editors write it."""
+    assert post(lab, b'\xef\xbb\xbf{"value": 1}').json() == {"echo": 1}
+
+
+# Compression
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_a_compressed_body_is_unpacked(
+    lab: Deployment, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    answer = post(lab, pack(b'{"value": 1}'), **{"Content-Encoding": encoding})
+    assert answer.json() == {"echo": 1}
+
+
+def test_an_unknown_compression_is_415(lab: Deployment) -> None:
+    answer = post(lab, b'{"value": 1}', **{"Content-Encoding": "br"})
+    assert answer.status_code == 415
+    assert answer.headers["Accept-Encoding"] == "gzip, deflate"
+
+
+def test_a_body_that_is_not_what_it_says_is_400(lab: Deployment) -> None:
+    answer = post(lab, b'{"value": 1}', **{"Content-Encoding": "gzip"})
+    assert answer.status_code == 400
+    assert answer.json()["title"] == "Malformed JSON"
+
+
+def test_the_limit_holds_for_what_is_unpacked(lab: Deployment) -> None:
+    bomb = gzip.compress(b" " * 500 * MEGABYTE, 1)
+    assert len(bomb) < 16 * MEGABYTE
+    answer = post(lab, bomb, **{"Content-Encoding": "gzip"})
+    assert answer.status_code == 413
+
+
 # Size
 
 
@@ -142,6 +181,44 @@ def test_a_length_that_is_only_announced_is_413_at_once(lab: Deployment) -> None
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert answer.status == 413
+
+
+def test_a_large_upload_reads_its_413(lab: Deployment) -> None:
+    """Closing the connection at once would reset it, and the answer be lost."""
+    host, port = lab.url.removeprefix("http://").split(":")
+    size = 64 * MEGABYTE
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head)
+        for _ in range(size // MEGABYTE):
+            connection.sendall(b"x" * MEGABYTE)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 413
+        assert answer.getheader("Connection") == "close"
+
+
+def test_a_refused_upload_on_a_connection_to_be_closed_reads_its_answer(lab: Deployment) -> None:
+    host, port = lab.url.removeprefix("http://").split(":")
+    size = 15 * MEGABYTE
+    head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head % size)
+        for _ in range(size // MEGABYTE):
+            connection.sendall(b"x" * MEGABYTE)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 404
+
+
+def test_a_body_that_is_too_large_is_not_asked_for(lab: Deployment) -> None:
+    host, port = lab.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Content-Length: 999999999\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("prefer", ["wait=30", "respond-async"])
@@ -188,26 +265,28 @@ def test_a_client_that_leaves_in_the_middle_does_no_harm(lab: Deployment) -> Non
 REFUSED = {
     "ValueError": "no data to predict for!",
     "AssertionError": "AssertionError",
-    "KeyError": "'missing'",
-    "SystemExit": "leaving",
-    "KeyboardInterrupt": "pressed",
+    "KeyError": "KeyError: 'missing'",
+    "SystemExit": "SystemExit: leaving",
+    "KeyboardInterrupt": "KeyboardInterrupt: pressed",
     "GeneratorExit": "GeneratorExit",
-    "CancelledError": "cancelled",
-    "StopIteration": "over",
-    "StopAsyncIteration": "over",
-    "RecursionError": "maximum recursion depth exceeded",
-    "MemoryError": "too much",
-    "Stop": "stopped",
-    "Unprintable": "<Unprintable without a text>",
+    "CancelledError": "CancelledError: cancelled",
+    "StopIteration": "StopIteration: over",
+    "StopAsyncIteration": "StopAsyncIteration: over",
+    "RecursionError": "RecursionError: maximum recursion depth exceeded",
+    "MemoryError": "MemoryError: too much",
+    "Stop": "Stop: stopped",
+    "Unprintable": "Unprintable: <Unprintable without a text>",
     "surrogate": "?",
     "newlines": "one\r\nX-Injected: yes\r\n\r\ntwo",
-    "no such": "'no such'",
+    "no such": "KeyError: 'no such'",
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_whatever_verify_input_raises_is_400_with_its_message(lab: Deployment, name: str) -> None:
-    for _ in range(4):  # on the event loop and off it, in more than one process
+def test_whatever_verify_input_raises_is_400_with_its_type_and_message(
+    lab: Deployment, name: str
+) -> None:
+    for _ in range(4):  # in more than one process
         answer = lab.predict({"verify": name})
         assert answer.status_code == 400
         assert answer.json() == {"title": "Bad input format", "description": REFUSED[name]}

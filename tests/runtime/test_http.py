@@ -8,6 +8,7 @@ import socket
 import time
 
 import pytest
+import requests
 
 from .deployment import Deployment
 
@@ -17,12 +18,14 @@ LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 SECONDS = 20.0
 
 
-def talk(lab: Deployment, *parts: bytes) -> bytes:
+def talk(lab: Deployment, *parts: bytes, half_close: bool = False) -> bytes:
     """Send raw bytes and return all that is answered until the API hangs up."""
     port = int(lab.environment["API_PORT"])
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
         for part in parts:
             connection.sendall(part)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         while received := connection.recv(65536):
             answer += received
@@ -39,9 +42,9 @@ CLOSE = b"Connection: close\r\n"
 
 def test_pipelined_requests_are_answered_in_order(lab: Deployment) -> None:
     bodies = [b'{"value": %d}' % number for number in range(5)]
-    requests = [post(b"Content-Length: %d\r\n" % len(each), body=each) for each in bodies]
-    requests[-1] = post(LENGTH, CLOSE, body=bodies[-1])
-    answer = talk(lab, b"".join(requests))
+    asked = [post(b"Content-Length: %d\r\n" % len(each), body=each) for each in bodies]
+    asked[-1] = post(LENGTH, CLOSE, body=bodies[-1])
+    answer = talk(lab, b"".join(asked))
     assert [answer.count(b'{"echo":%d}' % number) for number in range(5)] == [1] * 5
     places = [answer.index(b'{"echo":%d}' % number) for number in range(5)]
     assert places == sorted(places)
@@ -134,6 +137,12 @@ def test_an_answer_leaves_in_one_piece(lab: Deployment) -> None:
         post(LENGTH, version=b"2.0"),
         b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        post(LENGTH, b"Host: other\r\n"),
+        post(LENGTH, HOST),
+        post(LENGTH, b"Host: other\r\n", version=b"1.0"),
+        post(LENGTH).replace(HOST, b""),
+        post(b"Transfer-Encoding: chunked\r\n", version=b"1.0", body=b"0\r\n\r\n"),
+        post(b"Transfer-Encoding: chunked\r\n" * 2, body=b"0\r\n\r\n"),
     ],
 )
 def test_what_two_servers_might_read_differently_is_refused(
@@ -143,6 +152,71 @@ def test_what_two_servers_might_read_differently_is_refused(
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"content-type: application/json\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip, chunked", b"gzip", b"identity", b"x", b"gzip\r\nTransfer-Encoding: chunked"]
+)
+def test_a_transfer_coding_that_is_not_known_is_501(lab: Deployment, coding: bytes) -> None:
+    request = post(b"Transfer-Encoding: %b\r\n" % coding, body=b"2\r\n{}\r\n0\r\n\r\n")
+    answer = talk(lab, request)
+    assert answer.startswith(b"HTTP/1.1 501 Not Implemented\r\n")
+    assert b"content-type: application/json\r\n" in answer
+
+
+def test_a_request_of_http_1_0_needs_no_host(lab: Deployment) -> None:
+    assert b" 200 OK\r\n" in talk(lab, post(LENGTH, version=b"1.0").replace(HOST, b""))
+
+
+# A client that has said all it has to say
+
+
+def test_a_client_that_half_closes_gets_its_answer(lab: Deployment) -> None:
+    answer = talk(lab, post(LENGTH), half_close=True)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b'{"echo":7}')
+
+
+def test_a_client_that_half_closes_gets_all_its_answers(lab: Deployment) -> None:
+    slow = b'{"do": "sleep", "seconds": 0.3}'
+    request = post(b"Content-Length: %d\r\n" % len(slow), body=slow)
+    answer = talk(lab, request + post(LENGTH) * 2 + b"nonsense\r\n\r\n", half_close=True)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200", b"200", b"400"]
+
+
+def test_a_client_that_half_closes_and_waits_long_gets_its_answer(lab: Deployment) -> None:
+    """Whether it is still there is found out by an interim answer, which clients skip."""
+    slow = b'{"do": "sleep", "seconds": 3}'
+    answer = talk(lab, post(b"Content-Length: %d\r\n" % len(slow), body=slow), half_close=True)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer)[-1] == b"200"
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert answer.endswith(b'{"slept":3}')
+
+
+def test_a_request_that_ends_in_the_middle_is_not_waited_for(lab: Deployment) -> None:
+    assert talk(lab, post(b"Content-Length: 100\r\n"), half_close=True) == b""
+
+
+# What means the same
+
+
+def test_head_is_get_without_a_body(lab: Deployment) -> None:
+    task_id = lab.accept({"value": 1})
+    lab.final_status(task_id)
+    for path in ("/info", f"/status/{task_id}"):
+        get, head = (requests.request(each, lab.url + path, timeout=10) for each in ("GET", "HEAD"))
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("Content-Type", "Content-Length"):
+            assert head.headers[name] == get.headers[name]
+    assert requests.head(f"{lab.url}/status/unknown", timeout=10).status_code == 404
+
+
+def test_a_slash_at_the_end_makes_no_difference(lab: Deployment) -> None:
+    assert requests.get(f"{lab.url}/info/", timeout=10).ok
+    answer = requests.post(f"{lab.url}/predict/", json={"value": 1}, timeout=20)
+    assert answer.json() == {"echo": 1}
+    task_id = answer.headers["Denzel-Task-Id"]
+    assert requests.get(f"{lab.url}/status/{task_id}/", timeout=10).ok
 
 
 def test_a_client_that_leaves_is_no_error_of_the_api(lab: Deployment) -> None:

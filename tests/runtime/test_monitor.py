@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 import requests
 
 from .deployment import Deployment
@@ -57,6 +58,24 @@ def test_the_worker_is_shown(lab: Deployment) -> None:
     found = lab.wait(lambda: workers().get("worker@lab"), "Flower shows the worker")
     assert found["stats"]["pool"]["max-concurrency"] == 2
     assert "worker@lab" in requests.get(f"{lab.monitor_url}/workers", timeout=10).text
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:5555"])
+def test_a_name_that_leads_here_by_dns_rebinding_is_refused(lab: Deployment, host: str) -> None:
+    for path in ("/workers", "/api/workers", "/task/x"):
+        answer = requests.get(lab.monitor_url + path, headers={"Host": host}, timeout=10)
+        assert answer.status_code == 403
+        assert "ALLOWED_HOSTS" in answer.text
+    assert requests.get(
+        f"{lab.monitor_url}/workers", headers={"Host": "localhost:5555"}, timeout=10
+    ).ok
+
+
+def test_a_page_of_another_site_changes_nothing(lab: Deployment) -> None:
+    url = f"{lab.monitor_url}/api/task/revoke/some-id"
+    answer = requests.post(url, headers={"Origin": "http://evil.example"}, timeout=10)
+    assert answer.status_code == 403
+    assert "other origins" in answer.text
 
 
 def test_the_monitors_state_is_up(lab: Deployment) -> None:

@@ -245,3 +245,20 @@ def test_the_response_mode_survives_a_restart_of_everything(fragile: Deployment)
     assert fragile.final_status(task_id)["result"] == {"echo": 1}
     fragile.respond("--sync")
     assert fragile.predict({"value": 2}).json() == {"echo": 2}
+
+
+@pytest.mark.parametrize("prefer", ["wait=2", "respond-async"])
+def test_no_answer_shows_where_redis_is_or_promises_too_much(
+    fragile: Deployment, prefer: str
+) -> None:
+    predicts_again(fragile)
+    server = fragile.services["redis"].process
+    server.send_signal(signal.SIGSTOP)
+    try:
+        answer = fragile.predict({"value": 1}, Prefer=prefer)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    assert answer.status_code in (503, 504)
+    assert str(fragile.redis_socket) not in answer.text
+    assert "nothing was queued" not in answer.text  # it may have been
+    predicts_again(fragile)

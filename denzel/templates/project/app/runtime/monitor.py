@@ -6,15 +6,20 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
+import flower.command
 from celery.bin.celery import celery
 from celery.bin.celery import main as celery_main
-from flower.command import flower
+from flower.app import Flower
+from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.options import options
+from tornado.web import RequestHandler
 
 from app.runtime import state
-from app.runtime.settings import load_settings
+from app.runtime.hosts import is_known_host, is_loopback, is_same_origin
+from app.runtime.settings import Settings, load_settings
 
 NICENESS = 10
 """The monitor leaves processors to those that answer; what is left to it suffices to keep up."""
@@ -35,12 +40,61 @@ def main() -> int:
         f"--port={settings.monitor_port}",
         "--max_tasks=10000",  # of the tasks it has seen, those it keeps in memory
     ]
-    celery.add_command(flower)
+    flower.command.Flower = guarded(settings)
+    celery.add_command(flower.command.flower)
     # Runs when the loop starts, which is after the port was bound.
     IOLoop.current().add_callback(state.write_state, "monitor", state.UP)
     os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
     sys.argv = ["celery", "-A", "app.tasks", "flower", *arguments]
     return int(celery_main() or 0)
+
+
+class RefusedHandler(RequestHandler):
+    """Answers a request that a stranger's web page may have sent."""
+
+    def initialize(self, reason: str) -> None:
+        """Take the reason to be shown."""
+        self._why = reason
+
+    def check_xsrf_cookie(self) -> None:
+        """Let everything come here."""
+
+    def prepare(self) -> None:
+        """Answer it, whatever the method."""
+        self.set_status(403)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{self._why}\n")
+
+
+def guarded(settings: Settings) -> type[Flower]:
+    """Return a Flower that refuses what a stranger's web page asks; see hosts.py."""
+    checks_host = is_loopback(settings.monitor_address)
+
+    class GuardedFlower(Flower):
+        """Flower, with a look at each request's Host and Origin."""
+
+        def find_handler(self, request: HTTPServerRequest, **rest: Any) -> Any:
+            """Return what answers a request."""
+            if checks_host and not is_known_host(request.host, settings.allowed_hosts):
+                reason = (
+                    "The monitoring page is bound to this machine alone and does not answer "
+                    "under this name; ALLOWED_HOSTS in .env can add it"
+                )
+            elif is_cross_site(request):
+                reason = "Pages of other origins may not change anything here"
+            else:
+                return super().find_handler(request, **rest)
+            return self.get_handler_delegate(request, RefusedHandler, {"reason": reason})
+
+    return GuardedFlower
+
+
+def is_cross_site(request: HTTPServerRequest) -> bool:
+    """Tell whether a request that may change something comes from a page of another origin."""
+    origin = request.headers.get("Origin")
+    if origin is None or request.method in ("GET", "HEAD", "OPTIONS"):
+        return False
+    return not is_same_origin(origin, request.host)
 
 
 def refuse(reason: str) -> int:

@@ -27,7 +27,7 @@ class AccessControl:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Raise Unauthorized unless the request brings a key, or needs none."""
-        if req.path in OPEN_PATHS:
+        if req.path in OPEN_PATHS or req.method == "OPTIONS":  # no browser sends a key with that
             return
         name = self._find(read_key(req))
         if name is None:
@@ -48,10 +48,10 @@ class AccessControl:
 
 def read_key(req: falcon.asgi.Request) -> str:
     """Return the API key a request brings, empty for none."""
-    scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
+    scheme, _, token = (req.get_header("Authorization") or "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
-    return req.get_header(KEY_HEADER) or ""
+    return (req.get_header(KEY_HEADER) or "").strip()
 
 
 def caller(req: falcon.asgi.Request) -> str:

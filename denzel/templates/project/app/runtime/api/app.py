@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +13,24 @@ import falcon.asgi
 from app.runtime import state
 from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
+from app.runtime.api.cross_site import ANY, CrossSiteGuard
 from app.runtime.api.dispatch import Dispatcher
-from app.runtime.api.errors import ApiError, answer_api_error, serialize_http_error
+from app.runtime.api.errors import (
+    TASK_ID_HEADER,
+    ApiError,
+    answer_api_error,
+    serialize_http_error,
+)
 from app.runtime.api.grouping import GroupPolicy
-from app.runtime.api.predict import BrokenPredictResource, PredictResource
+from app.runtime.api.predict import (
+    REPLAYED_HEADER,
+    BrokenPredictResource,
+    PredictResource,
+)
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.api.watch import Watch
+from app.runtime.hosts import is_loopback
 from app.runtime.pipeline.loading import PipelineError, import_pipeline
 from app.runtime.requests.cancellation import Cancellation
 from app.runtime.settings import Settings, load_settings
@@ -41,6 +53,8 @@ class InfoResource:
                 title="No info", description=f"This deployment has no {INFO_FILE}"
             ) from error
 
+    on_head = on_get
+
 
 class Part(Protocol):
     """Something that runs beside the requests, in the event loop."""
@@ -59,19 +73,29 @@ class Lifespan:
         self._parts = parts
         self._problem = problem
 
-    async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+    async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Connect, and show in ``denzel status`` that the API serves."""
         for part in self._parts:
             await part.start()
         state.write_state("api", state.ERROR if self._problem else state.UP, self._problem)
 
-    async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+    async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """Close the connections."""
         for part in reversed(self._parts):
             await part.stop()
 
 
-def create_app(settings: Settings | None = None) -> falcon.asgi.App[Any, Any]:
+class Api(falcon.asgi.App[Any, Any]):
+    """The ASGI application; the server asks it whether the event loop may stand still."""
+
+    verifier: Verifier | None = None
+
+    def is_verifying(self) -> bool:
+        """Tell whether verify_input holds the event loop; from any thread."""
+        return self.verifier is not None and self.verifier.is_running_on_loop()
+
+
+def create_app(settings: Settings | None = None) -> Api:
     """Return the API as an ASGI application, for gunicorn to serve.
 
     A pipeline that cannot be imported is no reason not to start: ``/info`` answers, and
@@ -89,20 +113,21 @@ def create_app(settings: Settings | None = None) -> falcon.asgi.App[Any, Any]:
     watch = Watch(dispatcher.client, settings.redis_url)
     admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
     problem = ""
+    verifier: Verifier | None = None
     predict: PredictResource | BrokenPredictResource
     try:
         pipeline = import_pipeline()
         policy.batching = pipeline.predict_batch is not None
-        verifier = Verifier(pipeline.verify_input)
+        verifier = Verifier(pipeline.verify_input, settings.verify_threads)
         predict = PredictResource(settings, dispatcher, watch, admission, verifier)
     except PipelineError as error:
         log.error("%s", error, exc_info=error.__cause__)
         problem = str(error)
         predict = BrokenPredictResource(problem)
-    middleware: list[Any] = [Lifespan([dispatcher, watch, admission], problem)]
-    if settings.api_keys:
-        middleware.append(AccessControl(dict(settings.api_keys)))
-    app = falcon.asgi.App(middleware=middleware)
+    lifespan = Lifespan([dispatcher, watch, admission], problem)
+    app = Api(middleware=[lifespan, *_access_middleware(settings)])
+    app.verifier = verifier
+    app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(ApiError, answer_api_error)
     app.set_error_serializer(serialize_http_error)
     cancellation = Cancellation(
@@ -113,3 +138,32 @@ def create_app(settings: Settings | None = None) -> falcon.asgi.App[Any, Any]:
     app.add_route("/status/{task_id}", StatusResource(dispatcher, watch, admission))
     app.add_route("/cancel/{task_id}", CancelResource(dispatcher, cancellation))
     return app
+
+
+def _access_middleware(settings: Settings) -> list[Any]:
+    """Return what decides who may ask, in the order in which it does."""
+    origins = settings.cors_origins
+    middleware: list[Any] = []
+    if origins:
+        everybody = ANY in origins
+        middleware.append(
+            falcon.CORSMiddleware(
+                allow_origins=ANY if everybody else origins,
+                expose_headers=[
+                    TASK_ID_HEADER,
+                    REPLAYED_HEADER,
+                    "Preference-Applied",
+                    "Retry-After",
+                ],
+            )
+        )
+    middleware.append(
+        CrossSiteGuard(
+            checks_host=is_loopback(settings.api_address),
+            allowed_hosts=settings.allowed_hosts,
+            origins=origins,
+        )
+    )
+    if settings.api_keys:
+        middleware.append(AccessControl(dict(settings.api_keys)))
+    return middleware

@@ -24,7 +24,7 @@ import redis.asyncio
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from app.runtime.api.admission import memory_full
-from app.runtime.api.errors import QueueUnavailable
+from app.runtime.api.errors import MAYBE_QUEUED, NOT_READ, NOTHING_QUEUED, QueueUnavailable
 from app.runtime.api.grouping import GroupPolicy
 from app.runtime.api.in_flight import Group, InFlight
 from app.runtime.api.keeper import Keeper
@@ -227,7 +227,7 @@ class Dispatcher:
         try:
             record, frame, callback = await pipe.execute()
         except (RedisError, OSError) as error:
-            raise _unavailable(error) from error
+            raise QueueUnavailable(NOT_READ) from error
         outcome = find_outcome(task_id, record, frame)
         return None if outcome is None else Record(outcome.state, outcome.body, describe(callback))
 
@@ -440,7 +440,7 @@ class Dispatcher:
 
     def _require_redis(self) -> None:
         if not self._channel.is_open:
-            raise QueueUnavailable("Redis cannot be reached; nothing was queued")
+            raise QueueUnavailable(NOTHING_QUEUED)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -457,4 +457,4 @@ def give_up(future: asyncio.Future[Outcome]) -> None:
 def _unavailable(error: BaseException) -> QueueUnavailable:
     if isinstance(error, OutOfMemoryError):
         return memory_full()
-    return QueueUnavailable(f"Redis cannot take the request: {error}")
+    return QueueUnavailable(MAYBE_QUEUED)

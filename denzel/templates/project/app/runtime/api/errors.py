@@ -10,7 +10,18 @@ from typing import Any, ClassVar
 import falcon
 import orjson
 
+from app.runtime.api.answer_log import log_answer
+
+TASK_ID_HEADER = "Denzel-Task-Id"
 RETRY_AFTER_SECONDS = 5
+
+# What is known of a request when Redis fails.  No address or path of a service's own is shown.
+NOTHING_QUEUED = "Redis cannot be reached; nothing was queued"
+MAYBE_QUEUED = (
+    "Redis did not answer, so the request may have been queued; sending it again is safe with the "
+    "same Idempotency-Key"
+)
+NOT_READ = "Redis cannot be reached; ask again"
 
 
 class ApiError(Exception):
@@ -46,6 +57,28 @@ class BodyTooLarge(ApiError):
     title = "Body too large"
 
 
+class UnknownEncoding(ApiError):
+    """The body is compressed in a way that is not understood."""
+
+    status = 415
+    title = "Unknown encoding"
+    headers: ClassVar[dict[str, str]] = {"Accept-Encoding": "gzip, deflate"}
+
+
+class UnknownHost(ApiError):
+    """An API bound to loopback was asked under a name that a stranger may have given it."""
+
+    status = 403
+    title = "Unknown host"
+
+
+class ForeignOrigin(ApiError):
+    """A page of another site sent the request; CORS_ORIGINS does not name it."""
+
+    status = 403
+    title = "Foreign origin"
+
+
 class UnknownTask(ApiError):
     """No record of this id: it was never given, or its result has expired."""
 
@@ -54,7 +87,7 @@ class UnknownTask(ApiError):
 
 
 class QueueUnavailable(ApiError):
-    """Redis cannot be reached, so nothing can be accepted."""
+    """Redis cannot be reached, or did not answer; the description says whether it may hold it."""
 
     status = 503
     title = "Queue unavailable"
@@ -129,6 +162,8 @@ async def answer_api_error(
     """Turn an ApiError into its response."""
     resp.status = error.status
     resp.data = orjson.dumps(error.body)
+    task_id = error.body.get("task_id") or resp.get_header(TASK_ID_HEADER) or ""
+    log_answer(req.method, sent_path(req), error.status, error.title, task_id)
     resp.content_type = falcon.MEDIA_JSON
     for name, value in error.headers.items():
         resp.set_header(name, value)
@@ -141,6 +176,13 @@ def serialize_http_error(
     description = error.description or _describe(req, error)
     resp.data = orjson.dumps({"title": error.title, "description": description})
     resp.content_type = falcon.MEDIA_JSON
+    title = (error.title or "").removeprefix(f"{error.status_code} ")
+    log_answer(req.method, sent_path(req), error.status_code, title)
+
+
+def sent_path(req: falcon.Request) -> str:
+    """Return the path as the client sent it: still encoded, so it has no line ends."""
+    return bytes(req.scope["raw_path"]).decode("ascii")  # type: ignore[attr-defined]
 
 
 def _describe(req: falcon.Request, error: falcon.HTTPError) -> str:

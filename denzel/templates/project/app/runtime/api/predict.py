@@ -13,6 +13,7 @@ from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
 from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
+    TASK_ID_HEADER,
     BadInput,
     BrokenPipeline,
     PredictionCancelled,
@@ -28,7 +29,6 @@ from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import FAILURE, REVOKED, Outcome, Request
 from app.runtime.settings import Settings
 
-TASK_ID_HEADER = "Denzel-Task-Id"
 REPLAYED_HEADER = "Idempotent-Replayed"
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 """Printable ASCII, 255 characters at most, as other services take it."""
@@ -70,7 +70,7 @@ class PredictResource:
             await self._predict(resp, payload, wait or 0.0)
             return
         request = Request(str(uuid4()), payload, callback_uri if is_async else None, True)
-        full_key = None if key is None else f"{caller(req)} {key}"
+        full_key = None if key is None else callers_key(caller(req), key)
         if wait is None:
             resp.data = accepted(await self._submit(resp, request, full_key, body))
             return
@@ -141,6 +141,11 @@ def read_idempotency_key(req: falcon.asgi.Request) -> str | None:
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise BadInput("Idempotency-Key: it takes 1 to 255 printable ASCII characters")
     return key
+
+
+def callers_key(name: str, key: str) -> str:
+    """Return the name under which a caller's Idempotency-Key is stored; no other caller's is."""
+    return f"{len(name)} {name} {key}"
 
 
 def accepted(task_id: str) -> bytes:

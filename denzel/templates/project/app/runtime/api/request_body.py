@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import falcon.asgi
 
+from app.runtime.api.content_encoding import check_encoding, unpack
 from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
 from app.runtime.callbacks.destinations import DestinationPolicy, ForbiddenDestination
 from app.runtime.pipeline.json_codec import InvalidJson, NotAnObject, parse_request
 
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
-    """Return the request's body; raises BodyTooLarge past ``limit`` bytes."""
+    """Return the request's body, unpacked.
+
+    Raises BodyTooLarge past ``limit`` bytes, packed or not, UnknownEncoding, and MalformedJson.
+    """
+    encoding = check_encoding(req.get_header("Content-Encoding"))
+    body = await _receive(req, limit)
+    if not encoding or not body:
+        return body
+    return await asyncio.to_thread(unpack, body, encoding, limit)
+
+
+async def _receive(req: falcon.asgi.Request, limit: int) -> bytes:
     declared = req.content_length
     if declared is not None and declared <= limit:
         return bytes(await req.stream.read())

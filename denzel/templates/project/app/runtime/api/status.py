@@ -8,8 +8,7 @@ import orjson
 
 from app.runtime.api.admission import Admission
 from app.runtime.api.dispatch import Dispatcher, Record
-from app.runtime.api.errors import BadInput, UnknownTask
-from app.runtime.api.predict import TASK_ID_HEADER
+from app.runtime.api.errors import TASK_ID_HEADER, BadInput, UnknownTask
 from app.runtime.api.preferences import MAX_WAIT_SECONDS
 from app.runtime.api.watch import Watch
 from app.runtime.contract import FINAL_STATES
@@ -35,6 +34,8 @@ class StatusResource:
                 outcome = await self._watch.wait(task_id, wait)
             record = await known_record(self._dispatcher, task_id, is_redis_up=outcome is not None)
         show(resp, task_id, record)
+
+    on_head = on_get
 
 
 class CancelResource:
@@ -82,6 +83,6 @@ def read_wait(req: falcon.asgi.Request) -> float:
     Raises BadInput for what is no such number.
     """
     text = req.get_param("wait", default="0")
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput("wait: it takes a whole number of seconds")
-    return min(float(text), MAX_WAIT_SECONDS)
+    if not (text.isascii() and text.isdigit() and float(text) <= MAX_WAIT_SECONDS):
+        raise BadInput(f"wait: it takes a whole number of seconds, {MAX_WAIT_SECONDS:g} at most")
+    return float(text)

@@ -3,64 +3,148 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.contract import text_of
 from app.runtime.pipeline.json_codec import dump_verified
 
 SLOW_SECONDS = 0.005
-SLOW_CALLS = 8
-QUICK_CALLS = 16
-"""verify_input leaves the event loop for a thread when SLOW_CALLS calls in a row took longer
-than SLOW_SECONDS, and comes back when QUICK_CALLS in a row did not: a single slow call may be
-the machine's doing.
-"""
+SLOW_CALLS = 3
+"""verify_input leaves the event loop for good when so many calls took longer than SLOW_SECONDS.
+
+The process's first call does not count: it may import, or fill caches.  Nor does time in which
+other processes had the processor: on a busy machine every function is slow three times an hour,
+and a thread costs a request as much as all the rest that is done for it here."""
+EXCUSED_SECONDS = 600.0
+"""How long a call may hold the event loop; then its process is taken for hung, and ended."""
+
+_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
+
+log = logging.getLogger("denzel.api")
+
+
+class Usage(NamedTuple):
+    """What a thread has used; it waits when it sleeps, or for a disk or another's answer."""
+
+    seconds: float
+    waits: int
 
 
 class Verifier:
-    """Calls ``verify_input``: on the event loop once it has shown to be quick, else in one thread.
+    """Calls ``verify_input``: on the event loop until it has shown itself slow, then in threads.
 
-    One thread, because a pipeline is not asked to be thread-safe.
+    Never in both at once: a call on the event loop holds it until it ends, and after the change
+    no other begins there.  An ``async def verify_input`` is awaited.
     """
 
-    def __init__(self, verify_input: Callable[[Any], Any]) -> None:
+    def __init__(self, verify_input: Callable[[Any], Any], threads: int) -> None:
         self._verify_input = verify_input
-        self._in_thread = True  # nothing is known yet: not on the event loop
-        self._against = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="verify_input")
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._calls = 0
+        self._slow_calls = 0
+        self._on_loop_since: float | None = None
 
     async def __call__(self, json_data: Any) -> bytes:
         """Return what verify_input makes of a request's JSON, as JSON.
 
         Raises BadInput with the message of any exception, BrokenPipeline when verify_input
-        returns something JSON has no form for.
+        returns something that is not JSON-serializable.
         """
-        if not self._in_thread:
-            return self._verify(json_data)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._verify, json_data)
+        if self._pool is None:
+            verified = self._verify_on_loop(json_data)
+        else:
+            loop = asyncio.get_running_loop()
+            verified = await loop.run_in_executor(self._pool, self._verify, json_data)
+        return verified if isinstance(verified, bytes) else await _finish(verified)
 
-    def _verify(self, json_data: Any) -> bytes:
-        started = time.perf_counter()
+    def is_running_on_loop(self) -> bool:
+        """Tell whether a call holds the event loop, for no longer than one may; from any thread."""
+        since = self._on_loop_since
+        return since is not None and time.monotonic() - since < EXCUSED_SECONDS
+
+    def _verify_on_loop(self, json_data: Any) -> bytes | Awaitable[Any]:
+        usage = thread_usage()
+        started = self._on_loop_since = time.monotonic()
+        try:
+            return self._verify(json_data)
+        finally:
+            self._on_loop_since = None
+            self._calls += 1
+            if time.monotonic() - started > SLOW_SECONDS and self._calls > 1:
+                self._observe(usage, thread_usage())
+
+    def _verify(self, json_data: Any) -> bytes | Awaitable[Any]:
         try:
             verified = self._verify_input(json_data)
         except BaseException as error:
-            raise BadInput(text_of(error) or type(error).__name__) from error
-        finally:
-            self._observe(time.perf_counter() - started)
-        try:
-            return dump_verified(verified)
-        except (TypeError, ValueError) as error:
-            raise BrokenPipeline(f"What verify_input returned is unusable: {error}") from error
+            raise _refuse(error) from error
+        return verified if inspect.iscoroutine(verified) else _serialize(verified)
 
-    def _observe(self, seconds: float) -> None:
-        """Change between event loop and thread when enough calls in a row speak for it."""
-        speaks_against = (seconds > SLOW_SECONDS) != self._in_thread
-        self._against = self._against + 1 if speaks_against else 0
-        if self._against >= (QUICK_CALLS if self._in_thread else SLOW_CALLS):
-            self._in_thread = not self._in_thread
-            self._against = 0
+    def _observe(self, before: Usage, after: Usage) -> None:
+        """Leave the event loop when enough calls were slow; this one took long."""
+        if was_preempted(before, after):
+            return
+        self._slow_calls += 1
+        if self._slow_calls == SLOW_CALLS:
+            log.info("verify_input takes long: it runs in %d threads from now on", self._threads)
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify_input")
+
+
+def thread_usage() -> Usage:
+    """Return what this thread has used so far: seconds of processor time, and how often it waited.
+
+    The system tells of threads on Linux alone.
+    """
+    if _THREAD is None:
+        return Usage(0.0, time.monotonic_ns())
+    used = resource.getrusage(_THREAD)
+    return Usage(used.ru_utime + used.ru_stime, used.ru_nvcsw)
+
+
+def was_preempted(before: Usage, after: Usage) -> bool:
+    """Tell whether a call took long only because others had the processor meanwhile."""
+    return after.waits == before.waits and after.seconds - before.seconds <= SLOW_SECONDS
+
+
+async def _finish(verifying: Awaitable[Any]) -> bytes:
+    """Return what an ``async def verify_input`` returns."""
+    try:
+        verified = await verifying
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # by the server: the client has gone
+        raise _refuse(error) from error
+    return _serialize(verified)
+
+
+def _serialize(verified: Any) -> bytes:
+    try:
+        return dump_verified(verified)
+    except (TypeError, ValueError) as error:
+        raise BrokenPipeline(f"What verify_input returned is unusable: {error}") from error
+
+
+def _refuse(error: BaseException) -> BadInput:
+    """Return the answer to a request for which verify_input raised.
+
+    A ValueError is how it refuses a request.  Anything else may be a mistake in it, so the
+    description has its type, and the log its traceback, without this module's own line.
+    """
+    text = text_of(error)
+    if isinstance(error, ValueError) and text:
+        return BadInput(text)
+    name = type(error).__name__
+    described = f"{name}: {text}" if text else name
+    own = error.__traceback__
+    lines = own.tb_next if own is not None else None
+    log.error("verify_input raised %s", described, exc_info=(type(error), error, lines))
+    return BadInput(described)

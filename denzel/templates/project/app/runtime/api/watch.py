@@ -16,7 +16,7 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from app.runtime.api.errors import QueueUnavailable
+from app.runtime.api.errors import NOT_READ, QueueUnavailable
 from app.runtime.contract import FINAL_STATES, Outcome
 from app.runtime.store.codecs import find_outcome
 from app.runtime.store.keys import ended_channel, frame_key, task_key, watchers_key
@@ -57,7 +57,7 @@ class Watch:
         Raises QueueUnavailable when Redis cannot be asked.
         """
         if not self._channel.is_open:
-            raise QueueUnavailable("Redis cannot be reached")
+            raise QueueUnavailable(NOT_READ)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._futures.setdefault(task_id, set()).add(future)
         try:
@@ -67,7 +67,7 @@ class Watch:
         except TimeoutError:
             return None
         except (RedisError, OSError) as error:
-            raise QueueUnavailable(f"Redis cannot be asked: {error}") from error
+            raise QueueUnavailable(NOT_READ) from error
         finally:
             self._forget(task_id, future)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import random
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.callbacks.retries import Answer, RetrySchedule
 from app.runtime.callbacks.signing import parse_secrets
 from app.runtime.callbacks.webhook import Sender
+from app.runtime.logs import SERVICE_LOG_FORMAT, configure_logging
 from app.runtime.settings import Settings, load_settings
 
 THREADS = 16
@@ -165,10 +165,7 @@ def connect_deliveries(settings: Settings) -> Deliveries:
 def main() -> int:
     """Run the service until SIGTERM or SIGINT."""
     settings = load_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stdout,
-        format="[%(asctime)s: %(levelname)s] %(message)s",
-    )  # fmt: skip
+    configure_logging(settings.log_level, log_format=SERVICE_LOG_FORMAT)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

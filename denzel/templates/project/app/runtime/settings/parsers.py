@@ -94,6 +94,23 @@ def credential(text: str) -> str:
     return text
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Return web origins, such as https://app.example, or the star that stands for all."""
+    found = tuple(each.strip().lower().rstrip("/") for each in text.split(",") if each.strip())
+    for origin in found:
+        if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.:\[\]_-]+", origin):
+            raise ValueError
+    return found
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Return names and addresses of hosts, in lower case, without ports."""
+    found = tuple(each.strip().lower() for each in text.split(",") if each.strip())
+    if not all(re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", name) for name in found):
+        raise ValueError
+    return found
+
+
 def any_text(text: str) -> str:
     """Return the text as it is."""
     return text

@@ -19,9 +19,11 @@ from .parsers import (
     count_or_auto,
     credential,
     flag,
+    host_names,
     integer,
     memory,
     number,
+    origins,
     project_name,
     redis_url,
 )
@@ -105,6 +107,30 @@ SETTINGS: tuple[Setting, ...] = (
         "NAME:HASH, separated by commas, or empty",
         "Who may ask for predictions: SHA-256 hashes of keys, each with a name. `denzel apikey "
         "NAME` makes a key and adds its hash here. Empty: everybody who reaches the API.",
+    ),
+    Setting(
+        "ALLOWED_HOSTS",
+        "",
+        host_names,
+        "host names, separated by commas, or empty",
+        "Names, besides localhost, under which the API and the monitoring page answer where only "
+        "this machine reaches them: those a proxy on it passes on, such as models.example.",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        "",
+        origins,
+        "origins such as https://app.example, separated by commas, or an asterisk, or empty",
+        "Whose web pages may use the API from their visitors' browsers. An asterisk: everybody's. "
+        "Empty: only pages that the API's own host serves.",
+    ),
+    Setting(
+        "VERIFY_THREADS",
+        "8",
+        integer(1, 1024),
+        "1 to 1024",
+        "How many calls of verify_input one API process makes at the same time, once it has shown "
+        "itself slow.",
     ),
     Setting(
         "GPU", "0", flag, "0 or 1", "1: the worker runs on GPUs, one process and one model each."
@@ -333,6 +359,13 @@ INTERNAL: tuple[Setting, ...] = (
         redis_url,
         "a redis:// or unix:// URL",
         "Where Redis is; set by the backend.",
+    ),
+    Setting(
+        "API_PUBLISHED",
+        "",
+        any_text,
+        "an address, or empty",
+        "Address the API's container is published on, empty for all; set by the Compose file.",
     ),
     Setting(
         "MONITOR_PUBLISHED",

@@ -30,6 +30,9 @@ class Settings:
     monitor_password: str
     monitor_control: bool
     api_keys: tuple[tuple[str, str], ...]
+    allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[str, ...]
+    verify_threads: int
     gpu: bool
     api_workers: int
     worker_concurrency: int
@@ -61,6 +64,7 @@ class Settings:
     redis_image: str
     image: str
     redis_url: str
+    api_published: str
     monitor_published: str
     denzel_run_dir: str
     denzel_backend: str
@@ -71,9 +75,19 @@ class Settings:
         return self.denzel_backend == "docker"
 
     @property
+    def api_address(self) -> str:
+        """The address that others reach the API at."""
+        return self.api_published or self.api_host or "127.0.0.1"
+
+    @property
+    def monitor_address(self) -> str:
+        """The address that others reach the monitoring page at."""
+        return self.monitor_published or self.monitor_host
+
+    @property
     def exposure(self) -> str:
         """What is wrong with whom the monitoring page is shown to, empty when nothing is."""
-        host = self.monitor_published or self.monitor_host
+        host = self.monitor_address
         if bool(self.monitor_user) != bool(self.monitor_password):
             return "MONITOR_USER and MONITOR_PASSWORD go together; set both in .env, or neither"
         if host in LOOPBACK_HOSTS or host.startswith("127.") or self.monitor_user:

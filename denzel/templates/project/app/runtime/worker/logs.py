@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from app.runtime import logs
 from app.runtime.settings import load_settings
 
 LOG_FILE = Path("logs/worker.log")
@@ -110,14 +111,13 @@ class LoggedStream(io.TextIOBase):
 
 def configure_logging() -> None:
     """Log to stdout (the service's log) and to logs/worker.log, and copy there what is printed."""
-    level = load_settings().log_level.upper()
+    level = load_settings().log_level
     if not isinstance(sys.stdout, LoggedStream):
         log = LogFile(LOG_FILE)
         sys.stdout = _logged(sys.stdout, log)
         sys.stderr = _logged(sys.stderr, log)
-    handlers = [logging.StreamHandler(sys.stdout)]
-    logging.basicConfig(level=level, format=LOG_FORMAT, handlers=handlers, force=True)
-    if level != "DEBUG":
+    logs.configure_logging(level, LOG_FORMAT)
+    if level != "debug":
         # Two lines a task would be gigabytes a day; pipeline/run.py logs failures.
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)

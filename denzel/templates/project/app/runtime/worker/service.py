@@ -14,6 +14,7 @@ from celery.worker import state as celery_state
 from app.runtime.pipeline.plan import Plan
 from app.runtime.pipeline.time_limit import too_long
 from app.runtime.settings import Settings
+from app.runtime.worker import inspection  # noqa: F401 - adds a command
 from app.runtime.worker.context import connect
 from app.runtime.worker.logs import rotate_log
 from app.runtime.worker.recovery import Recovery

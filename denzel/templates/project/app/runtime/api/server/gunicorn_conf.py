@@ -3,12 +3,13 @@
 import gc
 from pathlib import Path
 
+from app.runtime.logs import API_DATE_FORMAT, API_LOG_FORMAT, configure_logging
 from app.runtime.settings import load_settings
 
 _settings = load_settings()
 
 bind = f"{_settings.api_host or '127.0.0.1'}:{_settings.api_port}"
-worker_class = "app.runtime.api.server.clients.ClientWorker"
+worker_class = "app.runtime.api.server.worker.ApiWorker"
 workers = _settings.api_processes
 worker_connections = 10_000
 backlog = 4096
@@ -21,6 +22,11 @@ accesslog = "-" if _settings.log_level == "debug" else None
 control_socket_disable = True  # it would be opened in $HOME, which may be read-only
 if Path("/dev/shm").is_dir():
     worker_tmp_dir = "/dev/shm"  # the heartbeat file never waits for a disk
+
+
+def on_starting(server: object) -> None:
+    """Log what the API itself has to say; its processes inherit this."""
+    configure_logging(_settings.log_level, log_format=API_LOG_FORMAT, date_format=API_DATE_FORMAT)
 
 
 def post_worker_init(worker: object) -> None:

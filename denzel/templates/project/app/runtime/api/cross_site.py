@@ -1,0 +1,41 @@
+"""Refuse what a stranger's web page asks through its visitor's browser."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import falcon.asgi
+
+from app.runtime.api.errors import ForeignOrigin, UnknownHost
+from app.runtime.hosts import is_known_host, is_same_origin
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Those that change nothing: a browser keeps their answers from pages of other sites."""
+ANY = "*"
+
+
+class CrossSiteGuard:
+    """Falcon middleware that looks at Host, where told to, and at Origin."""
+
+    def __init__(
+        self, *, checks_host: bool, allowed_hosts: tuple[str, ...], origins: Collection[str]
+    ) -> None:
+        self._checks_host = checks_host
+        self._allowed_hosts = allowed_hosts
+        self._origins = origins
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Raise UnknownHost or ForeignOrigin."""
+        host = req.get_header("Host") or ""
+        if self._checks_host and not is_known_host(host, self._allowed_hosts):
+            raise UnknownHost(
+                "The API is bound to this machine alone and does not answer under this name; "
+                "ALLOWED_HOSTS in .env can add it"
+            )
+        origin = req.get_header("Origin")
+        if origin is None or req.method in SAFE_METHODS or is_same_origin(origin, host):
+            return
+        if ANY not in self._origins and origin not in self._origins:
+            raise ForeignOrigin(
+                "Pages of this origin may not ask; CORS_ORIGINS in .env can allow it"
+            )
