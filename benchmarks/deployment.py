@@ -63,11 +63,12 @@ class Deployment:
         api_port = free_port(FIRST_PORT)
         monitor_port = free_port(api_port + 1)
         shutil.rmtree(Layout.of(Project(self.root)).redis_data, ignore_errors=True)
+        # Services get nothing of this process's environment, but what .env names.
+        Project(self.root).set_environment(**{MARK_VARIABLE: mark})
         try:
             self._run(
                 "launch", "--local", "--api-port", str(api_port),
                 "--monitor-port", str(monitor_port), "--wait", "--timeout", str(LAUNCH_SECONDS),
-                mark=mark,
             )  # fmt: skip
             yield api_port, mark
         finally:
@@ -98,8 +99,8 @@ class Deployment:
             text = re.sub(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
         env_file.write_text(text, encoding="utf-8")
 
-    def _run(self, *arguments: str, cwd: Path | None = None, mark: str = "") -> None:
-        env = {**os.environ, "NO_COLOR": "1", MARK_VARIABLE: mark}
+    def _run(self, *arguments: str, cwd: Path | None = None) -> None:
+        env = {**os.environ, "NO_COLOR": "1"}
         seconds = LAUNCH_SECONDS if arguments[0] == "launch" else SHUTDOWN_SECONDS
         commands.run(
             [self._denzel, *arguments], cwd=cwd or self.root, env=env, timeout=seconds + 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -34,6 +35,17 @@ class Denzel(click.Group):
         """Import and return a command; None when there is none of that name."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else entry.load(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called; suggest one when there is none of that name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            for meant in get_close_matches(args[0], COMMANDS, n=1):
+                error.message += f" Did you mean {meant}?"
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands section by section, without importing any."""

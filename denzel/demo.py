@@ -58,17 +58,17 @@ def run(
 
 def end(parent: Path) -> None:
     """Shut the demo in ``parent`` down; its files stay."""
-    project = _existing(parent)
+    project = _existing(parent, lenient=True)
     if project is None:
         raise ProjectError(f"There is no demo in {parent}; `denzel demo` starts one")
     operations.shutdown(project, purge=False, report=console.progress)
     console.echo(f"The demo is shut down. Its files are in {project.root}; remove them at will")
 
 
-def _existing(parent: Path) -> Project | None:
+def _existing(parent: Path, *, lenient: bool = False) -> Project | None:
     root = parent / NAME
     if (root / MANIFEST_NAME).is_file():
-        return Project(root)
+        return Project(root, lenient=lenient)
     if os.path.lexists(root):
         raise ProjectError(
             f"{root} exists and is not a denzel project; move it away, or run the demo elsewhere"

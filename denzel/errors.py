@@ -26,7 +26,11 @@ class EngineError(DenzelError):
 
 
 class CommandError(DenzelError):
-    """An external program ended with a non-zero exit code."""
+    """An external program ended with a non-zero exit code; ``said`` is the end of its output."""
+
+    def __init__(self, message: str, *, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class PortTaken(DenzelError):

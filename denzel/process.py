@@ -114,4 +114,5 @@ def _not_installed(argv: Sequence[str]) -> EngineError:
 
 def _failure(argv: Sequence[str], code: int, output: str) -> CommandError:
     tail = output.strip().splitlines()[-STDERR_TAIL_LINES:]
-    return CommandError("\n".join([f"{_shown(argv)} failed with exit code {code}", *tail]))
+    said = "\n".join(tail)
+    return CommandError(f"{_shown(argv)} failed with exit code {code}\n{said}".strip(), said=said)

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 import dotenv
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 
-from denzel.errors import ProjectError, UsageError
-from denzel.templates.project.app.runtime.settings import SettingError, Settings, parse_settings
+from denzel.errors import DenzelError, ProjectError, UsageError
+from denzel.polling import polls
+from denzel.templates.project.app.runtime.settings import (
+    INTERNAL,
+    SETTINGS,
+    SettingError,
+    Settings,
+    parse_settings,
+)
 
 MANIFEST_NAME = ".denzel.json"
+NEARLY_THE_SAME = 0.8
+"""How alike (difflib's ratio) a name is to a setting's that was probably meant."""
+LOCK_SECONDS = 2.0
+LOCK_POLL_SECONDS = 0.1
 OUTSIDE_PROJECT = "You must be inside project's directory to call this command"
 
 
@@ -31,10 +48,14 @@ class Manifest:
 
 
 class Project:
-    """A project found on disk."""
+    """A project found on disk.
 
-    def __init__(self, root: Path) -> None:
+    A ``lenient`` one passes over what cannot be used in ``.env``: for what must work all the same.
+    """
+
+    def __init__(self, root: Path, *, lenient: bool = False) -> None:
         self.root = root
+        self.lenient = lenient
 
     @property
     def env_file(self) -> Path:
@@ -60,17 +81,16 @@ class Project:
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError) as error:
+            if self.lenient:
+                return {}
             raise ProjectError(f"{self.env_file} cannot be read: {error}") from error
+        values = {}
         for line in lines:
-            if line.error:
-                raise UsageError(
-                    f"In {self.env_file}: line {line.original.line} is neither NAME=value nor a "
-                    "comment, or its quotes do not match"
-                )
-        values = {line.key: line.value for line in lines if line.key and line.value is not None}
-        for name, value in values.items():
-            if "$" in value:  # Compose would take what follows for a variable, denzel would not
-                raise UsageError(f"In {self.env_file}: {name} may not contain a $")
+            flaw = _flaw(line)
+            if flaw and not self.lenient:
+                raise UsageError(f"In {self.env_file}: {flaw}")
+            if line.key and line.value is not None and not flaw:
+                values[line.key] = line.value
         return values
 
     @cached_property
@@ -79,10 +99,34 @@ class Project:
 
         Without PROJECT_NAME in ``.env`` the directory's name is used, as Compose does.
         """
+        values = self.environment
+        if self.lenient:
+            values = {name: text for name, text in values.items() if _usable(name, text)}
         try:
-            return parse_settings({"PROJECT_NAME": self.root.name, **self.environment})
+            return parse_settings({"PROJECT_NAME": self.root.name, **values})
         except SettingError as error:
             raise UsageError(f"In {self.env_file}: {error}") from error
+
+    @property
+    def flaw(self) -> str:
+        """What a lenient project passes over in ``.env``; empty when there is nothing."""
+        if self.lenient:
+            try:
+                _ = Project(self.root).settings
+            except DenzelError as error:
+                return str(error)
+        return ""
+
+    @property
+    def misspelled(self) -> dict[str, str]:
+        """Names in ``.env`` that are no settings but nearly so, each with the setting's name."""
+        known = [setting.name for setting in SETTINGS + INTERNAL]
+        nearest = {
+            name: get_close_matches(name.upper(), known, n=1, cutoff=NEARLY_THE_SAME)
+            for name in self.environment
+            if name not in known
+        }
+        return {name: found[0] for name, found in nearest.items() if found}
 
     @property
     def name(self) -> str:
@@ -115,6 +159,24 @@ class Project:
         if self.manifest.backend != backend:
             self.write_manifest(replace(self.manifest, backend=backend))
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep other denzel commands from changing this project's deployment at the same time.
+
+        The lock is on the directory, so that it leaves nothing behind whatever ends this process.
+        Raises ProjectError when another command holds it for LOCK_SECONDS.
+        """
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if not any(_locked(descriptor) for _ in polls(LOCK_POLL_SECONDS, timeout=LOCK_SECONDS)):
+                raise ProjectError(
+                    "Another denzel command is launching, stopping or changing this project; try "
+                    "again when it is done"
+                )
+            yield
+        finally:
+            os.close(descriptor)
+
     def set_environment(self, **values: str) -> None:
         """Change lines of ``.env``, keep every other line and comment."""
         for name, value in values.items():
@@ -127,10 +189,43 @@ class Project:
             self.__dict__.pop(name, None)
 
 
-def find_project(start: Path) -> Project:
+def find_project(start: Path, *, lenient: bool = False) -> Project:
     """Return the project that ``start`` lies in; raises ProjectError when there is none."""
     start = start.absolute()
     for directory in (start, *start.parents):
         if (directory / MANIFEST_NAME).is_file():
-            return Project(directory)
+            return Project(directory, lenient=lenient)
     raise ProjectError(OUTSIDE_PROJECT)
+
+
+def _flaw(line: Binding) -> str:
+    """Return why a line of ``.env`` cannot be used; empty when it can."""
+    if line.error:
+        return (
+            f"line {line.original.line} is neither NAME=value nor a comment, or its quotes do not "
+            "match"
+        )
+    if line.value and "$" in line.value:  # Compose would take what follows for a variable
+        return f"{line.key} may not contain a $"
+    return ""
+
+
+def _usable(name: str, text: str) -> bool:
+    """Tell whether ``text`` can be the value of ``name``; any can be of what is no setting."""
+    setting = next((each for each in SETTINGS if each.name == name), None)
+    try:
+        if setting is not None:
+            setting.parse(text.strip() or setting.default)
+    except (ValueError, KeyError):
+        return False
+    return True
+
+
+def _locked(descriptor: int) -> bool:
+    """Try to lock; False when another process holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems have no locks for directories: then there is none to hold.
+        return error.errno != errno.EWOULDBLOCK
+    return True

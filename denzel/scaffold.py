@@ -13,9 +13,9 @@ from denzel.project import Manifest, Project
 from denzel.settings import PROJECT_NAME_PATTERN, project_values, render_env
 from denzel.templates import NO_EXAMPLE, example_names, template_files
 
-USER_FILES = frozenset(
-    {"requirements.txt", "requirements.sh", "app/assets/info.txt", "app/logic/pipeline.py"}
-)
+USER_FILES = (
+    "requirements.txt", "requirements.sh", "app/assets/info.txt", "app/logic/pipeline.py"
+)  # fmt: skip
 """What the user edits: written once by startproject, never touched again."""
 
 

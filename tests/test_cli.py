@@ -79,6 +79,15 @@ def test_a_command_says_of_itself_what_the_overview_says(name: str) -> None:
     assert (command.help or "").splitlines()[0] == COMMANDS[name].summary
 
 
+@pytest.mark.parametrize(
+    ("typed", "suggested"), [("lunch", " Did you mean launch?"), ("frobnicate", "")]
+)
+def test_an_unknown_command_gets_a_suggestion(denzel: Denzel, typed: str, suggested: str) -> None:
+    done = denzel(typed)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"Error: No such command '{typed}'.{suggested}\n")
+
+
 def test_version(denzel: Denzel) -> None:
     assert denzel("--version").stdout == f"denzel, version {__version__}\n"
 
@@ -105,6 +114,10 @@ def test_a_command_finds_its_project_from_a_subfolder(denzel: Denzel, project: P
 def test_startproject_says_that_it_succeeded(denzel: Denzel, tmp_path: Path) -> None:
     done = denzel("startproject", "iris_classifier")
     assert done.stdout == "Successfully built iris_classifier project skeleton\n"
+    assert done.stderr == (
+        "Edit requirements.txt, requirements.sh, app/assets/info.txt, app/logic/pipeline.py in "
+        "iris_classifier/, then run `denzel launch` there\n"
+    )
     assert done.returncode == 0
     assert (tmp_path / "iris_classifier" / "app" / "logic" / "pipeline.py").is_file()
 
@@ -179,14 +192,31 @@ def test_launch_takes_one_backend(denzel: Denzel, project: Project) -> None:
         ("GPU=perhaps", "GPU=perhaps cannot be used: it takes 0 or 1"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_by_every_command(
+def test_a_setting_that_cannot_be_used_is_named(
     denzel: Denzel, project: Project, line: str, said: str
 ) -> None:
     project.env_file.write_text(f"# mine\n\n{line}\nUNKNOWN=1\nnothing\n")
-    done = denzel("logworker", cwd=project.root)
+    done = denzel("status", cwd=project.root)
     assert done.returncode == 2
     assert done.stderr == f"Error: In {project.env_file}: {said}" + done.stderr.partition(said)[2]
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ["API_PORT=99999", "PROJECT_NAME=My Shop", "a b", "LOG_LEVEL=$A"])
+@pytest.mark.parametrize("command", ["shutdown", "stop", "logs", "logworker"])
+def test_what_stops_and_what_reads_logs_works_with_an_env_that_cannot_be_used(
+    denzel: Denzel, project: Project, command: str, line: str
+) -> None:
+    (project.logs / "worker.log").write_text("ready\n")
+    with project.env_file.open("a") as file:
+        file.write(f"{line}\n")
+    done = denzel(command, cwd=project.root)
+    warning, going_on = done.stderr.splitlines()[:2]
+    assert warning.startswith(f"In {project.env_file}: ")
+    assert going_on == "Going on with what can be used of it"
+    needs_services = command in ("stop", "logs")
+    assert (f"Error: {NOT_LAUNCHED}\n" in done.stderr) == needs_services
+    assert done.returncode == needs_services
 
 
 def test_a_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from denzel import operations
 from denzel.backends.base import Backend, LogLine, Report
-from denzel.errors import EngineError, PortTaken, ProjectError, ServiceError, UsageError
+from denzel.errors import (
+    CommandError,
+    EngineError,
+    PortTaken,
+    ProjectError,
+    ServiceError,
+    UsageError,
+)
 from denzel.operations import silent
 from denzel.ports import free_port
 from denzel.project import Project
@@ -100,7 +107,13 @@ class MemoryBackend(Backend):
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
         self._do(" ".join(["run", service, module, *arguments]))
+        if self.machine.failure:
+            raise self.machine.failure
         return self.machine.answer
+
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        self._do(" ".join(["run bare", service, module, *arguments]))
+        return ""
 
     def check(self, sample: bytes | None, *options: str) -> str:
         self._do(" ".join(["check", *options]))
@@ -114,9 +127,9 @@ class MemoryBackend(Backend):
 def machine(monkeypatch: pytest.MonkeyPatch) -> Deployments:
     """A machine on which nothing runs yet."""
     deployments = Deployments()
-    monkeypatch.setattr(operations, "choose", deployments.choose)
-    monkeypatch.setattr(operations, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(operations, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("denzel.backends.choose", deployments.choose)
+    monkeypatch.setattr("denzel.operations.observation.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("denzel.operations.observation.GRACE_SECONDS", 0.05)
     return deployments
 
 
@@ -151,6 +164,19 @@ def test_launch_takes_the_ports_of_env_when_none_is_given(
     project.set_environment(API_PORT=str(ports[0]), MONITOR_PORT=str(ports[1]))
     operations.launch(project, backend=None, api_port=None, monitor_port=None, report=silent)
     assert (project.settings.api_port, project.settings.monitor_port) == ports
+
+
+def test_a_misspelled_setting_is_told_and_no_error(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(API_PROT="80")
+    reported: list[str] = []
+    operations.launch(
+        project, backend=None, api_port=ports[0], monitor_port=ports[1], report=reported.append
+    )
+    operations.restart(project, report=reported.append)
+    said = f"In {project.env_file}: API_PROT is no setting of denzel's. Did you mean API_PORT?"
+    assert reported == [said, said]
 
 
 def test_a_second_launch_is_refused(
@@ -252,6 +278,33 @@ def test_a_project_that_is_not_launched_is_told_so(
     assert operations.status(project) is None
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda project: launch(project, (8000, 5555)),
+        lambda project: operations.start(project, report=silent),
+        lambda project: operations.stop(project, report=silent),
+        lambda project: operations.restart(project, report=silent),
+        lambda project: operations.shutdown(project, purge=False, report=silent),
+        lambda project: operations.update(project, pip=True, os=True, report=silent),
+    ],
+)
+def test_two_commands_at_once_do_not_mix(
+    project: Project,
+    machine: Deployments,
+    ports: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: Callable[[Project], object],
+) -> None:
+    monkeypatch.setattr("denzel.project.LOCK_SECONDS", 0.2)
+    launch(project, ports)
+    done = list(machine.done)
+    with project.changing(), pytest.raises(ProjectError, match="Another denzel command"):
+        verb(project)
+    assert machine.done == done
+    operations.stop(project, report=silent)
+
+
 def test_start_checks_the_ports_and_names_the_way_out(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:
@@ -304,9 +357,9 @@ def test_the_response_mode_is_set_in_the_project(
 ) -> None:
     launch(project, ports)
     operations.set_response(project, synchronous=True, timeout=2.5)
-    assert machine.done[-1] == "docker run api app.runtime.admin response --sync --timeout 2.5"
+    assert machine.done[-1] == "docker run bare api app.runtime.admin response --sync --timeout 2.5"
     operations.set_response(project, synchronous=False, timeout=5.0)
-    assert machine.done[-1] == "docker run api app.runtime.admin response --async"
+    assert machine.done[-1] == "docker run bare api app.runtime.admin response --async"
 
 
 def test_callbacks_are_asked_of_the_api(
@@ -324,6 +377,20 @@ def test_callbacks_are_asked_of_the_api(
     machine.answer = "Segmentation fault"
     with pytest.raises(ServiceError, match="Segmentation fault"):
         operations.undelivered_callbacks(project)
+
+
+def test_what_the_deployment_refuses_is_told_in_its_words(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports)
+    reason = "Callbacks: there is no callback of a task nope"
+    machine.failure = CommandError("`python` failed with exit code 1", said=f"a warning\n{reason}")
+    with pytest.raises(ServiceError) as refused:
+        operations.retry_callbacks(project, "nope")
+    assert str(refused.value) == reason
+    machine.failure = CommandError("`python` failed", said="Traceback (most recent call last)")
+    with pytest.raises(CommandError, match="failed"):
+        operations.retry_callbacks(project, "nope")
 
 
 @pytest.mark.parametrize(

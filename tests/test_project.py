@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from denzel.errors import ProjectError, UsageError
+from denzel.errors import DenzelError, ProjectError, UsageError
 from denzel.project import Project, find_project
 
 
@@ -72,3 +72,43 @@ def test_what_is_remembered_already_is_not_written_again(project: Project) -> No
     before = (project.root / ".denzel.json").stat()
     project.record_backend(None)
     assert (project.root / ".denzel.json").stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize(
+    "line", ["a b", "API_PORT=many", "PROJECT_NAME=No Such", "LOG_LEVEL=$A", b"MINE=\xff"]
+)
+def test_a_lenient_project_passes_over_what_cannot_be_used(
+    project: Project, line: str | bytes
+) -> None:
+    assert Project(project.root, lenient=True).flaw == ""
+    project.set_environment(MONITOR_PORT="5556")
+    with project.env_file.open("ab") as file:
+        file.write(line if isinstance(line, bytes) else line.encode())
+    with pytest.raises(DenzelError):
+        _ = Project(project.root).settings
+    lenient = Project(project.root, lenient=True)
+    assert str(project.env_file) in lenient.flaw
+    assert lenient.name == "shop_window"
+    assert lenient.settings.api_port == 8000
+    if isinstance(line, str):  # else nothing of the file can be read
+        assert lenient.settings.monitor_port == 5556
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("API_PROT", "API_PORT"),
+        ("api_port", "API_PORT"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("WORKER_CONCURENCY", "WORKER_CONCURRENCY"),
+        ("MODEL_PATH", None),
+        ("PIP_INDEX_URL", None),
+        ("TZ", None),
+        ("REDIS_URL", None),
+    ],
+)
+def test_a_name_that_is_nearly_a_settings_is_told(
+    project: Project, name: str, meant: str | None
+) -> None:
+    project.set_environment(**{name: "1"})
+    assert project.misspelled == ({name: meant} if meant else {})

@@ -90,8 +90,8 @@ def test_the_manifest_holds_a_digest_of_each_file_denzel_owns(project: Project) 
     manifest = project.manifest
     assert manifest.version == __version__
     assert manifest.backend is None
-    assert USER_FILES.isdisjoint(manifest.files)
-    assert manifest.files.keys() | USER_FILES | {".env", ".denzel.json"} == paths_in(project.root)
+    assert manifest.files.keys().isdisjoint(USER_FILES)
+    assert manifest.files.keys() | {*USER_FILES, ".env", ".denzel.json"} == paths_in(project.root)
     for path, digest in manifest.files.items():
         assert hashlib.sha256((project.root / path).read_bytes()).hexdigest() == digest
 

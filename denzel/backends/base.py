@@ -91,6 +91,14 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        """Run a module that needs the standard library alone, as soon as ``service`` was started.
+
+        As :meth:`run`, but with the Python that prepares the services: nothing else needs to be
+        installed yet.
+        """
+
+    @abstractmethod
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services; return its report as JSON.
 

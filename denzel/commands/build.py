@@ -29,6 +29,9 @@ def startproject(name: str, gpu: bool, example: str) -> None:
     """Build the skeleton of a new project called NAME."""
     scaffold.start_project(Path.cwd(), name, gpu=gpu, example=example)
     console.echo(f"Successfully built {name} project skeleton")
+    console.progress(
+        f"Edit {', '.join(scaffold.USER_FILES)} in {name}/, then run `denzel launch` there"
+    )
 
 
 @click.command()

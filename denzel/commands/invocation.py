@@ -21,6 +21,17 @@ def current_project() -> Project:
     return project
 
 
+def current_deployment() -> Project:
+    """Return the project the caller stands in, whatever is wrong with its ``.env``.
+
+    For what must never be refused: to stop what runs, and to read what it says.
+    """
+    project = find_project(Path.cwd(), lenient=True)
+    if project.flaw:
+        console.progress(f"{project.flaw}\nGoing on with what can be used of it")
+    return project
+
+
 def wait_until_ready(project: Project, timeout: float) -> Status:
     """Show the status until every line says UP, for ``timeout`` seconds at most; return it."""
     view = console.WaitView()

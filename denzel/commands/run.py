@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from denzel import console, operations
-from denzel.commands.invocation import RESTARTING, current_project, interruptible, wait_until_ready
+from denzel.commands.invocation import (
+    RESTARTING,
+    current_deployment,
+    current_project,
+    interruptible,
+    wait_until_ready,
+)
 from denzel.commands.options import (
     PORT,
     backend_name,
@@ -59,7 +65,7 @@ def start() -> None:
 @click.command()
 def stop() -> None:
     """Stop the services; queue, results and response mode stay."""
-    operations.stop(current_project(), report=console.progress)
+    operations.stop(current_deployment(), report=console.progress)
 
 
 @click.command()
@@ -74,8 +80,8 @@ def restart() -> None:
     "--purge/--no-purge",
     default=False,
     show_default=True,
-    help="Also remove images, volumes and installed packages.",
+    help="Also remove volumes, built images and installed packages.",
 )
 def shutdown(purge: bool) -> None:
     """Stop and remove all services; the project's files stay."""
-    operations.shutdown(current_project(), purge=purge, report=console.progress)
+    operations.shutdown(current_deployment(), purge=purge, report=console.progress)

@@ -7,7 +7,12 @@ import sys
 import click
 
 from denzel import console, operations
-from denzel.commands.invocation import current_project, until_interrupted, wait_until_ready
+from denzel.commands.invocation import (
+    current_deployment,
+    current_project,
+    until_interrupted,
+    wait_until_ready,
+)
 from denzel.commands.options import json_option, live_option, ready_timeout_option
 from denzel.services import SERVICES
 
@@ -42,7 +47,7 @@ def logs(service: str, live: bool, tail: int | None) -> None:
     """Show what the services print."""
     name = None if service == "all" else service
     with until_interrupted():
-        lines = operations.logs(current_project(), name, follow=live, tail=tail)
+        lines = operations.logs(current_deployment(), name, follow=live, tail=tail)
         console.print_logs((line.service, line.text) for line in lines)
 
 
@@ -51,7 +56,7 @@ def logs(service: str, live: bool, tail: int | None) -> None:
 def logworker(live: bool) -> None:
     """Show the worker's log file, logs/worker.log."""
     with until_interrupted():
-        for line in operations.worker_log(current_project(), follow=live):
+        for line in operations.worker_log(current_deployment(), follow=live):
             console.echo(line)
 
 

@@ -115,6 +115,9 @@ class BackendContract(ABC):
         assert echoed["stdin"] == "sämple"
         assert {"app", "entrypoints", "requirements.txt"} <= set(echoed["cwd"])
 
+    def test_a_bare_python_runs_what_needs_no_packages(self, backend: Backend) -> None:
+        assert backend.run_bare("api", "app.contract_probe", "redis", "PING") == "+PONG\r\n"
+
     def test_run_tells_why_a_module_failed(self, backend: Backend) -> None:
         with pytest.raises(CommandError, match="the reason is this"):
             backend.run("api", "app.contract_probe", "fail")
@@ -156,6 +159,8 @@ class BackendContract(ABC):
     def test_nothing_can_be_run_in_a_stopped_service(self, backend: Backend) -> None:
         with pytest.raises(ServiceError, match="denzel start"):
             backend.run("api", "app.contract_probe", "echo")
+        with pytest.raises(ServiceError, match="denzel start"):
+            backend.run_bare("api", "app.contract_probe", "echo")
 
     def test_stopping_twice_is_no_error(self, backend: Backend) -> None:
         backend.stop()
@@ -197,10 +202,25 @@ class BackendContract(ABC):
     def test_up_after_down_is_a_new_deployment(self, backend: Backend) -> None:
         backend.project.record_backend(backend.name)
         backend.up()
+        # Whatever the services still install.
+        assert backend.run_bare("api", "app.contract_probe", "redis", "PING") == "+PONG\r\n"
         wait_until_ready(backend)
 
-    def test_purge_takes_a_running_deployment_down(self, backend: Backend) -> None:
-        backend.down(purge=True)
+    def test_purge_takes_a_running_deployment_down_whatever_env_says(
+        self, backend: Backend
+    ) -> None:
+        env_file = backend.project.env_file
+        before = env_file.read_text(encoding="utf-8")
+        env_file.write_text(
+            before.replace("PROJECT_NAME=", "PROJECT_NAME=No Such ") + 'API_PORT=many\nnothing "\n',
+            encoding="utf-8",
+        )
+        lenient = type(backend)(Project(backend.project.root, lenient=True), backend.report)
+        assert list(islice(lenient.logs(["redis"], follow=False, tail=1), 1))
+        lenient.stop()
+        assert not lenient.running()
+        lenient.down(purge=True)
+        env_file.write_text(before, encoding="utf-8")
         backend.project.record_backend(None)
         assert not backend.running()
         assert not backend.launched()

@@ -422,7 +422,7 @@ class TestLife:
     def test_a_purge_leaves_nothing_but_files(self, life: Deployment) -> None:
         life.run("shutdown", "--purge")
         assert left_behind(life.name) == []
-        assert docker("images", "--quiet", life.redis_image) == ""
+        assert docker("images", "--quiet", life.redis_image) != ""  # which others may use
         assert (life.root / "app" / "logic" / "pipeline.py").exists()
         life.run("shutdown", "--purge")
 

@@ -111,7 +111,13 @@ def test_importing_has_no_side_effects(imported: dict[str, Any], module: str) ->
 
 
 @pytest.mark.parametrize(
-    "module", ["app.runtime.bootstrap", "app.runtime.state", "app.runtime.settings"]
+    "module",
+    [
+        "app.runtime.bootstrap",
+        "app.runtime.state",
+        "app.runtime.settings",
+        "app.runtime.admin.response",
+    ],
 )
 def test_what_runs_before_anything_is_installed_needs_the_standard_library_alone(
     project: Path, module: str

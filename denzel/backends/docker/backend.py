@@ -124,7 +124,7 @@ class ComposeBackend(Backend):
                 raise
             self._relay(argv)
         if purge:
-            self._remove_older_images()
+            self._remove_built_images()
 
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
@@ -156,6 +156,13 @@ class ComposeBackend(Backend):
         argv = self._commands().module(service, module, *arguments)
         with explained():
             return process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
+
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        """Run a module that needs the standard library alone in ``service``, ready or not."""
+        self._running_container(service)
+        argv = self._commands().bare_module(service, module, *arguments)
+        with explained():
+            return process.run(argv, **self._place()).decode(errors="replace")
 
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services; return its report as JSON.
@@ -197,7 +204,28 @@ class ComposeBackend(Backend):
         return connect()
 
     def _commands(self) -> ComposeCommands:
-        return ComposeCommands(self._program, self.project.name)
+        return ComposeCommands(self._program, self._name)
+
+    @property
+    def _name(self) -> str:
+        """The deployment's name."""
+        return self._recorded_name if self.project.flaw else self.project.name
+
+    @cached_property
+    def _recorded_name(self) -> str:
+        """The name its containers carry, for when ``.env`` cannot be trusted with it."""
+        with engine_errors():
+            found = self._client.containers.list(
+                all=True, filters={"label": DIRECTORY_LABEL}, ignore_removed=True
+            )
+        for container in found:
+            if os.path.realpath(container.labels[DIRECTORY_LABEL]) == self._here:
+                return str(container.labels[PROJECT_LABEL])
+        return self.project.name
+
+    @property
+    def _here(self) -> str:
+        return os.path.realpath(self.project.root)
 
     @cached_property
     def _program(self) -> tuple[str, ...]:
@@ -216,7 +244,9 @@ class ComposeBackend(Backend):
             if name not in own and not name.startswith("COMPOSE_")
         }
         environment["DENZEL_BUILD_INPUTS"] = self._build_inputs()
-        return {"cwd": self.project.root, "env": environment}
+        # Compose refuses an .env it cannot read; where it finds no files, it goes by the labels.
+        directory = Path("/") if self.project.flaw else self.project.root
+        return {"cwd": directory, "env": environment}
 
     def _relay(self, argv: Sequence[str], *, image: str = "") -> None:
         with explained(image=image):
@@ -278,13 +308,26 @@ class ComposeBackend(Backend):
                     container.remove(force=True)
         return len(found)
 
-    def _remove_older_images(self) -> None:
-        """Remove images built for this project before its files changed; they have no name."""
-        filters = {"label": f"{PROJECT_LABEL}={self.project.name}", "dangling": True}
+    def _remove_built_images(self) -> None:
+        """Remove the images that were built for this project, those without a name, too.
+
+        Images that came from elsewhere, Redis's among them, may be others' as well.
+        """
         with engine_errors():
-            for image in self._client.images.list(filters=filters):
-                with suppress(APIError):  # one that is still used is not this project's to remove
-                    self._client.images.remove(str(image.id))
+            built = self._client.images.list(
+                all=False, filters={"label": f"{PROJECT_LABEL}={self._name}"}
+            )
+            for image in built:
+                for name in image.tags or [str(image.id)]:
+                    self._remove_image(name)
+
+    def _remove_image(self, name: str) -> None:
+        try:
+            self._client.images.remove(name)
+        except APIError as error:  # another project's containers use it
+            self.report(f"The image {name} stays: {error.explanation}")
+        else:
+            self.report(f"Removing image {name}")
 
     def _containers(self) -> list[Any]:
         """Return this project's containers.
@@ -294,10 +337,10 @@ class ComposeBackend(Backend):
         with engine_errors():
             found = self._client.containers.list(
                 all=True,
-                filters={"label": f"{PROJECT_LABEL}={self.project.name}"},
+                filters={"label": f"{PROJECT_LABEL}={self._name}"},
                 ignore_removed=True,
             )
-        here = os.path.realpath(self.project.root)
+        here = self._here
         for container in found:
             there = container.labels.get(DIRECTORY_LABEL, here)
             # A directory that is gone was moved here, or left its containers behind.

@@ -37,8 +37,8 @@ class ComposeCommands:
         return self._compose("stop")
 
     def down(self, *, purge: bool) -> list[str]:
-        """Remove containers and network; with ``purge`` volumes and images, too."""
-        extra = ["--volumes", "--rmi", "all"] if purge else []
+        """Remove containers and network; with ``purge`` volumes, too."""
+        extra = ["--volumes"] if purge else []
         return self._compose("down", "--remove-orphans", *extra)
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> list[str]:
@@ -55,6 +55,12 @@ class ComposeCommands:
         """Run a module of the project in a running service, as the user who serves."""
         return self._execute(
             service, SERVING_USER, False, VENV_PYTHON, "-m", module, *arguments
+        )  # fmt: skip
+
+    def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
+        """Run a module with the Python that prepares a running service."""
+        return self._execute(
+            service, SERVING_USER, False, BARE_PYTHON, "-m", module, *arguments
         )  # fmt: skip
 
     def install(self, service: str, *, pip: bool, os: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,11 +34,9 @@ from denzel.errors import (
     RequirementsError,
     ServiceError,
 )
-from denzel.polling import polls
-from denzel.services import SERVICES, State, Status
+from denzel.services import SERVICES, ServiceStatus, State, Status
 
-LOCK_SECONDS = 2.0
-UNPREPARED = (State.DOWN, State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
+UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
 class LocalBackend(Backend):
@@ -149,16 +147,28 @@ class LocalBackend(Backend):
         startup = shell_startup(self._layout)
         # Without a terminal bash reads commands from its standard input, and no start-up file.
         interactive = ["--rcfile", str(startup), "-i"] if sys.stdin.isatty() else []
+        terminal = {name: os.environ[name] for name in ("TERM", "COLORTERM") if name in os.environ}
         return process.attach(
             ["bash", *interactive],
             cwd=self.project.root,
-            env=inner_environment(self.project, self._layout),
+            env={**terminal, **inner_environment(self.project, self._layout)},
         )
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
         """Run ``python -m module`` with the services' environment; return its stdout."""
         self._require(service)
         return self._run_module(module, *arguments, stdin=stdin)
+
+    def run_bare(self, service: str, module: str, *arguments: str) -> str:
+        """Run a module that needs the standard library alone, be the services ready or not."""
+        self._line(service)
+        environment = service_environment(self.project, self._layout, self._layout.sockets)
+        output = process.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.project.root,
+            env={**environment, "PYTHONPATH": "."},
+        )
+        return output.decode(errors="replace")
 
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services, its requirements installed first."""
@@ -198,15 +208,19 @@ class LocalBackend(Backend):
 
     def _require(self, name: str) -> None:
         """Raise ServiceError unless a service runs and its packages are installed."""
+        line = self._line(name)
+        if line.state in UNPREPARED or not self._layout.python.exists():
+            detail = line.detail or "try again when `denzel status` shows it UP"
+            raise ServiceError(f"{name} is not ready ({line.state.rstrip('.')}): {detail}")
+
+    def _line(self, name: str) -> ServiceStatus:
+        """Return what the status says of a service; raises ServiceError when it is down."""
         lines = {line.name: line for line in self.status().services}
         if name not in lines:
             raise ServiceError(f"There is no service {name!r}; there are {', '.join(lines)}")
-        state = lines[name].state
-        if state is State.DOWN:
+        if lines[name].state is State.DOWN:
             raise ServiceError(f"{name} is down; run `denzel start` first")
-        if state in UNPREPARED or not self._layout.python.exists():
-            detail = lines[name].detail or "try again when `denzel status` shows it UP"
-            raise ServiceError(f"{name} is not ready ({state.rstrip('.')}): {detail}")
+        return lines[name]
 
     def _run_module(self, module: str, *arguments: str, stdin: bytes) -> str:
         output = process.run(
@@ -231,23 +245,10 @@ class LocalBackend(Backend):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Keep other denzel commands from changing this deployment at the same time."""
+        """Make the private directories for what happens inside."""
         with self._as_engine_error():
             self._layout.create()
-            with (self._layout.private / "lock").open("w") as lock:
-                self._lock(lock.fileno())
-                yield
-
-    def _lock(self, descriptor: int) -> None:
-        for _ in polls(0.1, timeout=LOCK_SECONDS):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                continue
-        raise EngineError(
-            "Another denzel command is starting or stopping this project; try again when it is done"
-        )
+            yield
 
     @contextmanager
     def _as_engine_error(self) -> Iterator[None]:

@@ -7,23 +7,25 @@ import sys
 from pathlib import Path
 
 from denzel.backends.local.layout import REDIS_SOCKET, Layout
-from denzel.backends.local.process_table import MARK_VARIABLE
 from denzel.errors import UsageError
 from denzel.project import Project
-from denzel.templates.project.app.runtime.settings import SETTINGS
 
 LOOPBACK = "127.0.0.1"
+INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "USER")
+"""What services have in common with the terminal that started them: the machine and its user.
+
+Everything else would differ from terminal to terminal, and some of it changes what a service
+does: CELERY_BROKER_URL, GUNICORN_CMD_ARGS, FLOWER_*, PYTHONPATH, proxies.
+"""
 
 
 def service_environment(project: Project, layout: Layout, sockets: Path) -> dict[str, str]:
     """Return the environment of the project's services; their sockets are in ``sockets``.
 
-    This process's own comes first, then ``.env``, then what the backend decides.  A setting
-    that ``.env`` does not name has its default, whatever this terminal has exported.  Raises
+    It is built from nothing: INHERITED, then ``.env``, then what the backend decides.  Raises
     UsageError for a value that no environment can hold.
     """
-    names = {setting.name for setting in SETTINGS} | {MARK_VARIABLE, "VIRTUAL_ENV"}
-    inherited = {name: value for name, value in os.environ.items() if name not in names}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     settings = project.settings
     environment = {
         **inherited,

@@ -29,10 +29,8 @@ def test_down_keeps_volumes_and_images() -> None:
     assert COMMANDS.down(purge=False) == [*COMPOSE, "down", "--remove-orphans"]
 
 
-def test_a_purge_removes_volumes_and_images() -> None:
-    assert COMMANDS.down(purge=True) == [
-        *COMPOSE, "down", "--remove-orphans", "--volumes", "--rmi", "all"
-    ]  # fmt: skip
+def test_a_purge_removes_volumes() -> None:
+    assert COMMANDS.down(purge=True) == [*COMPOSE, "down", "--remove-orphans", "--volumes"]
 
 
 def test_logs() -> None:

@@ -308,26 +308,6 @@ def test_closing_the_terminal_ends_nothing(project: Project) -> None:
         assert backend.status().ready
 
 
-def test_two_commands_at_once_do_not_mix(project: Project) -> None:
-    holder = (
-        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
-        "print('locked', flush=True); sys.stdin.read()"
-    )
-    with Launched(project) as backend:
-        wait_until_ready(backend, SOON)
-        with subprocess.Popen(
-            [sys.executable, "-c", holder, str(project.private / "lock")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as other:
-            assert other.stdout is not None
-            assert other.stdout.readline() == b"locked\n"
-            with pytest.raises(EngineError, match="Another denzel command"):
-                backend.stop()
-            other.communicate()
-        assert backend.status().ready
-
-
 def test_a_copy_is_another_deployment(project: Project, tmp_path: Path) -> None:
     with Launched(project) as backend:
         wait_until_ready(backend, SOON)

@@ -98,11 +98,6 @@ def find_outcome(task_id: str, record: bytes | None, frame: bytes | None) -> Out
     return outcome
 
 
-def encode_response_mode(mode: ResponseMode) -> bytes:
-    """Return a response mode as stored and announced."""
-    return orjson.dumps({"is_async": mode.is_async, "timeout": mode.timeout})
-
-
 def decode_response_mode(data: bytes | None) -> ResponseMode:
     """Return a stored response mode; nothing stored is the default one."""
     return ResponseMode(**orjson.loads(data)) if data else ResponseMode()

@@ -1,0 +1,57 @@
+"""The verbs: one function a command.  They print nothing and ask nothing."""
+
+from denzel.operations.deployment import silent
+from denzel.operations.lifecycle import (
+    Deployment,
+    available_ports,
+    launch,
+    restart,
+    shutdown,
+    start,
+    stop,
+    update,
+)
+from denzel.operations.observation import (
+    logs,
+    shell,
+    status,
+    statuses,
+    wait_until_ready,
+    worker_log,
+)
+from denzel.operations.predictions import (
+    CHECK_TIMEOUT_SECONDS,
+    check,
+    drop_callbacks,
+    example,
+    predict,
+    retry_callbacks,
+    set_response,
+    undelivered_callbacks,
+)
+
+__all__ = [
+    "CHECK_TIMEOUT_SECONDS",
+    "Deployment",
+    "available_ports",
+    "check",
+    "drop_callbacks",
+    "example",
+    "launch",
+    "logs",
+    "predict",
+    "restart",
+    "retry_callbacks",
+    "set_response",
+    "shell",
+    "shutdown",
+    "silent",
+    "start",
+    "status",
+    "statuses",
+    "stop",
+    "undelivered_callbacks",
+    "update",
+    "wait_until_ready",
+    "worker_log",
+]

@@ -1,0 +1,181 @@
+"""What changes a deployment, from launch to shutdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from denzel import backends
+from denzel.backends.base import Backend, Report
+from denzel.client import api_url, monitor_url
+from denzel.errors import DenzelError, EngineError, ProjectError, ServiceError
+from denzel.operations.deployment import check_settings, launched_backend, silent
+from denzel.ports import check_ports, free_port
+from denzel.project import Project
+
+ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What was launched: the backend's name and where to find the services."""
+
+    backend: str
+    api_url: str
+    monitor_url: str
+
+
+def launch(
+    project: Project,
+    *,
+    backend: str | None,
+    api_port: int | None,
+    monitor_port: int | None,
+    report: Report,
+) -> Deployment:
+    """Create and start every service of ``project``.
+
+    ``backend`` is ``local``, ``docker`` or None (let denzel choose); a port that is None is the
+    one ``.env`` names.  On failure the project is left as it was.
+    """
+    check_settings(project, report)
+    ports = _wanted_ports(project, api_port, monitor_port)
+    with project.changing():
+        _forget_lost_deployment(project, backend)
+        chosen = backends.choose(project, backend, report)
+        if chosen.launched():
+            raise ProjectError(ALREADY_LAUNCHED)
+        chosen.preflight()
+        check_ports({f"--{name}-port": port for name, port in ports.items()})
+        with _undone_on_failure(project, chosen):
+            project.set_environment(**{f"{name.upper()}_PORT": str(n) for name, n in ports.items()})
+            project.record_backend(chosen.name)
+            chosen.up()
+    return deployment(project, chosen)
+
+
+def deployment(project: Project, backend: Backend) -> Deployment:
+    """Return where the services of ``project`` are found."""
+    return Deployment(backend.name, api_url(project.settings), monitor_url(project.settings))
+
+
+def start(project: Project, *, report: Report) -> None:
+    """Start the stopped services."""
+    check_settings(project, report)
+    with project.changing():
+        backend = launched_backend(project, report)
+        if not backend.running():
+            ports = _wanted_ports(project, None, None)
+            check_ports(
+                {f"--{name}-port": port for name, port in ports.items()},
+                remedy="Free it, or `denzel shutdown` and launch again",
+            )
+        backend.start()
+
+
+def stop(project: Project, *, report: Report) -> None:
+    """Stop the services; queue, results and response mode stay."""
+    with project.changing():
+        launched_backend(project, report).stop()
+
+
+def restart(project: Project, *, report: Report) -> None:
+    """Stop and start the services, so that changed code and settings take effect."""
+    check_settings(project, report)
+    with project.changing():
+        launched_backend(project, report).restart()
+
+
+def shutdown(project: Project, *, purge: bool, report: Report) -> None:
+    """Stop and remove the services; with ``purge`` everything they left behind, too.
+
+    Also cleans up after a launch that was killed halfway.
+    """
+    with project.changing():
+        recorded = project.manifest.backend
+        chosen = backends.choose(project, None, report)
+        chosen.down(purge=purge)
+        if recorded is None and chosen.name != LOCAL:
+            _shut_down_unrecorded_local(project, purge, report)
+        project.record_backend(None)
+
+
+def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
+    """Install changed requirements in the running services, then restart them once."""
+    with project.changing():
+        backend = launched_backend(project, report)
+        if not backend.running():
+            raise ServiceError("The services are stopped; run `denzel start` first")
+        backend.install(pip=pip, os=os)
+        backend.restart()
+
+
+def available_ports(project: Project) -> dict[str, int]:
+    """Return the ports ``.env`` names, each replaced by the next free one when it is taken."""
+    api = free_port(project.settings.api_port)
+    return {"api_port": api, "monitor_port": free_port(project.settings.monitor_port, avoid=[api])}
+
+
+def _wanted_ports(
+    project: Project, api_port: int | None, monitor_port: int | None
+) -> dict[str, int]:
+    settings = project.settings
+    return {
+        "api": settings.api_port if api_port is None else api_port,
+        "monitor": settings.monitor_port if monitor_port is None else monitor_port,
+    }
+
+
+def _forget_lost_deployment(project: Project, wanted: str | None) -> None:
+    """Clear a record that is no longer true: the project was copied, or its engine is gone."""
+    recorded = project.manifest.backend
+    if recorded is None:
+        return
+    try:
+        launched = backends.choose(project, None, silent).launched()
+    except EngineError:
+        if wanted in (None, recorded):
+            raise
+        launched = False
+    if launched:
+        raise ProjectError(ALREADY_LAUNCHED)
+    project.record_backend(None)
+
+
+@contextmanager
+def _undone_on_failure(project: Project, backend: Backend) -> Iterator[None]:
+    """Put ``.env`` and the manifest back when what happens inside fails or is interrupted.
+
+    The record stays if something was left running, so that shutdown knows where to look.
+    """
+    before = project.env_file.read_bytes() if project.env_file.exists() else None
+    try:
+        yield
+    except BaseException:
+        if not _still_launched(backend):
+            if before is None:
+                project.env_file.unlink(missing_ok=True)
+            else:
+                project.env_file.write_bytes(before)
+            project.forget()
+            project.record_backend(None)
+        raise
+
+
+def _still_launched(backend: Backend) -> bool:
+    try:
+        return backend.launched()
+    except DenzelError:
+        return False  # an engine that cannot be asked runs nothing
+
+
+def _shut_down_unrecorded_local(project: Project, purge: bool, report: Report) -> None:
+    """Clean up local processes that no record mentions: their launch or record was lost."""
+    if not project.private.exists():
+        return
+    try:
+        backends.choose(project, LOCAL, report).down(purge=purge)
+    except EngineError as error:
+        report(f"Local processes were not looked at: {error}")

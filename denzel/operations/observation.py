@@ -1,0 +1,99 @@
+"""What looks at a deployment: its state, its logs, its inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from denzel import backends
+from denzel.backends.base import LogLine
+from denzel.backends.log_files import follow_logs, read_logs
+from denzel.errors import ProjectError, ServiceError
+from denzel.operations.deployment import launched_backend, silent
+from denzel.polling import polls
+from denzel.project import Project
+from denzel.services import State, Status
+
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 5.0
+"""How long an ERROR, or a service DOWN, must last before waiting is given up: a service that
+is being restarted passes through both."""
+
+
+def status(project: Project) -> Status | None:
+    """Return the state of every service and worker; None when the project is not launched."""
+    backend = backends.choose(project, None, silent)
+    return backend.status() if backend.launched() else None
+
+
+def statuses(project: Project) -> Iterator[Status | None]:
+    """Yield the project's status again and again, for as long as it is asked for."""
+    backend = backends.choose(project, None, silent)
+    for _ in polls(POLL_SECONDS):
+        yield backend.status() if backend.launched() else None
+
+
+def wait_until_ready(project: Project, *, timeout: float, seen: Callable[[Status], None]) -> Status:
+    """Return once every line of the status is UP; ``seen`` is called with each status.
+
+    Raises ServiceError when a service fails, all are stopped, or ``timeout`` seconds pass.
+    """
+    backend = launched_backend(project, silent)
+    hopeless_polls = 0
+    current = backend.status()
+    for _ in polls(POLL_SECONDS, timeout=timeout):
+        current = backend.status()
+        seen(current)
+        if current.ready:
+            return current
+        hopeless_polls = hopeless_polls + 1 if _hopeless(current) else 0
+        if hopeless_polls * POLL_SECONDS >= GRACE_SECONDS:
+            raise ServiceError(_hopeless(current))
+    waited_for = ", ".join(
+        f"{line.name} is {line.state.rstrip('.')}"
+        for line in current.lines
+        if line.state is not State.UP
+    )
+    raise ServiceError(
+        f"Not ready after {timeout:g} s ({waited_for or 'no worker has registered'}); "
+        "`denzel status --live` goes on watching, `denzel logs` shows what they are doing"
+    )
+
+
+def logs(
+    project: Project, service: str | None, *, follow: bool, tail: int | None
+) -> Iterator[LogLine]:
+    """Yield what ``service`` wrote, or all services when it is None."""
+    backend = launched_backend(project, silent)
+    names = [line.name for line in backend.status().services]
+    if service is not None and service not in names:
+        raise ServiceError(f"There is no service {service!r}; there are {', '.join(names)}")
+    return backend.logs(names if service is None else [service], follow=follow, tail=tail)
+
+
+def worker_log(project: Project, *, follow: bool) -> Iterator[str]:
+    """Yield the lines of ``logs/worker.log``; with ``follow`` across rotations, for ever."""
+    path = project.logs / "worker.log"
+    if not follow and not path.exists():
+        raise ProjectError(
+            f"{path} is not there yet: the worker has not been started. `denzel launch` starts it"
+        )
+    files = {"worker": path}
+    lines = follow_logs(files, None) if follow else read_logs(files, None)
+    return (line.text for line in lines)
+
+
+def shell(project: Project, service: str) -> int:
+    """Open an interactive bash in ``service``; return its exit code."""
+    return launched_backend(project, silent).shell(service)
+
+
+def _hopeless(current: Status) -> str:
+    """Return why waiting longer is in vain; empty when it is not."""
+    if current.failures:
+        reasons = "; ".join(f"{line.name}: {line.detail or 'failed'}" for line in current.failures)
+        return f"{reasons}\n`denzel logs` and `denzel logworker` show more"
+    down = [service.name for service in current.services if service.state is State.DOWN]
+    # While others are on their way up, one that is down may still be waiting for them.
+    if down and all(service.state in (State.DOWN, State.UP) for service in current.services):
+        return f"Stopped: {', '.join(down)}; `denzel start` starts what is stopped"
+    return ""

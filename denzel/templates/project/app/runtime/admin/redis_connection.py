@@ -1,0 +1,99 @@
+"""A connection to Redis that a bare Python can make: RESP over a socket (redis.io, "RESP")."""
+
+from __future__ import annotations
+
+import socket
+from typing import BinaryIO
+from urllib.parse import SplitResult, unquote, urlsplit
+
+DEFAULT_PORT = 6379
+
+Reply = str | int | None | list["Reply"]
+
+
+class RedisRefused(Exception):
+    """Redis answered with an error; the text is its own."""
+
+
+class RedisConnection:
+    """One connection, authenticated; ``timeout`` in seconds is for each answer.
+
+    Raises OSError when Redis cannot be reached or does not answer in time.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        self._socket = _connect(parts, timeout)
+        self._answers: BinaryIO = self._socket.makefile("rb")
+        try:
+            if parts.password:
+                self.ask("AUTH", unquote(parts.password))
+            if parts.scheme != "unix" and parts.path.strip("/"):
+                self.ask("SELECT", parts.path.strip("/"))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> RedisConnection:
+        """Return the connection, which is closed on leaving."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._answers.close()
+        self._socket.close()
+
+    def ask(self, *words: str, timeout: float | None = None) -> Reply:
+        """Send a command and return its answer; ``timeout`` is for this one alone."""
+        before = self._socket.gettimeout()
+        if timeout is not None:
+            self._socket.settimeout(timeout)
+        encoded = [word.encode() for word in words]
+        parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded]
+        self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(parts))
+        reply = self._read()
+        self._socket.settimeout(before)
+        return reply
+
+    def _read(self) -> Reply:
+        line = self._answers.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("Redis closed the connection")
+        kind, text = line[:1], line[1:-2].decode(errors="replace")
+        match kind:
+            case b"-":
+                raise RedisRefused(text)
+            case b":":
+                return int(text)
+            case b"$":
+                return self._read_text(int(text))
+            case b"*":
+                return None if int(text) < 0 else [self._read() for _ in range(int(text))]
+            case _:
+                return text
+
+    def _read_text(self, length: int) -> str | None:
+        if length < 0:
+            return None
+        data = self._answers.read(length + 2)
+        if len(data) < length + 2:
+            raise ConnectionError("Redis closed the connection")
+        return data[:-2].decode()
+
+
+def _connect(parts: SplitResult, timeout: float) -> socket.socket:
+    if parts.scheme != "unix":
+        address = (parts.hostname or "localhost", parts.port or DEFAULT_PORT)
+        return socket.create_connection(address, timeout)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(unquote(parts.path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
