@@ -30,13 +30,18 @@ THREAD_VARIABLES = (
     "RAYON_NUM_THREADS",  # Hugging Face's tokenizers
     "POLARS_MAX_THREADS",
     "OPENCV_FOR_THREADS_NUM",
+    "ORT_INTRA_OP_NUM_THREADS",  # ONNX Runtime 1.32; older ones read none
+    "ORT_INTER_OP_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
     "LOKY_MAX_CPU_COUNT",  # joblib: scikit-learn's n_jobs=-1, LightGBM's n_jobs=None
 )
 """What libraries read, when they are imported, to know how many threads to start."""
 
-OPENMP_VARIABLES = {"OMP_WAIT_POLICY": "PASSIVE"}
+FIXED_VARIABLES = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime 1.32 keeps a thread for it from its import on
+}
 
 OPENMP_USERS = ("lightgbm", "xgboost", "catboost", "torch", "sklearn", "faiss", "numba")
 SETTLE_SECONDS = 1.0
@@ -54,7 +59,7 @@ def limit_threads(count: int) -> None:
     while, which takes the processors away from the API, Redis and other worker processes: LightGBM
     with two threads on two busy processors answered 29 requests a second so, and 478 with this.
     """
-    for name, value in {**dict.fromkeys(THREAD_VARIABLES, str(count)), **OPENMP_VARIABLES}.items():
+    for name, value in {**dict.fromkeys(THREAD_VARIABLES, str(count)), **FIXED_VARIABLES}.items():
         if not os.environ.get(name):
             os.environ[name] = value
 

@@ -25,6 +25,7 @@ from app.runtime.pipeline.threads import limit_threads, why_not_forkable
 from app.runtime.settings import Settings, available_processors
 from app.runtime.worker.context import WorkerContext, create_context, set_context
 from app.runtime.worker.gpu import share_gpus, visible_gpus
+from app.runtime.worker.orphans import adopt_orphans, end_children
 
 NOT_FORKABLE_VARIABLE = "DENZEL_NOT_FORKABLE"
 """Holds why a worker that has started over does not fork."""
@@ -61,6 +62,7 @@ def load_shared_model(settings: Settings) -> str:
     Starts the worker over, and does not return, if the model cannot be shared.  Returns why sharing
     is a risk, if MODEL_SHARING=fork forced it.  Raises PipelineError when the pipeline is broken.
     """
+    adopt_orphans()
     set_context(load_context(settings))
     reason = why_not_forkable()
     if reason and settings.model_sharing != FORK:
@@ -102,6 +104,7 @@ def _start_over(reason: str) -> NoReturn:
     """Replace this process by one that has not loaded the model, with the same process id."""
     log.info("The model cannot be shared, because %s; each process will load its own", reason)
     log.info("MODEL_SHARING=none in .env saves this first load")
+    end_children()  # those of load_model, of which there will be others
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

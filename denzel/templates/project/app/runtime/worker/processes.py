@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
 import sys
 import time
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
@@ -24,6 +25,7 @@ from app.runtime.worker.gpu import use_own_gpu
 from app.runtime.worker.logs import configure_logging
 from app.runtime.worker.model_loading import load_context, load_limit
 from app.runtime.worker.report import write_process_state
+from app.runtime.worker.stall import show_stacks_on_request
 
 RETRY_AFTER_SECONDS = 30.0
 
@@ -37,6 +39,7 @@ def prepare_process() -> None:
     """
     _allow_children()
     settings = load_settings()
+    show_stacks_on_request(settings.denzel_run_dir)
     if has_context():
         reseed_generators()
         if warms_up():
@@ -50,11 +53,19 @@ def _allow_children() -> None:
     """Let multiprocessing start children here, which it refuses to daemonic processes.
 
     billiard puts its own process object in place of multiprocessing's, with a key that only
-    billiard can hand on.
+    billiard can hand on.  Its signal handlers, which a fork would inherit, wind up a pool process:
+    in a child they wait for threads it does not have.
     """
+    os.register_at_fork(after_in_child=_reset_signals)
     settings = current_process()._config
     settings["daemon"] = False
     settings["authkey"] = AuthenticationString(bytes(settings["authkey"]))
+
+
+def _reset_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def reseed_generators() -> None:

@@ -17,12 +17,12 @@ from app.runtime.settings import Settings
 from app.runtime.worker import inspection  # noqa: F401 - adds a command
 from app.runtime.worker.context import connect
 from app.runtime.worker.logs import rotate_log
+from app.runtime.worker.orphans import adopt_orphans
+from app.runtime.worker.pool_watch import PoolWatch
 from app.runtime.worker.recovery import Recovery
-from app.runtime.worker.report import Report
 from app.runtime.worker.stopping import Stopper
 from app.tasks import celery_app
 
-POOL_CHECK_SECONDS = 0.5
 STOP_CHECK_SECONDS = 0.25
 
 
@@ -30,8 +30,13 @@ def serve(settings: Settings, plan: Plan) -> None:
     """Run the worker until it is told to stop."""
     if not plan.shared:
         celery_app.conf.worker_pool_start_method = "spawn"
-    _connect_signals(settings, plan)
-    celery_app.worker_main(worker_arguments(settings, plan.processes))
+    adopt_orphans()
+    watch = PoolWatch(settings, plan)
+    _connect_signals(settings, plan, watch)
+    try:
+        celery_app.worker_main(worker_arguments(settings, plan.processes))
+    finally:
+        watch.end()
 
 
 def worker_arguments(settings: Settings, processes: int) -> list[str]:
@@ -43,7 +48,7 @@ def worker_arguments(settings: Settings, processes: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _connect_signals(settings: Settings, plan: Plan) -> None:
+def _connect_signals(settings: Settings, plan: Plan, watch: PoolWatch) -> None:
     """Do what the worker's main process must do regularly, and when something dies."""
     store, ledger = connect(settings)
     recovery = Recovery(store, ledger)
@@ -74,23 +79,10 @@ def _connect_signals(settings: Settings, plan: Plan) -> None:
         elif isinstance(exception, WorkerLostError):
             recovery.after_loss(exception, *args)
 
-    report = Report(settings.denzel_run_dir, plan)
-
-    def watch_processes(sender: Any, **_: object) -> None:
-        def look() -> None:
-            # Celery looks for dead processes every 5 s, and when a process's pipe closes; but the
-            # kernel closes that a moment before the process can be reaped, so about every second
-            # death would wait for the next look.
-            sender.pool.maintain_pool()
-            pids = {process.pid for process in sender.pool._pool._pool}
-            report.update(pids, sender.pool.num_processes, [])
-
-        look()
-        sender.hub.call_repeatedly(POOL_CHECK_SECONDS, look)
-
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_ready.connect(beat, weak=False)
-    signals.worker_ready.connect(watch_processes, weak=False)
+    signals.worker_ready.connect(watch.begin, weak=False)
+    signals.worker_shutting_down.connect(watch.on_shutting_down, weak=False)
     if settings.cancel_running:
         signals.worker_ready.connect(end_cancelled_soon, weak=False)
     signals.heartbeat_sent.connect(beat, weak=False)

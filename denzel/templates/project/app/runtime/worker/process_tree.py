@@ -1,0 +1,55 @@
+"""What the kernel says of processes: whose children they are, and how long they have computed.
+
+Source: proc(5), ``/proc/PID/stat``.  Where there is no ``/proc``, nothing is found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PROC = Path("/proc")
+
+
+class _Process(NamedTuple):
+    parent: int
+    cpu_seconds: float
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes whose parent is ``pid``, ended but not yet reaped ones included."""
+    return [each for each, process in _every_process().items() if process.parent == pid]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process and all its descendants have used a processor.
+
+    Those of its children that have ended count, if they were waited for.
+    """
+    processes = _every_process()
+    children = defaultdict(list)
+    for each, process in processes.items():
+        children[process.parent].append(each)
+    total, left = 0.0, [pid]
+    while left:
+        each = left.pop()
+        if each in processes:
+            total += processes[each].cpu_seconds
+            left += children[each]
+    return total
+
+
+def _every_process() -> dict[int, _Process]:
+    found = {}
+    for directory in _PROC.glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            text = (directory / "stat").read_text(encoding="utf-8", errors="replace")
+            # The program's name, in brackets, may hold anything.  Behind it: state, parent, …
+            fields = text.rpartition(")")[2].split()
+            seconds = sum(map(int, fields[11:15])) / _TICKS_PER_SECOND
+            found[int(directory.name)] = _Process(int(fields[1]), seconds)
+    return found
