@@ -162,6 +162,13 @@ def test_what_cannot_be_written_is_no_error(path: Path) -> None:
     assert path.with_name("other.log").read_text(encoding="utf-8") == "\\ud800\n"
 
 
+def test_a_directory_in_its_place_is_no_error(path: Path) -> None:
+    path.mkdir(parents=True)
+    logged, inner = stream(path)
+    print("lost", file=logged)
+    assert inner.getvalue() == "lost\n"
+
+
 def test_lines_of_several_threads_stay_whole(path: Path) -> None:
     logged, _ = stream(path)
     threads = [

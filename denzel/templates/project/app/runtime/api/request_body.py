@@ -12,8 +12,6 @@ from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
 from app.runtime.callbacks.destinations import DestinationPolicy, ForbiddenDestination
 from app.runtime.pipeline.json_codec import InvalidJson, NotAnObject, parse_request
 
-UTF_8_BOM = b"\xef\xbb\xbf"
-
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
     """Return the request's body, unpacked.
@@ -46,7 +44,6 @@ async def _receive(req: falcon.asgi.Request, limit: int) -> bytes:
 
 def parse_body(body: bytes, max_depth: int) -> dict[str, Any]:
     """Return the JSON object in a request's body; raises MalformedJson or BadInput."""
-    body = body.removeprefix(UTF_8_BOM)
     try:
         return parse_request(body, max_depth)
     except NotAnObject as error:

@@ -20,6 +20,8 @@ from app.runtime import logs
 from app.runtime.settings import load_settings
 
 LOG_FILE = Path("logs/worker.log")
+LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+LOG_BYTES = 10 * 2**20
 
 
 class LogFile:
@@ -114,7 +116,7 @@ def configure_logging() -> None:
         log = LogFile(LOG_FILE)
         sys.stdout = _logged(sys.stdout, log)
         sys.stderr = _logged(sys.stderr, log)
-    logs.configure_logging(level)
+    logs.configure_logging(level, LOG_FORMAT)
     if level != "debug":
         # Two lines a task would be gigabytes a day; pipeline/run.py logs failures.
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
@@ -128,5 +130,10 @@ def _logged(stream: TextIO, log: LogFile) -> TextIO:
 
 
 def rotate_log(**_: object) -> None:
-    """Move the log file aside when it has grown large; one older file is kept."""
-    logs.rotate(LOG_FILE)
+    """Move the log file aside when it has grown large; one older file is kept.
+
+    Celery calls it with each heartbeat.
+    """
+    with suppress(OSError):
+        if LOG_FILE.stat().st_size > LOG_BYTES:
+            LOG_FILE.replace(LOG_FILE.with_suffix(".log.1"))
