@@ -169,6 +169,14 @@ class Deployment:
         """Run a command as root in a service's container."""
         return docker("exec", "--user", "root", f"{self.name}-{service}-1", *command)
 
+    def serving(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell command as the user who serves, in the worker's container."""
+        container = f"{self.name}-denzel-1"
+        return subprocess.run(
+            ["docker", "exec", "--user", "denzel", container, "sh", "-c", command],
+            capture_output=True, text=True,
+        )  # fmt: skip
+
     def end(self) -> None:
         """Leave nothing of this deployment."""
         end_deployment(self.name)
@@ -379,6 +387,77 @@ class TestLife:
         assert "flower" in life.refused("updatepipreqs")
         requirements.write_text(before)
         assert set(life.states().values()) == {"UP"}
+
+    def test_a_restart_with_requirements_that_fail_leaves_the_services_alone(
+        self, life: Deployment
+    ) -> None:
+        started = life.inside("api", "cat", "/proc/1/stat")
+        for name, text in (("requirements.txt", "tornado==1.0\n"), ("requirements.sh", "exit 9\n")):
+            file = life.root / name
+            before = file.read_text()
+            file.write_text(text)
+            assert "the services go on as they are" in life.refused("restart")
+            file.write_text(before)
+        assert life.inside("api", "cat", "/proc/1/stat").split()[21] == started.split()[21]
+        assert set(life.states().values()) == {"UP"}
+
+    def test_what_serves_can_write_logs_alone(self, life: Deployment) -> None:
+        for path in (
+            "entrypoints/api.sh", "app/runtime/bootstrap/main.py", "docker-compose.yml",
+            "app/assets/new", "requirements.sh", "/opt/denzel/venv/bin/python",
+        ):  # fmt: skip
+            assert life.serving(f": >> {path}").returncode != 0, path
+        assert life.serving("ls /opt/denzel/root").returncode != 0
+        assert life.serving("mv entrypoints other").returncode != 0
+        assert life.serving(": > logs/mine && rm logs/mine").returncode == 0
+
+    def test_root_follows_no_link_of_theirs(self, life: Deployment) -> None:
+        files = ("/etc/passwd", "/etc/shadow")
+        before = life.inside("denzel", "stat", "--format=%a %u %g %s", *files)
+        life.serving(
+            "cd logs && rm -f worker.log requirements-denzel.log requirements.log"
+            " && ln -s /etc/passwd worker.log && ln -s /etc/shadow requirements-denzel.log"
+            " && mkfifo requirements.log"
+        )
+        with (life.root / "requirements.sh").open("a") as commands:
+            commands.write("echo once more\n")
+        life.run("restart")
+        life.wait_until_ready()
+        assert life.inside("denzel", "stat", "--format=%a %u %g %s", *files) == before
+        log = life.root / "logs" / "requirements-denzel.log"
+        assert not log.is_symlink()
+        assert "once more" in log.read_text()
+
+    def test_the_versions_that_were_installed_are_written_down(self, life: Deployment) -> None:
+        lock = life.root / "requirements.lock"
+        assert "scikit-learn==" in lock.read_text()
+        if os.getuid() == 0:
+            assert lock.stat().st_uid == OWNER
+
+    def test_what_hangs_is_unhealthy_until_it_goes_on(self, life: Deployment) -> None:
+        worker = "pgrep() { for p in /proc/[0-9]*; do grep -qsz app.runtime.worker $p/cmdline && "
+        worker += "basename $p; done | sort -n | head -1; }; kill -{} $(pgrep)"
+        life.inside("denzel", "sh", "-c", worker.replace("{}", "STOP"))
+        try:
+            assert wait_for(lambda: life.states()["denzel"] == "ERROR", 60)
+            assert wait_for(lambda: self.health(life, "denzel") == "unhealthy", 60)
+        finally:
+            life.inside("denzel", "sh", "-c", worker.replace("{}", "CONT"))
+        life.wait_until_ready()
+        assert wait_for(lambda: self.health(life, "denzel") == "healthy", 60)
+
+    def test_while_redis_hangs_what_needs_it_is_not_up(self, life: Deployment) -> None:
+        docker("pause", f"{life.name}-redis-1")
+        try:
+            states = life.states()
+        finally:
+            docker("unpause", f"{life.name}-redis-1")
+        assert {states[name] for name in ("api", "denzel", "callbacks")} == {"ERROR"}
+        assert states["monitor"] == "UP"
+        life.wait_until_ready()
+
+    def health(self, life: Deployment, service: str) -> str:
+        return docker("inspect", "--format={{.State.Health.Status}}", f"{life.name}-{service}-1")
 
     def test_a_recreated_container_applies_the_commands_by_itself(self, life: Deployment) -> None:
         life.project.set_environment(LOG_LEVEL="warning")

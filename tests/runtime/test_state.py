@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -51,3 +52,11 @@ def test_a_reader_never_sees_half_a_file(run_directory: Path) -> None:
         assert state.read_state(run_directory / "api.json")[0] != state.DOWN
     writer.join()
     assert [path.name for path in run_directory.iterdir()] == ["api.json"]
+
+
+def test_a_link_is_not_followed_and_a_pipe_not_waited_for(run_directory: Path) -> None:
+    state.write_state("api", state.UP)
+    (run_directory / "linked.json").symlink_to(run_directory / "api.json")
+    os.mkfifo(run_directory / "piped.json")
+    assert state.read_state(run_directory / "linked.json") == (state.DOWN, "")
+    assert state.read_state(run_directory / "piped.json") == (state.DOWN, "")

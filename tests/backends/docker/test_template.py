@@ -42,6 +42,40 @@ def test_every_service_of_the_project_waits_for_redis_and_shares_its_image(name:
     assert (TEMPLATES / "project" / service["entrypoint"][1]).exists()
 
 
+@pytest.mark.parametrize("name", set(SERVICES) - {"redis"})
+def test_every_service_of_the_project_may_write_logs_alone(name: str) -> None:
+    mounts = COMPOSE["services"][name]["volumes"]
+    assert [mount for mount in mounts if mount.startswith(".")] == [
+        ".:/srv/denzel:ro",
+        "./logs:/srv/denzel/logs",
+        # Below a directory that root alone can enter.
+        ".:/opt/denzel/root/project",
+    ]
+    assert "install -d -m 0700 /opt/denzel/root" in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"redis"})
+def test_what_hangs_is_unhealthy_within_half_a_minute(name: str) -> None:
+    check = COMPOSE["services"][name]["healthcheck"]
+    assert check["test"][-2:] == ["app.runtime.health", name]
+    assert 15 + int(check["interval"].removesuffix("s")) * check["retries"] <= 30
+
+
+@pytest.mark.parametrize("script", sorted((TEMPLATES / "project/entrypoints").glob("*.sh")))
+def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path) -> None:
+    (tmp_path / "entrypoints").mkdir()
+    copy = tmp_path / "entrypoints" / script.name
+    copy.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    done = subprocess.run(
+        ["bash", str(copy)], env={"DENZEL_PYTHON": "/bin/echo", "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("-m app.runtime.bootstrap ")
+    assert "\r" not in done.stdout
+    assert script.stem in done.stdout.split()
+
+
 def test_the_image_is_built_by_one_service_alone() -> None:
     assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["api"]
 

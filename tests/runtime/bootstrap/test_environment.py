@@ -250,7 +250,7 @@ def test_a_package_without_a_wheel_for_this_python_is_said_to_have_others(
     project.require("--find-links wheels", "wheely==1.0")
     reason = project.run("api", "--once").stderr.splitlines()[-1]
     assert "No matching distribution found for wheely==1.0" in reason
-    assert f"it has wheels for Python 3.{other}, and this is Python 3." in reason
+    assert f"wheely==1.0 has wheels for Python 3.{other}, and this is Python 3." in reason
 
 
 # Killed in between

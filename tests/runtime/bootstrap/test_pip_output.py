@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.runtime.bootstrap.pip_output import explain_pip
+from app.runtime.bootstrap.pip_output import explain_pip, unavailable_package
 
 
 def test_a_conflict_in_pips_words_is_put_in_one_line() -> None:
@@ -60,3 +60,37 @@ To fix this you could try to:
 )  # fmt: skip
 def test_any_other_failure_is_pips_last_error(output: list[str], reason: str) -> None:
     assert explain_pip(output) == reason
+
+
+@pytest.mark.parametrize(
+    ("output", "package"),
+    [
+        (["ERROR: Could not find a version that satisfies the requirement tensorflow==2.15 (from "
+          "versions: 2.20.0)", "ERROR: No matching distribution found for tensorflow==2.15"],
+         "tensorflow==2.15"),
+        (['ERROR: No matching distribution found for a>=1; python_version > "3"'], "a>=1"),
+        (["Collecting numba==0.56.4", "  Getting requirements to build wheel: finished",
+          "  error: subprocess-exited-with-error",
+          "  × Getting requirements to build wheel did not run successfully."], "numba==0.56.4"),
+        (["  ERROR: Failed building wheel for psycopg2", "Failed to build psycopg2"], "psycopg2"),
+        (["error: failed-wheel-build-for-install", "× Failed to build installable wheels for some "
+          "pyproject.toml based projects", "Failed to build 'psycopg2' when installing build"],
+         "psycopg2"),
+        (["ERROR: Could not install packages due to an OSError: No space left on device"], ""),
+    ],
+)  # fmt: skip
+def test_the_package_that_has_no_wheel_is_found(output: list[str], package: str) -> None:
+    assert unavailable_package(output) == package
+
+
+def test_each_side_of_a_conflict_says_who_wants_it() -> None:
+    output = """
+The conflict is caused by:
+    The user requested redis==8.1.0
+    The user requested redis==5.0.0
+    The user requested (constraint) numpy==2.0
+""".splitlines()
+    assert explain_pip(output, ["redis==8.1.0"]).endswith(
+        "denzel needs redis==8.1.0; The user requested redis==5.0.0; "
+        "requirements.lock holds numpy==2.0"
+    )

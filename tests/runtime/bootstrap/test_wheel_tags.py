@@ -25,27 +25,33 @@ def link(version: str, python: str, platform: str = HERE) -> str:
 def test_wheels_of_this_kind_of_machine_count() -> None:
     links = [link("1.0", f"cp3{minor}") for minor in OTHERS]
     links += [link("1.0", "cp37", "win_amd64"), link("1.0", "cp36", "macosx_10_9_sparc")]
-    assert wheels_for(links, None) == OTHERS
+    assert wheels_for(links, "Tensor.Flow", None) == OTHERS
 
 
 def test_a_pinned_version_has_its_own_wheels() -> None:
     links = [link("1.0", f"cp3{OTHERS[0]}"), link("2.0", f"cp3{OTHERS[1]}")]
-    assert wheels_for(links, "2.0") == [OTHERS[1]]
-    assert wheels_for(links, "3.0") == []
+    assert wheels_for(links, "tensor-flow", "2.0") == [OTHERS[1]]
+    assert wheels_for(links, "tensor-flow", "3.0") == []
 
 
 def test_other_links_say_nothing() -> None:
     source = "Skipping link: unsupported archive format: https://files.example/x-1.0.rpm"
-    assert wheels_for([source, "Found link x"], None) == []
+    assert wheels_for([source, "Found link x"], "x", None) == []
+    assert wheels_for([link("1.0", f"cp3{OTHERS[0]}")], "flow", None) == []
 
 
 @pytest.mark.parametrize(
     ("minors", "listed"), [([9], "3.9,"), ([9, 10], "3.9 and 3.10,"), ([8, 9, 10], "3.8, 3.9 and")]
 )
-def test_what_to_do_about_it(minors: list[int], listed: str) -> None:
-    inside = explain_pythons(minors, in_container=True)
-    assert f"wheels for Python {listed}" in inside
-    assert f"BASE_IMAGE=python:3.{minors[-1]}-slim" in inside
-    assert f"install denzel with Python 3.{minors[-1]}" in explain_pythons(
-        minors, in_container=False
-    )
+def test_the_pythons_are_listed(minors: list[int], listed: str) -> None:
+    told = explain_pythons("a==1", minors, in_container=True)
+    assert f"a==1 has wheels for Python {listed}" in told
+    # denzel itself does not run on any of these.
+    assert told.endswith("ask for another version of it")
+
+
+def test_a_python_that_denzel_runs_on_is_recommended() -> None:
+    inside = explain_pythons("a==1", [10, 11], in_container=True)
+    assert inside.endswith("or set BASE_IMAGE=python:3.11-slim in .env")
+    outside = explain_pythons("a==1", [10, 11], in_container=False)
+    assert outside.endswith("or install denzel with Python 3.11")

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from .settings import load_settings
 
+MOST_BYTES = 64 * 1024
+
 UP = "UP"
 DOWN = "DOWN"
 STARTING = "STARTING..."
@@ -52,9 +54,9 @@ def write_state(service: str, state: str, detail: str = "", **facts: object) -> 
 def read_state(path: Path) -> tuple[str, str]:
     """Return the state and detail in a state file; DOWN when there is none."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return record["state"], record["detail"]
-    except (OSError, ValueError, KeyError):
+        record = json.loads(_read(path))
+        return str(record["state"]), str(record["detail"])
+    except (OSError, ValueError, KeyError, TypeError):
         return DOWN, ""
 
 
@@ -80,7 +82,16 @@ def seconds_since_beat(path: Path) -> float | None:
     One that was left behind before the machine's last start has an infinite age.
     """
     try:
-        age = time.monotonic() - float(path.read_text(encoding="ascii"))
+        age = time.monotonic() - float(_read(path))
     except (OSError, ValueError):
         return None
     return age if age >= 0 else float("inf")
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file that a service made: follow no link, wait for no pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, MOST_BYTES).decode("utf-8")
+    finally:
+        os.close(descriptor)

@@ -135,7 +135,8 @@ def _pip(
             minors := other_pythons(_python(), package, index_options(USER_REQUIREMENTS))
         ):
             in_container = os.environ.get("DENZEL_BACKEND") == "docker"
-            reason = f"{reason}; {explain_pythons(minors, in_container=in_container)}"
+            pythons = explain_pythons(package, minors, in_container=in_container)
+            reason = f"{reason.rstrip('.')}; {pythons}"
         raise PreparationFailed(f"{reason} (see {PIP_LOG})")
 
 

@@ -15,7 +15,9 @@ UNBUILT = (
     re.compile(r"ERROR: Failed to build (?:installable wheels for .*\()?(?P<name>[\w.-]+)"),
 )
 COLLECTING = re.compile(r"Collecting (?P<name>[^\s;]+)")
-NOT_FOUND = re.compile(r"ERROR: No matching distribution found for (?P<name>[^;(]+?)\s*(?:[;(].*)?")
+NOT_FOUND = re.compile(
+    r"ERROR: No matching distribution found for (?P<name>[^;(]+?)\s*(?:[;(].*)?$"
+)
 
 
 def explain_pip(output: Collection[str], runtime: Collection[str] = ()) -> str:

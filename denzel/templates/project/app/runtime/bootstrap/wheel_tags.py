@@ -9,6 +9,8 @@ import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from app.runtime.bootstrap.pins import normalised
+
 SECONDS = 60.0
 SKIPPED = re.compile(
     r"(?P<name>[^/\s]+)-(?P<version>[^-/]+)(?:-\d[^-]*)?-(?P<python>[^-/]+)-[^-/]+-"
@@ -16,6 +18,8 @@ SKIPPED = re.compile(
 )
 """A wheel's file name (PEP 427), at the end of a link."""
 PINNED = re.compile(r"(?P<name>[\w.-]+)(?:\[.*\])?\s*(?:===?\s*(?P<version>[\w.+!-]+))?.*")
+OLDEST_MINOR = 11
+"""Of the Pythons 3 that denzel runs on."""
 CPYTHON = re.compile(r"cp3(\d+)")
 
 
@@ -37,35 +41,36 @@ def other_pythons(python: Path, requirement: str, options: Sequence[str]) -> lis
     except (OSError, subprocess.TimeoutExpired):
         return []
     links = [line for line in done.stdout.splitlines() if "Skipping link" in line]
-    return wheels_for(links, wanted["version"])
+    minors = wheels_for(links, wanted["name"], wanted["version"])
+    # A package of any version that is built since long is not wanted in its old one with wheels.
+    return minors if wanted["version"] or max(minors, default=0) >= OLDEST_MINOR else []
 
 
-def wheels_for(links: Iterable[str], version: str | None) -> list[int]:
-    """Return the minor versions of Python among the wheels that pip skipped."""
+def wheels_for(links: Iterable[str], name: str, version: str | None) -> list[int]:
+    """Return the minor versions of Python among a package's wheels that pip skipped."""
     found = set()
     for link in links:
         wheel = SKIPPED.search(link)
-        if wheel is None or (version and wheel["version"] != version):
+        if wheel is None or normalised(wheel["name"]) != normalised(name):
+            continue
+        if version and wheel["version"] != version:
             continue
         if _fits(wheel["platform"]):
             found |= {int(minor) for minor in CPYTHON.findall(wheel["python"])}
     return sorted(found - {sys.version_info.minor})
 
 
-def explain_pythons(minors: Sequence[int], *, in_container: bool) -> str:
+def explain_pythons(requirement: str, minors: Sequence[int], *, in_container: bool) -> str:
     """Return what to do about a package whose wheels are for other Pythons."""
     versions = [f"3.{minor}" for minor in minors]
     listed = " and ".join([*([", ".join(versions[:-1])] if versions[1:] else []), versions[-1]])
-    change = (
-        f"set BASE_IMAGE=python:{versions[-1]}-slim in .env"
-        if in_container
-        else f"install denzel with Python {versions[-1]}"
-    )
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return (
-        f"it has wheels for Python {listed}, and this is Python {here}: ask for another version of "
-        f"it, or {change}"
-    )
+    advice = "ask for another version of it"
+    if minors[-1] >= OLDEST_MINOR and in_container:
+        advice += f", or set BASE_IMAGE=python:{versions[-1]}-slim in .env"
+    elif minors[-1] >= OLDEST_MINOR:
+        advice += f", or install denzel with Python {versions[-1]}"
+    return f"{requirement} has wheels for Python {listed}, and this is Python {here}: {advice}"
 
 
 def _fits(platforms: str) -> bool:
