@@ -112,6 +112,10 @@ def test_clients_of_a_killed_worker_are_answered_promptly(
     running.wait(lambda: held(running) == 0, "nothing is held any more", 10)
 
 
+def wait_for_sleeps(deployment: Deployment, count: int) -> None:
+    deployment.wait(lambda: len(deployment.trace("sleep")) == count, "it runs", 30)
+
+
 def test_a_request_that_kills_every_worker_is_given_up_and_the_others_are_answered(
     running: Deployment,
 ) -> None:
@@ -119,7 +123,7 @@ def test_a_request_that_kills_every_worker_is_given_up_and_the_others_are_answer
     with ThreadPoolExecutor(1) as clients:
         answer = clients.submit(running.predict, {"do": "sleep", "seconds": 50}, Prefer="wait=50")
         for count in (1, 2):
-            running.wait(lambda count=count: len(running.trace("sleep")) == count, "it runs", 30)
+            wait_for_sleeps(running, count)
             running.services.pop("denzel").kill()
             running.start_worker()
         assert answer.result().status_code == 503

@@ -20,7 +20,7 @@ class Notifications:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client: Any = client  # which ends its connections when it is not needed
-        self._subscription = self._client.pubsub(ignore_subscribe_messages=True)
+        self._subscription = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         self._subscription.subscribe(WORK_CHANNEL)
         self._descriptor = int(self._subscription.connection._sock.fileno())
 
