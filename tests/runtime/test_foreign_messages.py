@@ -73,6 +73,10 @@ def bad_predictions() -> list[bytes]:
 GARBAGE = [b"", b"garbage", b"{}", b"[]", b"null", b"\xff\xfe", b"x" * 100_000, b"{" * 50_000]
 
 
+def wait_for_length(shared: Deployment, client: Any, queue: str, length: int) -> None:
+    shared.wait(lambda: client.llen(queue) == length, f"{length} stand on {queue}", 10)
+
+
 @pytest.mark.parametrize("queue", QUEUES)
 @pytest.mark.parametrize("place", PLACES)
 def test_the_worker_serves_what_stands_among_foreign_messages(
@@ -95,15 +99,13 @@ def test_the_worker_serves_what_stands_among_foreign_messages(
                     clients.submit(shared.predict, {"value": number}, Prefer=prefer)
                     for number in range(3)
                 ]
-                shared.wait(
-                    lambda queued=queued: client.llen(queue) == queued + 3, "they are queued", 10
-                )
+                wait_for_length(shared, client, queue, queued + 3)
         for number, answer in enumerate(answers):
             found = answer.result().json()
             if queue == PREDICTIONS_QUEUE:
                 found = shared.final_status(found["data"]["task_id"])["result"]
             assert found == {"echo": number % 3}
-    shared.wait(lambda: client.llen(queue) == 0, "nothing is left on the queue", 10)
+    wait_for_length(shared, client, queue, 0)
     assert shared.services["denzel"].pid == worker
     assert shared.services["denzel"].is_running()
 

@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 def queue_length(deployment: Deployment) -> int:
     with redis.Redis.from_url(deployment.environment["REDIS_URL"]) as client:
-        return int(client.llen(SYNC_QUEUE))  # type: ignore[arg-type]
+        return int(client.llen(SYNC_QUEUE))
 
 
 def test_answers_keep_coming_during_overload_and_afterwards_at_once(small: Deployment) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
+
+from app.runtime.store.keys import PREDICTIONS_QUEUE
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
@@ -173,6 +176,24 @@ def test_long_tasks_leave_the_other_processes_to_predictions(extended: Deploymen
     wait_for_notes(extended, mark, 1)
     assert_predicts(extended)
     assert len(notes(extended, mark)) == 1
+
+
+def test_predictions_stay_on_their_queue_while_tasks_keep_all_processes(
+    extended: Deployment,
+) -> None:
+    """Where another worker finds them."""
+    marks = [str(uuid4()) for _ in range(2)]
+    call(extended, f"for mark in {marks!r}: sleep.delay(mark, 6)")
+    for mark in marks:
+        wait_for_notes(extended, mark, 1)
+    task_id = extended.accept({"value": 1})
+    with redis.Redis.from_url(extended.environment["REDIS_URL"]) as client:
+        extended.wait(
+            lambda: client.llen(PREDICTIONS_QUEUE) == 0 or len(notes(extended, marks[0])) == 2,
+            "it is taken, or a task ends", 20,
+        )  # fmt: skip
+    assert len(notes(extended, marks[0])) == 2
+    assert extended.final_status(task_id)["result"] == {"echo": 1}
 
 
 def test_tasks_get_on_under_synchronous_load(extended: Deployment) -> None:

@@ -47,7 +47,7 @@ def control(deployment: Deployment, *arguments: str) -> None:
 
 def queue_length(deployment: Deployment, queue: str) -> int:
     with redis.Redis.from_url(deployment.environment["REDIS_URL"]) as client:
-        return int(client.llen(queue))  # type: ignore[arg-type]
+        return int(client.llen(queue))
 
 
 def held(deployment: Deployment) -> int:

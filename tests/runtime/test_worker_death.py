@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -112,6 +113,43 @@ def test_clients_of_a_killed_worker_are_answered_promptly(
     running.wait(lambda: held(running) == 0, "nothing is held any more", 10)
 
 
+def test_a_worker_that_hangs_for_longer_than_its_lease_does_no_harm(running: Deployment) -> None:
+    """Its requests are another's by then; what it still tells of them does not count."""
+    first = running.services["denzel"]
+    with ThreadPoolExecutor(4) as clients:
+        asked = [
+            clients.submit(
+                running.predict, {"do": "sleep", "seconds": 3, "mark": number}, Prefer="wait=50"
+            )
+            for number in range(2)
+        ]
+        wait_for_sleeps(running, 2)
+        accepted = running.accept({"value": 1})
+        first.signal(signal.SIGSTOP)
+        try:
+            name = running.environment["PROJECT_NAME"]
+            running.environment["PROJECT_NAME"] = "other"
+            running.start_worker()
+            running.environment["PROJECT_NAME"] = name
+            running.services["first"] = first
+            assert {each.result().status_code for each in asked} == {200}
+            assert running.final_status(accepted)["result"] == {"echo": 1}
+        finally:
+            first.signal(signal.SIGCONT)
+        answers = [
+            clients.submit(running.predict, {"value": number}, Prefer="wait=30")
+            for number in range(200)
+        ]
+        assert [each.result().json() for each in answers] == [{"echo": n} for n in range(200)]
+    running.wait(lambda: held(running) == 0, "nothing is held any more", 20)
+    assert running.status(accepted)["result"] == {"echo": 1}
+    assert first.is_running()
+
+
+def wait_for_sleeps(deployment: Deployment, count: int) -> None:
+    deployment.wait(lambda: len(deployment.trace("sleep")) == count, "it runs", 30)
+
+
 def test_a_request_that_kills_every_worker_is_given_up_and_the_others_are_answered(
     running: Deployment,
 ) -> None:
@@ -119,7 +157,7 @@ def test_a_request_that_kills_every_worker_is_given_up_and_the_others_are_answer
     with ThreadPoolExecutor(1) as clients:
         answer = clients.submit(running.predict, {"do": "sleep", "seconds": 50}, Prefer="wait=50")
         for count in (1, 2):
-            running.wait(lambda count=count: len(running.trace("sleep")) == count, "it runs", 30)
+            wait_for_sleeps(running, count)
             running.services.pop("denzel").kill()
             running.start_worker()
         assert answer.result().status_code == 503

@@ -393,15 +393,15 @@ def test_redis_that_hangs_is_told_in_time_with_the_truth(apart: Deployment, kind
     async def use(dispatcher: Dispatcher) -> None:
         apart.services["redis"].signal(signal.SIGSTOP)
         request = Request(str(uuid4()), b"1")
-        asked = {
+        asking: dict[str, Callable[[], Awaitable[Any]]] = {
             "sync": lambda: dispatcher.predict(b"1", NOBODY, 0.5),
             "async": lambda: dispatcher.submit(request, 0.5),
             "keyed": lambda: dispatcher.submit_once(request, "key", b"body", 0.5),
-        }[kind]
+        }
         try:
             async with asyncio.timeout(2):
                 with pytest.raises(QueueUnavailable) as refused:
-                    await asked()
+                    await asking[kind]()
         finally:
             apart.services["redis"].signal(signal.SIGCONT)
         assert "may have been queued" in str(refused.value)

@@ -24,13 +24,14 @@ from app.runtime.api.waiting import Waiter, WaitingRoom
 from app.runtime.callbacks.delivery import describe
 from app.runtime.contract import Outcome, Request, ResponseMode
 from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
-from app.runtime.requests.cancellation import Cancellation
+from app.runtime.requests.cancellation import REASONS, Cancellation
 from app.runtime.requests.errors import (
     LOST,
     MEMORY_FULL,
     NOT_CONFIRMED,
     NOT_REACHED,
     NOT_READ,
+    NotCancelled,
     QueueFull,
     QueueUnavailable,
 )
@@ -298,7 +299,12 @@ class Dispatcher:
         Raises NotCancelled and QueueUnavailable.
         """
         self._require_redis()
-        return await _asked(self._cancellation.cancel(task_id, owner))
+        if await _asked(self._cancellation.cancel(task_id, owner)):
+            return True
+        record = await self.find(task_id, owner)  # a synchronous one that was answered has ended
+        if record is not None:
+            raise NotCancelled(REASONS["ended"], record.state)
+        return False
 
     # Hearing
 
