@@ -28,7 +28,7 @@ from app.runtime.api.errors import QueueUnavailable
 from app.runtime.api.grouping import GroupPolicy
 from app.runtime.api.in_flight import Group, InFlight
 from app.runtime.api.keeper import Keeper
-from app.runtime.callbacks.delivery import describe
+from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import (
     FINAL_STATES,
     PENDING,

@@ -8,7 +8,8 @@ import falcon.asgi
 import orjson
 
 from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
-from app.runtime.callbacks.destinations import DestinationPolicy, ForbiddenDestination
+from app.runtime.callbacks.addresses import AddressPolicy
+from app.runtime.callbacks.uri import ForbiddenDestination
 
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
@@ -73,7 +74,7 @@ def exceeds_depth(value: Any, limit: int) -> bool:
     return True
 
 
-def find_callback_uri(json_data: dict[str, Any], policy: DestinationPolicy) -> str | None:
+def find_callback_uri(json_data: dict[str, Any], policy: AddressPolicy) -> str | None:
     """Return the request's ``callback_uri``; raises BadInput when it may not be called."""
     uri = json_data.get("callback_uri")
     if uri is None:

@@ -27,6 +27,7 @@ import redis
 from app.runtime.contract import Request
 from app.runtime.store.codecs import decode_stored_request
 from app.runtime.store.keys import LEASED_KEY, PREDICTIONS_QUEUE, QUEUED_KEY, stop_key, stopping_key
+from app.runtime.store.lua_scripts import load_script
 from app.runtime.store.messages import encode_prediction_message
 from app.runtime.store.scripts import IN_PARTS, QUEUE_TASK, WHEN_FULL
 
@@ -180,7 +181,9 @@ return requeued
 # A record whose callback is still to be delivered has no end of life.  Whoever waits for the
 # end of a request it did not send (app/runtime/api/watch.py) is told.
 FINISH_ALL = (
-    _IS_FINAL
+    load_script("redis_time")
+    + load_script("queue_callback")
+    + _IS_FINAL
     + _KEYS
     + """
 local function end_one(id, record, uri, lifetime, now)
@@ -188,11 +191,7 @@ local function end_one(id, record, uri, lifetime, now)
     redis.call('SET', 'denzel:task:' .. id, record, 'EX', lifetime)
   else
     redis.call('SET', 'denzel:task:' .. id, record)
-    redis.call('HSET', 'denzel:callback:' .. id, 'uri', uri, 'state', 'PENDING',
-      'attempts', 0, 'since', now)
-    redis.call('ZADD', 'denzel:callbacks:due', now, id)
-    redis.call('LPUSH', 'denzel:callbacks:wake', 1)
-    redis.call('LTRIM', 'denzel:callbacks:wake', 0, 99)
+    queue_callback(id, uri, redis_time())
   end
 end
 

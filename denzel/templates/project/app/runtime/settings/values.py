@@ -51,6 +51,8 @@ class Settings:
     callback_retry_seconds: float
     callback_secret: str
     callback_allow: str
+    callback_failed_ttl: int
+    callback_failed_max: int
     redis_max_memory: str
     redis_fsync: str
     redis_password: str
@@ -60,6 +62,7 @@ class Settings:
     image: str
     redis_url: str
     monitor_published: str
+    published_ports: tuple[int, ...]
     denzel_run_dir: str
     denzel_backend: str
 

@@ -9,9 +9,11 @@
                           asynchronous requests and those too large for a message
 ``denzel:queued``, …      the ledger of asynchronous requests: see ``requests/ledger.py``
 ``denzel:callback:ID``    hash: where a callback goes, and what became of it
-``denzel:callbacks:due``  sorted set: callbacks to deliver, by the time of the next try
-``denzel:callbacks:wake`` list: something to wake the callbacks service with
-``denzel:callbacks:failed``  sorted set: callbacks given up but kept
+``denzel:callbacks:due``  sorted set: callbacks to deliver, by the time of the next attempt
+``denzel:callbacks:waiting:R``  list: callbacks that wait until receiver R has room for more
+``denzel:callbacks:crowded``  set: the receivers that callbacks wait for
+``denzel:callbacks:failed``  sorted set: callbacks given up but kept, by when they were
+``denzel:callbacks:wake``  channel: wakes the callbacks service
 ``denzel:watchers:ID``    set: API processes that wait for the end of a request
 ``denzel:idempotency:H``  string: id and digest of the body that came with an Idempotency-Key
 ``denzel:stop:HOLDER``    list: requests a worker shall stop (``app/runtime/worker/stopping.py``)
@@ -53,7 +55,9 @@ CALLBACKS_DUE_KEY = "denzel:callbacks:due"
 
 CALLBACKS_FAILED_KEY = "denzel:callbacks:failed"
 
-CALLBACKS_WAKE_KEY = "denzel:callbacks:wake"
+CALLBACKS_CROWDED_KEY = "denzel:callbacks:crowded"
+
+CALLBACKS_WAKE_CHANNEL = "denzel:callbacks:wake"
 
 GROUP_DIGITS = 3
 """Hexadecimal digits at the end of an id that count the requests of a group."""
