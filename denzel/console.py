@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from denzel.upgrade import UpgradeResult
 
 WITH_PORT_SHOWN = ("api", "monitor")
-CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "LAST ANSWER", "URI")
+CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "KEPT UNTIL", "LAST ANSWER", "URI")
 NAME_WIDTH = max(len(name) for name in SERVICES)
 STATE_COLOURS = {State.UP: "green", State.DOWN: "red", State.ERROR: "red"}
 SERVICE_COLOURS = ("cyan", "yellow", "magenta", "blue", "green")
@@ -211,13 +211,17 @@ def print_callbacks(callbacks: Sequence[Mapping[str, Any]], *, as_json: bool) ->
         echo("  ".join(cells).rstrip())
 
 
+def _moment(seconds: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"
+
+
 def _callback_row(callback: Mapping[str, Any]) -> tuple[str, ...]:
-    next_at = callback["next_at"]
     return (
         str(callback["task_id"]),
         str(callback["state"]),
         str(callback["attempts"]),
-        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(next_at)) if next_at else "-",
+        _moment(callback["next_at"]),
+        _moment(callback.get("expires_at")),
         str(callback["last_error"] or "-"),
         str(callback["uri"]),
     )

@@ -234,17 +234,18 @@ def test_a_check_without_a_request_says_how_to_try_one(capsys: pytest.CaptureFix
 def test_callbacks_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     waiting = {
         "task_id": "t1", "uri": "http://a/", "state": "PENDING", "attempts": 2,
-        "last_status": 500, "last_error": "500 from the receiver", "last_at": 1.0,
-        "next_at": time.mktime((2026, 11, 23, 10, 0, 0, 0, 0, -1)),
+        "last_status": 500, "last_error": "answered 500", "last_at": 1.0,
+        "next_at": time.mktime((2026, 11, 23, 10, 0, 0, 0, 0, -1)), "expires_at": None,
     }  # fmt: skip
     given_up = {
         **waiting, "task_id": "task-2", "state": "FAILED", "next_at": None, "last_error": None,
+        "expires_at": time.mktime((2026, 11, 30, 10, 0, 0, 0, 0, -1)),
     }  # fmt: skip
     console.print_callbacks([waiting, given_up], as_json=False)
     assert capsys.readouterr().out.splitlines() == [
-        "TASK    STATE    TRIES  NEXT TRY             LAST ANSWER            URI",
-        "t1      PENDING  2      2026-11-23 10:00:00  500 from the receiver  http://a/",
-        "task-2  FAILED   2      -                    -                      http://a/",
+        "TASK    STATE    TRIES  NEXT TRY             KEPT UNTIL           LAST ANSWER   URI",
+        "t1      PENDING  2      2026-11-23 10:00:00  -                    answered 500  http://a/",
+        "task-2  FAILED   2      -                    2026-11-30 10:00:00  -             http://a/",
     ]
     console.print_callbacks([], as_json=False)
     assert capsys.readouterr().out == "Every callback is delivered\n"

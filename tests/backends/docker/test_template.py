@@ -76,6 +76,18 @@ def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path)
     assert script.stem in done.stdout.split()
 
 
+def test_the_services_know_the_ports_they_are_published_on() -> None:
+    """Callbacks may not go there."""
+    published = [
+        port["published"]
+        for service in COMPOSE["services"].values()
+        for port in service.get("ports", ())
+    ]
+    for name in set(SERVICES) - {"redis"}:
+        environment = COMPOSE["services"][name]["environment"]
+        assert environment["PUBLISHED_PORTS"] == ",".join(published)
+
+
 def test_the_image_is_built_by_one_service_alone() -> None:
     assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["api"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.runtime import logs
+from app.runtime.worker import logs
 from app.runtime.worker.logs import LogFile, LoggedStream, rotate_log
 
 from ..deployment import Deployment, deployed

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import redis
-from app.runtime.pipeline.prediction import Pipeline
 
 from app.runtime.contract import FAILURE, NOBODY, SUCCESS, Outcome
+from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.requests.outcomes import OutcomeStore
 from app.runtime.store.codecs import decode_reply

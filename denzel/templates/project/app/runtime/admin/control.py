@@ -12,7 +12,7 @@ import sys
 import orjson
 import redis
 
-from app.runtime.callbacks.service import connect_deliveries
+from app.runtime.callbacks.undelivered import Undelivered
 from app.runtime.settings import Settings, load_settings
 
 ALL = "all"
@@ -27,18 +27,18 @@ def manage_callbacks(settings: Settings, arguments: argparse.Namespace) -> None:
 
     Raises ControlError for an id without a callback.
     """
-    deliveries = connect_deliveries(settings)
+    undelivered = Undelivered.connect(settings)
     change, wanted = None, ALL
     if arguments.retry is not None:
-        change, wanted = deliveries.retry, arguments.retry
+        change, wanted = undelivered.retry, arguments.retry
     elif arguments.drop is not None:
-        change, wanted = deliveries.drop, arguments.drop
+        change, wanted = undelivered.drop, arguments.drop
     if change is None:
-        print(orjson.dumps(deliveries.undelivered()).decode())
+        print(orjson.dumps(undelivered.describe_all()).decode())
         return
     task_ids = [wanted]
     if wanted == ALL:
-        task_ids = [str(callback["task_id"]) for callback in deliveries.undelivered()]
+        task_ids = undelivered.task_ids()
     count = change(task_ids)
     if wanted != ALL and not count:
         raise ControlError(f"there is no callback of a task {wanted}")

@@ -21,7 +21,7 @@ import redis.asyncio
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from app.runtime.api.waiting import Waiter, WaitingRoom
-from app.runtime.callbacks.delivery import describe
+from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import Outcome, Request, ResponseMode
 from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
 from app.runtime.requests.cancellation import REASONS, Cancellation

@@ -9,7 +9,8 @@ import falcon.asgi
 
 from app.runtime.api.content_encoding import check_encoding, unpack
 from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
-from app.runtime.callbacks.destinations import DestinationPolicy, ForbiddenDestination
+from app.runtime.callbacks.addresses import AddressPolicy
+from app.runtime.callbacks.uri import ForbiddenDestination
 from app.runtime.pipeline.json_codec import InvalidJson, NotAnObject, parse_request
 
 
@@ -52,7 +53,7 @@ def parse_body(body: bytes, max_depth: int) -> dict[str, Any]:
         raise MalformedJson(str(error)) from error
 
 
-def find_callback_uri(json_data: dict[str, Any], policy: DestinationPolicy) -> str | None:
+def find_callback_uri(json_data: dict[str, Any], policy: AddressPolicy) -> str | None:
     """Return the request's ``callback_uri``; raises BadInput when it may not be called."""
     uri = json_data.get("callback_uri")
     if uri is None:

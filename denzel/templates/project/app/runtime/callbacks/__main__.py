@@ -2,7 +2,7 @@
 
 import sys
 
-from app.runtime.callbacks.service import main
+from app.runtime.callbacks.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

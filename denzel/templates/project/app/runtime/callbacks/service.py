@@ -1,42 +1,36 @@
 """The callbacks service: delivers predictions to the URIs their requests named.
 
-``python -m app.runtime.callbacks`` takes what is due from Redis and sends it from a few
-threads.  What to send, and when, stands in Redis alone (``delivery.py``), so this process may
-die at any moment and lose nothing.
+It takes what is due from Redis and sends it, hundreds at once.  What to send, and when, stands in
+Redis alone (``deliveries.py``), so this process may die at any moment and lose nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import random
-import signal
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Sequence
 
 import redis
 
 from app.runtime import state
-from app.runtime.callbacks.delivery import Callback, Deliveries
-from app.runtime.callbacks.policy import deployment_policy
-from app.runtime.callbacks.retries import Answer, RetrySchedule
-from app.runtime.callbacks.signing import parse_secrets
-from app.runtime.callbacks.webhook import Sender
-from app.runtime.logs import SERVICE_LOG_FORMAT, configure_logging
-from app.runtime.settings import Settings, load_settings
+from app.runtime.callbacks.backlog import Backlog
+from app.runtime.callbacks.deliveries import Callback, Deliveries
+from app.runtime.callbacks.resolver import ZONE_PREFIX
+from app.runtime.callbacks.schedule import Answer, RetrySchedule
+from app.runtime.callbacks.sender import Sender, Undeliverable
+from app.runtime.callbacks.slots import Crowded, Slots
 
-THREADS = 16
-RECEIVER_SHARE = 0.5
-"""Of the threads, how many one receiver may keep busy: a slow one must not hold up the rest."""
+MAX_TASKS = 1500
+"""More than the slots of sender and resolver together, for those whose outcome is recorded."""
+TAKE_COUNT = 256
+BEGUN_PER_TURN = 8
 WAIT_SECONDS = 1.0
-BUSY_RECEIVER_SECONDS = 0.5
-CLAIM_SECONDS = 15.0
-"""How long after this service's death what it was sending is sent again."""
-RENEWALS = 5
-"""How often in that time it says that it lives."""
+RENEWALS = 3
+"""How often in the time of a claim it is renewed."""
+GRACE_SECONDS = 20.0
+"""How long what is under way may take to end once the service shall stop."""
 
 log = logging.getLogger("denzel.callbacks")
 
@@ -44,134 +38,198 @@ log = logging.getLogger("denzel.callbacks")
 class CallbackService:
     """Delivers what is due until it is told to stop."""
 
-    def __init__(
-        self,
-        deliveries: Deliveries,
-        post: Callable[[Callback], Answer],
-        schedule: RetrySchedule,
-        threads: int = THREADS,
-    ) -> None:
+    def __init__(self, deliveries: Deliveries, sender: Sender, schedule: RetrySchedule) -> None:
         self._deliveries = deliveries
-        self._post = post
+        self._sender = sender
         self._schedule = schedule
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="callback")
-        self._lock = threading.Lock()
-        self._busy: Counter[str] = Counter()
+        self._attempts: dict[str, asyncio.Task[None]] = {}
         self._claimed: set[str] = set()
-        self._renewed = time.monotonic()
+        self._may_record = asyncio.Event()
+        self._may_record.set()
+        self._wake = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
         self._rng = random.Random()
+        self._backlog = Backlog(deliveries, self._slots_of, self._begin_and_wait)
+        for slots in (sender.slots, sender.resolver.slots):
+            slots.on_release = self._backlog.released
 
-    def run(self, stopped: threading.Event) -> None:
-        """Deliver until ``stopped`` is set; then finish what is under way."""
-        while not stopped.is_set():
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Deliver until ``stopped`` is set; then end what is under way, or give it back."""
+        async with self._sender:
+            loops = [
+                asyncio.create_task(each)
+                for each in (self._take_due(), self._listen(), self._renew_claims())
+            ]
+            ended = asyncio.create_task(stopped.wait())
+            await asyncio.wait([ended, *loops], return_when=asyncio.FIRST_COMPLETED)
+            outcomes = await _cancel([ended, *loops])
+            await self._stop()
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _stop(self) -> None:
+        try:
+            await self._backlog.stop()
+            attempts = dict(self._attempts)
+            if attempts:
+                await asyncio.wait(attempts.values(), timeout=GRACE_SECONDS)
+            unfinished = [task_id for task_id, task in attempts.items() if not task.done()]
+            await _cancel(attempts.values())
+            await self._backlog.park()
+            await self._deliveries.give_back(unfinished)
+        except (redis.RedisError, OSError) as error:
+            log.warning("Redis: %s; what was under way will be due again", error)
+
+    async def _take_due(self) -> None:
+        """Begin what is due, for as long as there is room for it."""
+        while True:
+            self._wake.clear()
+            is_behind = False
             try:
-                self._round()
+                count = min(TAKE_COUNT, MAX_TASKS - len(self._attempts))
+                # What the last round has parked is written together with this one's claims.
+                taken, _ = await asyncio.gather(
+                    self._deliveries.take(max(0, count)), self._backlog.park()
+                )
+                await self._begin(taken)
+                is_behind = len(taken) > count // 2
+                if not is_behind:
+                    await self._backlog.park()
+                    await self._backlog.find()
                 state.beat("callbacks")  # this loop turns, and Redis answers it
             except (redis.RedisError, OSError) as error:
                 log.warning("Redis: %s", error)
-                stopped.wait(WAIT_SECONDS)
-        self._pool.shutdown()
+                await asyncio.sleep(WAIT_SECONDS)
+            if not is_behind:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WAIT_SECONDS):
+                        await self._wake.wait()
 
-    def _round(self) -> None:
-        self._renew_claims()
-        free = self._threads - self._busy.total()
-        taken = self._deliveries.take(free) if free else []
-        for callback in taken:
-            self._start(callback)
-        if not taken:
-            self._deliveries.wait(WAIT_SECONDS)
+    async def _listen(self) -> None:
+        """Wake the others when something was queued."""
+        while True:
+            with contextlib.suppress(redis.RedisError, OSError):
+                async for _ in self._deliveries.listen():
+                    self._wake.set()
+            await asyncio.sleep(WAIT_SECONDS)
 
-    def _renew_claims(self) -> None:
-        """Keep what is being sent from being taken again, however long its receiver takes."""
-        if time.monotonic() - self._renewed < self._deliveries.claim_seconds / RENEWALS:
-            return
-        self._renewed = time.monotonic()
-        with self._lock:  # no attempt ends meanwhile, whose next one would be put off
-            self._deliveries.renew(self._claimed)
+    async def _renew_claims(self) -> None:
+        """Keep what is under way from being taken again, however long its receiver takes."""
+        while True:
+            try:
+                self._may_record.clear()
+                await self._deliveries.renew(self._claimed)
+                await self._deliveries.trim()
+            except (redis.RedisError, OSError) as error:
+                log.warning("Redis: %s", error)
+            finally:
+                self._may_record.set()
+            await asyncio.sleep(self._deliveries.claim_seconds / RENEWALS)
 
-    def _start(self, callback: Callback) -> None:
-        receiver = urlsplit(callback.uri).netloc
-        with self._lock:
-            if callback.task_id in self._claimed:
-                return  # its claim could not be renewed while Redis was away
-            crowded = self._busy[receiver] >= max(1, int(self._threads * RECEIVER_SHARE))
-            self._busy[receiver] += not crowded
-            if not crowded:
-                self._claimed.add(callback.task_id)
-        if crowded:
-            self._deliveries.put_back(callback, BUSY_RECEIVER_SECONDS)
-        else:
-            self._pool.submit(self._attempt, callback, receiver)
+    def _slots_of(self, key: str) -> Slots:
+        is_zone = key.startswith(ZONE_PREFIX)
+        return self._sender.resolver.slots if is_zone else self._sender.slots
 
-    def _attempt(self, callback: Callback, receiver: str) -> None:
+    async def _begin(self, callbacks: Iterable[Callback]) -> list[asyncio.Future[None]]:
+        """Begin to deliver callbacks; return what is done when one has a slot, or has ended.
+
+        A few begin in each turn of the event loop, so that those under way go on meanwhile.
+        """
+        begun: list[asyncio.Future[None]] = []
+        for callback in callbacks:
+            if callback.task_id in self._attempts:
+                continue  # its claim could not be renewed while Redis was away
+            if (receiver := self._sender.crowded_receiver(callback.uri)) is not None:
+                self._backlog.add(receiver, callback.task_id)
+                continue
+            is_admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._claimed.add(callback.task_id)
+            attempt = asyncio.create_task(self._attempt(callback, is_admitted))
+            self._attempts[callback.task_id] = attempt
+            begun.append(is_admitted)
+            if len(begun) % BEGUN_PER_TURN == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)  # unless a name is looked up, each has a slot or none now
+        return begun
+
+    async def _begin_and_wait(self, callbacks: Sequence[Callback]) -> None:
+        async with self._one_at_a_time:
+            begun = await self._begin(callbacks)
+        if begun:
+            await asyncio.wait(begun)
+        await self._backlog.park()
+
+    async def _attempt(self, callback: Callback, is_admitted: asyncio.Future[None]) -> None:
         try:
-            answer = self._post(callback)
-            self._release(callback)
-            self._record(callback, answer)
+            answer = await self._send(callback, is_admitted)
+            if answer is not None:
+                await self._record(callback, answer)
+        except Crowded as crowded:
+            self._backlog.add(crowded.key, callback.task_id)
         except (redis.RedisError, OSError) as error:
             log.warning("Callback of %s: %s; it will be due again", callback.task_id, error)
         except Exception:
             log.exception("Callback of %s; it will be due again", callback.task_id)
         finally:
-            self._release(callback)
-            with self._lock:
-                self._busy[receiver] -= 1
-
-    def _release(self, callback: Callback) -> None:
-        with self._lock:
             self._claimed.discard(callback.task_id)
+            del self._attempts[callback.task_id]
+            if not is_admitted.done():
+                is_admitted.set_result(None)
 
-    def _record(self, callback: Callback, answer: Answer) -> None:
+    async def _send(self, callback: Callback, is_admitted: asyncio.Future[None]) -> Answer | None:
+        """Return what a receiver answered; None if there is nothing to send any more."""
+        try:
+            async with self._sender.admit(callback.uri) as admission:
+                is_admitted.set_result(None)
+                loaded = await self._deliveries.load(callback)
+                if loaded is None:
+                    return None
+                state, body = loaded
+                return await self._sender.send(
+                    admission, body, message_id=callback.task_id,
+                    headers={"Denzel-Task-Id": callback.task_id, "Denzel-Status": state},
+                )  # fmt: skip
+        except Undeliverable as error:
+            return error.answer
+
+    async def _record(self, callback: Callback, answer: Answer) -> None:
+        """Store what came of an attempt, however long Redis is away."""
+        self._claimed.discard(callback.task_id)
+        await self._may_record.wait()  # or a renewal could put the next attempt off
+        delay = None
+        if not answer.is_delivered:
+            age, attempts = callback.current_age(), callback.attempts + 1
+            delay = self._schedule.next_delay(attempts, age, answer, self._rng)
+            self._log_failure(callback, answer, delay)
+        while True:
+            try:
+                await self._store(callback, answer, delay)
+                return
+            except (redis.RedisError, OSError) as error:
+                log.warning("Callback of %s cannot be recorded: %s", callback.task_id, error)
+                await asyncio.sleep(WAIT_SECONDS)
+
+    async def _store(self, callback: Callback, answer: Answer, delay: float | None) -> None:
         if answer.is_delivered:
-            self._deliveries.delivered(callback, answer.status or 0)
-            return
-        age = time.time() - callback.since
-        delay = self._schedule.next_delay(callback.attempts + 1, age, answer, self._rng)
+            await self._deliveries.delivered(callback, answer.status or 0)
+        elif delay is None:
+            await self._deliveries.give_up(callback, answer.status, answer.error)
+        else:
+            await self._deliveries.postpone(callback, delay, answer.status, answer.error)
+
+    def _log_failure(self, callback: Callback, answer: Answer, delay: float | None) -> None:
         if delay is None:
             log.error("Callback of %s is given up: %s", callback.task_id, answer.error)
-            self._deliveries.give_up(callback, answer.status, answer.error)
         else:
             log.warning(
                 "Callback of %s: %s; next try in %.0f s", callback.task_id, answer.error, delay
             )
-            self._deliveries.postpone(callback, delay, answer.status, answer.error)
 
 
-def make_post(settings: Settings) -> Callable[[Callback], Answer]:
-    """Return the function that makes one attempt, with this deployment's policy and secret."""
-    sender = Sender(
-        policy=deployment_policy(settings),
-        secrets=parse_secrets(settings.callback_secret),
-        total_timeout=settings.callback_timeout,
-    )
-
-    def post(callback: Callback) -> Answer:
-        headers = {"Denzel-Task-Id": callback.task_id, "Denzel-Status": callback.state}
-        return sender.send(
-            callback.uri, callback.body, message_id=callback.task_id, headers=headers
-        )
-
-    return post
-
-
-def connect_deliveries(settings: Settings) -> Deliveries:
-    """Return this deployment's callbacks; no connection is opened yet."""
-    client = redis.Redis.from_url(
-        settings.redis_url, socket_connect_timeout=2, socket_timeout=10, health_check_interval=25
-    )
-    return Deliveries(client, claim_seconds=CLAIM_SECONDS, result_ttl=settings.result_ttl)
-
-
-def main() -> int:
-    """Run the service until SIGTERM or SIGINT."""
-    settings = load_settings()
-    configure_logging(settings.log_level, log_format=SERVICE_LOG_FORMAT)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    schedule = RetrySchedule(period=settings.callback_retry_seconds)
-    service = CallbackService(connect_deliveries(settings), make_post(settings), schedule)
-    state.write_state("callbacks", state.UP)
-    service.run(stopped)
-    return 0
+async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> list[object]:
+    """Cancel tasks and wait for them; return what they returned or raised."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)

@@ -52,6 +52,11 @@ def flag(text: str) -> bool:
     ]
 
 
+def ports(text: str) -> tuple[int, ...]:
+    """Return the ports in a list that is separated by commas; it may be empty."""
+    return tuple(PORT(each) for each in text.split(",")) if text else ()
+
+
 def count_or_auto(high: int) -> Callable[[str], int]:
     """Return a parser of a whole number of processes, or ``auto`` (0 in the settings object)."""
     whole_number = integer(1, high)

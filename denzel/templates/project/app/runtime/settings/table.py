@@ -24,6 +24,7 @@ from .parsers import (
     memory,
     number,
     origins,
+    ports,
     project_name,
     redis_url,
 )
@@ -304,6 +305,21 @@ SETTINGS: tuple[Setting, ...] = (
         "allowed otherwise; local processes may call back to loopback.",
     ),
     Setting(
+        "CALLBACK_FAILED_TTL",
+        "604800",
+        integer(1, 365 * 86400),
+        "seconds",
+        "How long a callback that was given up, and its prediction, are kept, to be sent again "
+        "with `denzel callbacks --retry`.",
+    ),
+    Setting(
+        "CALLBACK_FAILED_MAX",
+        "10000",
+        integer(0, 10**9),
+        "0 to 1000000000",
+        "Most callbacks that were given up which are kept; one more, and the oldest is forgotten.",
+    ),
+    Setting(
         "REDIS_MAX_MEMORY",
         "2gb",
         memory,
@@ -373,6 +389,13 @@ INTERNAL: tuple[Setting, ...] = (
         any_text,
         "an address, or empty",
         "Address the monitor's container is published on; set by the Compose file.",
+    ),
+    Setting(
+        "PUBLISHED_PORTS",
+        "",
+        ports,
+        "ports, separated by commas, or empty",
+        "Ports the containers of API and monitor are published on; set by the Compose file.",
     ),
     Setting(
         "DENZEL_RUN_DIR",

@@ -56,6 +56,8 @@ class Settings:
     callback_retry_seconds: float
     callback_secret: str
     callback_allow: str
+    callback_failed_ttl: int
+    callback_failed_max: int
     redis_max_memory: str
     redis_fsync: str
     redis_password: str
@@ -66,6 +68,7 @@ class Settings:
     redis_url: str
     api_published: str
     monitor_published: str
+    published_ports: tuple[int, ...]
     denzel_run_dir: str
     denzel_backend: str
 

@@ -1,31 +1,33 @@
 """The names of everything that stands in Redis.
 
-==========================  ======================================================================
-``predictions``             list: Celery messages of asynchronous requests
-``predictions.sync``        list: the same of synchronous requests, not written to Redis's file
-``denzel:task:ID``          string: a request's record (``codecs.py``)
-``denzel:request:ID``       string: an asynchronous request: its callback URI as JSON, a line end,
-                            its payload
-``denzel:payload:ID``       string: the payload of a synchronous one that is too large for a message
-``denzel:answered:MINUTE``  hash: small outcomes of synchronous requests that were answered
-``denzel:abandoned``        sorted set: synchronous requests whose clients have gone
-``denzel:workers``          sorted set: workers ("holders"), by the time their lease ends
-``denzel:held:HOLDER``      set: asynchronous requests a worker holds
-``denzel:held.sync:HOLDER`` set: synchronous requests a worker holds
-``denzel:stop:HOLDER``      list: requests a worker shall stop
-``denzel:stopping:ID``      string: who shall stop this request; gone when it need not be
-``denzel:watchers:ID``      set: API processes whose clients wait for the end of a request
-``denzel:idempotency:H``    string: id and digest of the body that came with an Idempotency-Key
-``denzel:callback:ID``      hash: where a callback goes, and what became of it
-``denzel:callbacks:due``    sorted set: callbacks to deliver, by the time of the next attempt
-``denzel:callbacks:wake``   list: wakes the callbacks service
-``denzel:callbacks:failed`` sorted set: callbacks given up but kept
-``denzel:response``         string: how ``/predict`` answers, ``{"mode", "timeout"}``
-``denzel:reply:NAME``       channel: outcomes for the API process called NAME
-``denzel:lost``             channel: synchronous requests that a dead worker held
-``denzel:work``             channel: there is something to take from a queue
-``denzel:control``          channel: a new response mode, and the list that takes its receipts
-==========================  ======================================================================
+================================  ==================================================================
+``predictions``                   list: Celery messages of asynchronous requests
+``predictions.sync``              list: the same of synchronous ones, not written to Redis's file
+``denzel:task:ID``                string: a request's record (``codecs.py``)
+``denzel:request:ID``             string: an asynchronous request: its callback URI as JSON, a line
+                                  end, its payload
+``denzel:payload:ID``             string: the payload of a synchronous one, too large for a message
+``denzel:answered:MINUTE``        hash: small outcomes of synchronous requests that were answered
+``denzel:abandoned``              sorted set: synchronous requests whose clients have gone
+``denzel:workers``                sorted set: workers ("holders"), by the time their lease ends
+``denzel:held:HOLDER``            set: asynchronous requests a worker holds
+``denzel:held.sync:HOLDER``       set: synchronous requests a worker holds
+``denzel:stop:HOLDER``            list: requests a worker shall stop
+``denzel:stopping:ID``            string: who shall stop this request; gone when it need not be
+``denzel:watchers:ID``            set: API processes whose clients wait for the end of a request
+``denzel:idempotency:H``          string: id and digest of the body of an Idempotency-Key's request
+``denzel:callback:ID``            hash: where a callback goes, and what became of it
+``denzel:callbacks:due``          sorted set: callbacks to deliver, by the time of the next attempt
+``denzel:callbacks:waiting:R``    list: callbacks that wait until receiver R has room for more
+``denzel:callbacks:crowded``      set: the receivers that callbacks wait for
+``denzel:callbacks:wake``         channel: wakes the callbacks service
+``denzel:callbacks:failed``       sorted set: callbacks given up but kept
+``denzel:response``               string: how ``/predict`` answers, ``{"mode", "timeout"}``
+``denzel:reply:NAME``             channel: outcomes for the API process called NAME
+``denzel:lost``                   channel: synchronous requests that a dead worker held
+``denzel:work``                   channel: there is something to take from a queue
+``denzel:control``                channel: a new response mode, and the list that takes its receipts
+================================  ==================================================================
 
 The Lua scripts in ``lua/`` name the keys they use in their headers.
 """
@@ -41,7 +43,8 @@ RESPONSE_KEY = "denzel:response"
 WORKERS_KEY = "denzel:workers"
 CALLBACKS_DUE_KEY = "denzel:callbacks:due"
 CALLBACKS_FAILED_KEY = "denzel:callbacks:failed"
-CALLBACKS_WAKE_KEY = "denzel:callbacks:wake"
+CALLBACKS_CROWDED_KEY = "denzel:callbacks:crowded"
+CALLBACKS_WAKE_CHANNEL = "denzel:callbacks:wake"
 
 
 def task_key(task_id: str) -> str:

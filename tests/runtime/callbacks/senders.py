@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import ipaddress
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from app.runtime.callbacks.destinations import DestinationPolicy, is_own_address
+from app.runtime.callbacks.addresses import AddressPolicy
+from app.runtime.callbacks.body import Body
+from app.runtime.callbacks.networks import is_own_address
+from app.runtime.callbacks.resolver import Resolve, Resolver
+from app.runtime.callbacks.schedule import Answer
+from app.runtime.callbacks.sender import Sender, Undeliverable
 from app.runtime.callbacks.signing import new_secret, parse_secrets
-from app.runtime.callbacks.webhook import Sender
 
 BODY = '{"a123": "Iris-setosa", "é": 1.0}'.encode()
 SECRET = new_secret()
@@ -26,11 +31,39 @@ needs_ipv6 = pytest.mark.skipif(
 )
 
 SENDER = Sender(
-    DestinationPolicy(allow_loopback=True), parse_secrets(SECRET), connect_timeout=LIMIT_SECONDS,
+    AddressPolicy(allow_loopback=True), parse_secrets(SECRET), connect_timeout=LIMIT_SECONDS,
     total_timeout=LIMIT_SECONDS, max_answer_bytes=8192, user_agent="denzel/1.2.3",
 )  # fmt: skip
 HURRIED = dataclasses.replace(SENDER, connect_timeout=20)
 PATIENT = dataclasses.replace(HURRIED, total_timeout=20)
+
+
+def send(
+    sender: Sender,
+    uri: str,
+    body: bytes,
+    *,
+    message_id: str,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Make one attempt, as the service does."""
+
+    async def attempt() -> Answer:
+        async with sender:
+            try:
+                async with sender.admit(uri) as admission:
+                    return await sender.send(
+                        admission, Body.from_bytes(body), message_id=message_id, headers=headers
+                    )
+            except Undeliverable as error:
+                return error.answer
+
+    return asyncio.run(attempt())
+
+
+def looking_up(resolve: Resolve) -> Resolver:
+    """Return a resolver that keeps nothing."""
+    return Resolver(resolve, cache_seconds=0)
 
 
 class FakeResolver:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import random
-import threading
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from app.runtime.callbacks.body import Body
+from app.runtime.callbacks.sender import UNDER_WAY_PER_RECEIVER
+
 from .receivers import answering, receiving
-from .senders import BODY, PATIENT, SECRET, needs_ipv6
+from .senders import BODY, PATIENT, SECRET, needs_ipv6, send
 
 
 def test_receiver_gets_the_exact_body_signed() -> None:
     with receiving(answering("204 No Content")) as receiver:
-        answer = PATIENT.send(
-            receiver.url(path="/stash?x=é"), BODY, message_id="id-1",
+        answer = send(
+            PATIENT, receiver.url(path="/stash?x=é"), BODY, message_id="id-1",
             headers={"Denzel-Task-Id": "id-1"},
         )  # fmt: skip
     assert (answer.status, answer.error, answer.is_delivered) == (204, "", True)
@@ -34,7 +37,7 @@ def test_every_attempt_is_signed_anew_with_the_same_id() -> None:
     times = iter([1_790_000_000.9, 1_790_000_000.9, 1_790_003_600.0, 1_790_003_600.0])
     sender = dataclasses.replace(PATIENT, clock=lambda: next(times))
     with receiving(answering("500 Oops"), answering("200 OK")) as receiver:
-        answers = [sender.send(receiver.url(), BODY, message_id="id-1") for _ in range(2)]
+        answers = [send(sender, receiver.url(), BODY, message_id="id-1") for _ in range(2)]
     assert [answer.status for answer in answers] == [500, 200]
     first, second = (visit.headers for visit in receiver.visits)
     assert first["webhook-id"] == second["webhook-id"]
@@ -45,14 +48,14 @@ def test_every_attempt_is_signed_anew_with_the_same_id() -> None:
 def test_large_body_arrives_whole() -> None:
     body = random.Random(1).randbytes(8 * 2**20).hex().encode()
     with receiving(answering("200 OK")) as receiver:
-        assert PATIENT.send(receiver.url(), body, message_id="id").is_delivered
+        assert send(PATIENT, receiver.url(), body, message_id="id").is_delivered
     assert receiver.visits[0].body == body
 
 
 @needs_ipv6
 def test_ipv6_receiver() -> None:
     with receiving(answering("200 OK"), address="::1") as receiver:
-        assert PATIENT.send(receiver.url("[::1]"), BODY, message_id="id").is_delivered
+        assert send(PATIENT, receiver.url("[::1]"), BODY, message_id="id").is_delivered
     assert receiver.visits[0].headers["host"] == f"[::1]:{receiver.port}"
 
 
@@ -60,24 +63,22 @@ def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -
     with receiving(answering("200 OK")) as receiver, receiving(answering("200 OK")) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url(path=""))
-        assert PATIENT.send(receiver.url(), BODY, message_id="id").is_delivered
+        assert send(PATIENT, receiver.url(), BODY, message_id="id").is_delivered
     assert not proxy.visits
 
 
-def test_one_sender_serves_many_threads() -> None:
-    answers = []
+def test_one_sender_serves_many_at_once() -> None:
+    async def deliver(uri: str) -> list[int | None]:
+        async def one(number: int) -> int | None:
+            async with PATIENT.admit(uri) as admission:
+                body = Body.from_bytes(str(number).encode())
+                return (await PATIENT.send(admission, body, message_id=f"id-{number}")).status
+
+        async with PATIENT:
+            return await asyncio.gather(*map(one, range(UNDER_WAY_PER_RECEIVER)))
+
     with receiving(answering("200 OK")) as receiver:
-
-        def work(number: int) -> None:
-            answers.append(
-                PATIENT.send(receiver.url(), str(number).encode(), message_id=f"id-{number}")
-            )
-
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(32)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-    assert [answer.status for answer in answers] == [200] * 32
+        statuses = asyncio.run(deliver(receiver.url()))
+    assert statuses == [200] * UNDER_WAY_PER_RECEIVER
     got = {visit.headers["webhook-id"]: visit.body.decode() for visit in receiver.visits}
-    assert got == {f"id-{number}": str(number) for number in range(32)}
+    assert got == {f"id-{number}": str(number) for number in range(UNDER_WAY_PER_RECEIVER)}

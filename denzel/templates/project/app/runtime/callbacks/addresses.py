@@ -3,26 +3,24 @@
 A callback is a request that a stranger has this deployment make (server-side request forgery),
 so it must not reach what only this machine or its neighbours can: services that listen on
 loopback, the cloud's metadata, Redis.  A name says nothing about that, because its owner may
-answer differently each time it is looked up; so ``webhook.py`` checks the very address it
-connects to, and the check of the URI only refuses early what can never be right.
+answer differently each time it is looked up; so ``http_client.py`` checks the very address
+it connects to, and the check of the URI only refuses early what can never be right.
 
 Private networks (10.0.0.0/8 and the like) are allowed: a receiver in the same office or data
 centre is the usual case of a model served on one's own machines.  In Docker the deployment's
 own services have private addresses as well, and many names each (service, alias, container,
-``redis.shop_default``); :func:`own_networks` tells the one thing they share.
+``redis.shop_default``); ``networks.py`` tells the one thing they share.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-from app.runtime.callbacks.targets import (
+from app.runtime.callbacks.networks import IPNetwork, is_own_address
+from app.runtime.callbacks.uri import (
     ForbiddenDestination,
     IPAddress,
     Target,
@@ -31,19 +29,13 @@ from app.runtime.callbacks.targets import (
     parse_uri,
 )
 
-__all__ = [
-    "DestinationPolicy",
-    "ForbiddenDestination",
-    "is_own_address",
-    "own_networks",
-    "parse_allow",
-]
-
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 OWN_SERVICES = frozenset({"api", "callbacks", "denzel", "monitor", "redis"})
 """Names of the deployment's services in its own Docker network."""
 
+HOST_NAMES = frozenset({"host.docker.internal", "gateway.docker.internal"})
+"""Names of the machine that a container runs on, in that container."""
+
+_OWN_SERVICE = "it is a service of this deployment"
 _LOOPBACK = "it is loopback, this machine itself"
 _METADATA = "it is where clouds give out their metadata"
 _FORBIDDEN_NAMES = {
@@ -80,13 +72,14 @@ _LOOPBACKS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationPolicy:
+class AddressPolicy:
     """What is forbidden, and the exceptions; an exception outweighs everything but own_ports.
 
-    ``deny_networks`` are the deployment's own (see :func:`own_networks`), ``deny_hosts`` its
-    services' names.  An ``allow_hosts`` name is allowed whatever it resolves to.  ``own_ports``
-    are those on which this deployment's services listen on this very machine: they are never
-    allowed, so that with ``allow_loopback`` a callback still cannot command Flower.
+    ``deny_networks`` are the deployment's own (``networks.py``), ``deny_hosts`` its services'
+    names.  An ``allow_hosts`` name is allowed whatever it resolves to.  ``own_ports`` are those on
+    which this deployment's services can be reached on its machine: at this process's own addresses,
+    and where that runs in a container, at ``host_addresses`` and by HOST_NAMES.  They are never
+    allowed, so that a callback cannot command Flower.
     """
 
     deny_networks: frozenset[IPNetwork] = frozenset()
@@ -95,6 +88,7 @@ class DestinationPolicy:
     deny_hosts: frozenset[str] = OWN_SERVICES
     allow_loopback: bool = False
     own_ports: frozenset[int] = frozenset()
+    host_addresses: frozenset[IPAddress] = frozenset()
 
     def check_uri(self, uri: object) -> Target:
         """Return the URI's parts; raises ForbiddenDestination when it may not be called.
@@ -106,7 +100,7 @@ class DestinationPolicy:
         if target.address is not None:
             self.check_address(target.address, target.port)
         else:
-            self._check_name(target.host)
+            self._check_name(target.host, target.port)
         return target
 
     def check_address(self, address: str | IPAddress, port: int, *, host: str = "") -> None:
@@ -116,8 +110,8 @@ class DestinationPolicy:
         """
         ip = ipaddress.ip_address(address)
         ip = getattr(ip, "ipv4_mapped", None) or ip
-        if port in self.own_ports and is_own_address(ip):
-            raise _forbidden(f"{ip} port {port}", "it is a service of this deployment")
+        if port in self.own_ports and any(map(self._is_this_machine, _forms(ip))):
+            raise _forbidden(f"{ip} port {port}", _OWN_SERVICE)
         if host in self.allow_hosts:
             return
         for form in _forms(ip):
@@ -126,14 +120,19 @@ class DestinationPolicy:
                 shown = f"{host} ({ip})" if host else str(ip)
                 raise _forbidden(shown, f"{reason}; {_REMEDY}")
 
-    def _check_name(self, host: str) -> None:
+    def _is_this_machine(self, ip: IPAddress) -> bool:
+        return ip in self.host_addresses or is_own_address(ip)
+
+    def _check_name(self, host: str, port: int) -> None:
+        if port in self.own_ports and host in HOST_NAMES:
+            raise _forbidden(f"{host} port {port}", _OWN_SERVICE)
         if host in self.allow_hosts:
             return
         reason = _LOOPBACK if host.endswith(".localhost") else _FORBIDDEN_NAMES.get(host)
         if reason == _LOOPBACK and self.allow_loopback:
             return
         if host in self.deny_hosts:
-            reason = "it is a service of this deployment"
+            reason = _OWN_SERVICE
         if reason is not None:
             raise _forbidden(host, f"{reason}; {_REMEDY}")
 
@@ -178,17 +177,6 @@ def _forms(ip: IPAddress) -> Iterator[IPAddress]:
             yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
-def is_own_address(ip: IPAddress) -> bool:
-    """Tell whether the address is one of this machine's: only to those can a socket be bound."""
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
-    except OSError:  # also where there is no IPv6 at all
-        return False
-    return True
-
-
 def parse_allow(text: str) -> tuple[frozenset[str], frozenset[IPNetwork]]:
     """Return the host names and the networks in a comma-separated setting.
 
@@ -202,28 +190,3 @@ def parse_allow(text: str) -> tuple[frozenset[str], frozenset[IPNetwork]]:
         else:
             hosts.add(normalize_host(item))
     return frozenset(hosts), frozenset(networks)
-
-
-def own_networks(proc: Path = Path("/proc/net")) -> frozenset[IPNetwork]:
-    """Return the networks this container is part of, from Linux's routes and addresses.
-
-    Raises OSError where there is no ``/proc``: this is for containers, and not to be asked on a
-    machine of the user's own, whose network is the office's.
-    """
-    networks: set[IPNetwork] = set()
-    for line in (proc / "route").read_text(encoding="ascii").splitlines()[1:]:
-        _, destination, gateway, _, _, _, _, mask = line.split()[:8]
-        if int(gateway, 16) == 0 and int(mask, 16) != 0:
-            parts = [_in_host_order(destination), _in_host_order(mask)]
-            networks.add(ipaddress.ip_network("/".join(map(str, parts))))
-    if (proc / "if_inet6").exists():  # not in a kernel without IPv6
-        for line in (proc / "if_inet6").read_text(encoding="ascii").splitlines():
-            address, _, prefix, _, _, interface = line.split()
-            if interface != "lo":
-                ip = (int(address, 16), int(prefix, 16))
-                networks.add(ipaddress.IPv6Network(ip, strict=False))
-    return frozenset(networks)
-
-
-def _in_host_order(field: str) -> ipaddress.IPv4Address:
-    return ipaddress.IPv4Address(int(field, 16).to_bytes(4, sys.byteorder))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.runtime.callbacks.retries import Answer, RetrySchedule, parse_retry_after
+from app.runtime.callbacks.schedule import Answer, RetrySchedule, parse_retry_after
 
 SCHEDULE = RetrySchedule()
 DAY = 24 * 3600.0

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 import redis
 
-from app.runtime.callbacks.delivery import Deliveries
+from app.runtime.callbacks.undelivered import Undelivered
 
-from .deployment import Deployment, Receiver, free_port
+from ..deployment import Deployment, Receiver, free_port
 
 
 def manage(lab: Deployment, *arguments: str) -> Any:
@@ -51,6 +51,7 @@ def test_one_that_is_given_up_is_listed_and_shown(
     assert line["uri"] == receiver.url + path
     assert (line["attempts"], line["last_status"], line["next_at"]) == (1, 404, None)
     assert "404" in line["last_error"]
+    assert line["expires_at"] == pytest.approx(line["last_at"] + 604800, abs=1)
     shown = lab.status(task_id)["callback"]
     assert (shown["state"], shown["attempts"], shown["last_status"]) == ("FAILED", 1, 404)
     manage(lab, "--drop", task_id)
@@ -62,6 +63,7 @@ def test_one_that_waits_for_its_next_try_is_listed(lab: Deployment) -> None:
     line = listed(lab, task_id, "PENDING")
     assert line["next_at"] > line["last_at"]
     assert line["last_status"] is None
+    assert line["expires_at"] is None
     manage(lab, "--drop", task_id)
 
 
@@ -97,9 +99,9 @@ def test_one_that_is_dropped_while_it_is_sent_stays_dropped(
     path = f"/slow/{uuid4()}"
     task_id = lab.accept({"value": 1, "callback_uri": receiver.url + path})
     client = redis.Redis.from_url(lab.environment["REDIS_URL"])
-    deliveries = Deliveries(client, claim_seconds=60, result_ttl=60)
+    undelivered = Undelivered(client, result_ttl=60)
     lab.wait(lambda: receiver.requests_to(path), "it is being sent", 10)
-    assert deliveries.drop([task_id]) == 1
+    assert undelivered.drop([task_id]) == 1
     output = lab.services["callbacks"].output
     lab.wait(lambda: f"Callback of {task_id}" in output(), "the attempt is over", 10)
     assert manage(lab) == []

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from app.runtime.callbacks.webhook import Sender, default_tls_context
+from app.runtime.callbacks.http_client import default_tls_context
+from app.runtime.callbacks.sender import Sender
 
 from .receivers import answering, read_slowly, receiving
-from .senders import BODY, LIMIT_SECONDS, PATIENT, FakeResolver, within_the_limit
+from .senders import BODY, LIMIT_SECONDS, PATIENT, FakeResolver, looking_up, send, within_the_limit
 
 
 @pytest.fixture
@@ -39,7 +40,9 @@ def trusting(authority: trustme.CA) -> Sender:
     """A sender that trusts the test's authority; every name is 127.0.0.1."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    return dataclasses.replace(PATIENT, tls=context, resolve=FakeResolver(["127.0.0.1"]))
+    return dataclasses.replace(
+        PATIENT, tls=context, resolver=looking_up(FakeResolver(["127.0.0.1"]))
+    )
 
 
 def test_tls_asks_for_and_verifies_the_name_in_the_uri(
@@ -49,7 +52,7 @@ def test_tls_asks_for_and_verifies_the_name_in_the_uri(
     context = server_context(authority, "hook.example")
     context.sni_callback = lambda sock, name, _: asked.append(name)
     with receiving(answering("200 OK"), tls=context) as receiver:
-        answer = trusting.send(receiver.url("hook.example", "https"), BODY, message_id="id")
+        answer = send(trusting, receiver.url("hook.example", "https"), BODY, message_id="id")
     assert answer.is_delivered, answer.error
     assert asked == ["hook.example"]
     assert receiver.visits[0].headers["host"] == f"hook.example:{receiver.port}"
@@ -59,14 +62,14 @@ def test_tls_verifies_an_address_in_the_uri(authority: trustme.CA, trusting: Sen
     for name, is_right in (("127.0.0.1", True), ("127.0.0.2", False), ("hook.example", False)):
         context = server_context(authority, name)
         with receiving(answering("200 OK"), tls=context) as receiver:
-            answer = trusting.send(receiver.url(scheme="https"), BODY, message_id="id")
+            answer = send(trusting, receiver.url(scheme="https"), BODY, message_id="id")
         assert answer.is_delivered == is_right, (name, answer.error)
 
 
 def test_certificate_of_another_name_is_refused(authority: trustme.CA, trusting: Sender) -> None:
     context = server_context(authority, "other.example")
     with receiving(answering("200 OK"), tls=context) as receiver:
-        answer = trusting.send(receiver.url("hook.example", "https"), BODY, message_id="id")
+        answer = send(trusting, receiver.url("hook.example", "https"), BODY, message_id="id")
     assert "its certificate is not valid" in answer.error and "hook.example" in answer.error
     assert answer.status is None and answer.may_be_repeated
     assert not receiver.visits[0].head
@@ -75,7 +78,7 @@ def test_certificate_of_another_name_is_refused(authority: trustme.CA, trusting:
 def test_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
     context = server_context(authority, "127.0.0.1")
     with receiving(answering("200 OK"), tls=context) as receiver:
-        answer = PATIENT.send(receiver.url(scheme="https"), BODY, message_id="id")
+        answer = send(PATIENT, receiver.url(scheme="https"), BODY, message_id="id")
     assert "its certificate is not valid" in answer.error
     assert not receiver.visits[0].head
 
@@ -88,7 +91,7 @@ def test_operators_authority_replaces_the_systems(
     sender = dataclasses.replace(PATIENT, tls=default_tls_context())
     context = server_context(authority, "127.0.0.1")
     with receiving(answering("200 OK"), tls=context) as receiver:
-        answer = sender.send(receiver.url(scheme="https"), BODY, message_id="id")
+        answer = send(sender, receiver.url(scheme="https"), BODY, message_id="id")
     assert answer.is_delivered, answer.error
 
 
@@ -102,7 +105,7 @@ def test_certifi_stands_in_where_the_system_trusts_nobody(
 
 def test_no_tls_at_the_other_end_is_a_failure(trusting: Sender) -> None:
     with receiving(lambda visit: visit.sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")) as receiver:
-        answer = trusting.send(receiver.url("hook.example", "https"), BODY, message_id="id")
+        answer = send(trusting, receiver.url("hook.example", "https"), BODY, message_id="id")
     assert answer.status is None and "TLS failed" in answer.error
 
 
@@ -111,7 +114,7 @@ def test_dripped_tls_handshake_is_given_up(trusting: Sender) -> None:
     hurried = dataclasses.replace(trusting, connect_timeout=LIMIT_SECONDS)
     # The head of a handshake record that promises 16 KiB.
     with receiving(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\x00" * 999)) as receiver:
-        answer = hurried.send(receiver.url("hook.example", "https"), BODY, message_id="id")
+        answer = send(hurried, receiver.url("hook.example", "https"), BODY, message_id="id")
     assert "took too long" in answer.error
 
 
@@ -122,5 +125,5 @@ def test_slow_tls_receiver_is_given_up(authority: trustme.CA, trusting: Sender, 
     context = server_context(authority, "hook.example")
     with receiving(read_slowly, tls=context) as receiver:
         uri = receiver.url("hook.example", "https")
-        answer = hurried.send(uri, b"x" * size, message_id="id")
+        answer = send(hurried, uri, b"x" * size, message_id="id")
     assert "took too long" in answer.error

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.runtime.callbacks.destinations import DestinationPolicy, is_own_address, parse_allow
-from app.runtime.callbacks.targets import (
+from app.runtime.callbacks.addresses import AddressPolicy, parse_allow
+from app.runtime.callbacks.networks import is_own_address
+from app.runtime.callbacks.uri import (
     MAX_URI_CHARACTERS,
     ForbiddenDestination,
     Target,
@@ -20,8 +21,8 @@ from app.runtime.callbacks.targets import (
 
 from .senders import machine_addresses
 
-STRICT = DestinationPolicy()
-LAPTOP = DestinationPolicy(deny_hosts=frozenset(), allow_loopback=True, own_ports=frozenset({8000}))
+STRICT = AddressPolicy()
+LAPTOP = AddressPolicy(deny_hosts=frozenset(), allow_loopback=True, own_ports=frozenset({8000}))
 
 FORBIDDEN_ADDRESSES = [
     "127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "169.254.169.254", "169.254.170.2",
@@ -91,7 +92,7 @@ def test_address_is_allowed(address: str) -> None:
 @pytest.mark.parametrize("uri", MALFORMED, ids=ascii)
 def test_malformed_uri_is_refused_whatever_is_allowed(uri: object) -> None:
     everything = parse_allow("0.0.0.0/0, ::/0")[1]
-    policy = DestinationPolicy(allow_networks=everything, allow_loopback=True)
+    policy = AddressPolicy(allow_networks=everything, allow_loopback=True)
     with pytest.raises(ForbiddenDestination) as refusal:
         policy.check_uri(uri)
     str(refusal.value).encode(errors="strict")  # goes into an answer
@@ -226,7 +227,7 @@ def test_services_of_the_deployment_are_forbidden_by_name() -> None:
 
 
 def test_networks_of_the_deployment_are_forbidden() -> None:
-    policy = DestinationPolicy(deny_networks=parse_allow("172.18.0.0/16, fd99::/64")[1])
+    policy = AddressPolicy(deny_networks=parse_allow("172.18.0.0/16, fd99::/64")[1])
     for address in ("172.18.0.2", "::ffff:172.18.0.2", "fd99::2", "64:ff9b::172.18.0.2"):
         with pytest.raises(ForbiddenDestination, match="own network"):
             policy.check_address(address, 80, host="redis.shop_default")
@@ -235,7 +236,7 @@ def test_networks_of_the_deployment_are_forbidden() -> None:
 
 def test_exceptions_open_what_they_name_and_no_more() -> None:
     hosts, networks = parse_allow(" receiver.lan,Redis., 127.0.0.2 ,169.254.0.0/24,fe80::/10")
-    policy = DestinationPolicy(allow_hosts=hosts, allow_networks=networks)
+    policy = AddressPolicy(allow_hosts=hosts, allow_networks=networks)
     for uri in ("http://127.0.0.2/", "http://169.254.0.9/", "http://[fe80::1]/", "http://redis/"):
         policy.check_uri(uri)
     policy.check_address("127.0.0.1", 80, host="receiver.lan")
@@ -276,3 +277,34 @@ def test_own_address_is_told_from_others() -> None:
 def test_bad_exception_is_an_error_that_names_it(text: str) -> None:
     with pytest.raises(ValueError, match=text.replace("*", r"\*")):
         parse_allow(f"receiver.lan, {text}")
+
+
+CONTAINER = AddressPolicy(
+    own_ports=frozenset({8000, 5555}),
+    host_addresses=frozenset({ipaddress.ip_address("172.17.0.1"), ipaddress.ip_address("fd99::1")}),
+    allow_networks=parse_allow("172.17.0.0/16")[1],
+)
+
+
+@pytest.mark.parametrize("port", [8000, 5555])
+@pytest.mark.parametrize(
+    "host",
+    ["host.docker.internal", "HOST.docker.internal.", "gateway.docker.internal", "172.17.0.1",
+     "[::ffff:172.17.0.1]", "[64:ff9b::172.17.0.1]", "[fd99::1]"],
+)  # fmt: skip
+def test_published_ports_at_the_hosts_addresses_are_forbidden(host: str, port: int) -> None:
+    with pytest.raises(ForbiddenDestination, match="a service of this deployment"):
+        CONTAINER.check_uri(f"http://{host}:{port}/hook")
+
+
+def test_a_name_of_the_hosts_address_does_not_reach_published_ports() -> None:
+    for address in ("172.17.0.1", "::ffff:172.17.0.1", "fd99::1"):
+        with pytest.raises(ForbiddenDestination, match="a service of this deployment"):
+            CONTAINER.check_address(address, 8000, host="receiver.example")
+
+
+def test_other_ports_of_the_host_are_a_users_own_receiver() -> None:
+    for host in ("host.docker.internal", "172.17.0.1"):
+        assert CONTAINER.check_uri(f"http://{host}:9000/hook").port == 9000
+    CONTAINER.check_address("172.17.0.1", 9000, host="host.docker.internal")
+    CONTAINER.check_address("172.17.0.2", 8000, host="other.example")

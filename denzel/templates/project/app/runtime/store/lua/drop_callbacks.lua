@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- Forget callbacks for good; their predictions stay as long as any other's.
+--
+-- Keys:    denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
+-- ARGV:    seconds a result is kept; ids
+-- Returns: how many there were.
+-- Atomic:  a callback that is dropped must be neither sent nor listed.
+local count = 0
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  redis.call('ZREM', 'denzel:callbacks:due', id)
+  redis.call('ZREM', 'denzel:callbacks:failed', id)
+  if redis.call('UNLINK', 'denzel:callback:' .. id) == 1 then
+    redis.call('EXPIRE', 'denzel:task:' .. id, ARGV[1])
+    count = count + 1
+  end
+end
+return count

@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- Claim callbacks that are due: half of them those that are due for the shortest time, half those
+-- that are for the longest.  So a new one does not wait for thousands that are due again.
+--
+-- Keys:    denzel:callbacks:due, denzel:callback:ID
+-- ARGV:    length of the claim in seconds; how many at most (some hundreds: unpack has a limit)
+-- Returns: Redis's time, then what claim_callbacks returns.
+-- Atomic:  two services must not take the same callback.
+-- include: redis_time
+-- include: claim_callbacks
+local now = redis_time()
+local due, half = 'denzel:callbacks:due', math.ceil(ARGV[2] / 2)
+local ids = redis.call('ZREVRANGEBYSCORE', due, now, '-inf', 'LIMIT', 0, half)
+local is_new = {}
+for _, id in ipairs(ids) do is_new[id] = true end
+if #ids == half then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, half)) do
+    if not is_new[id] then ids[#ids + 1] = id end
+  end
+end
+return {string.format('%.6f', now), unpack(claim_callbacks(ids, now, tonumber(ARGV[1])))}
