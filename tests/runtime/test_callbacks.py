@@ -60,7 +60,7 @@ def test_a_sync_answer_sends_no_callback(
 def test_the_pipeline_sees_the_callback_uri(lab: Deployment, receiver: Receiver) -> None:
     """The tutorial's verify_input asks for it."""
     body = {"verify": "KeyError", "callback_uri": receiver.url}
-    assert lab.predict(body).json()["description"] == "'missing'"
+    assert lab.predict(body).json()["description"] == "KeyError: 'missing'"
 
 
 def test_receivers_that_fail_break_nothing(lab: Deployment, receiver: Receiver) -> None:
