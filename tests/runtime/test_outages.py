@@ -102,6 +102,7 @@ def test_redis_that_is_killed_and_comes_back_needs_no_restart(fragile: Deploymen
 def test_a_sync_request_under_way_when_redis_is_killed_does_not_hang(
     fragile: Deployment,
 ) -> None:
+    predicts_again(fragile)
     sleeps = len(fragile.trace("sleep"))
     with ThreadPoolExecutor(4) as clients:
         body = {"do": "sleep", "seconds": 1.0}
@@ -117,6 +118,7 @@ def test_a_sync_request_under_way_when_redis_is_killed_does_not_hang(
 
 
 def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -> None:
+    predicts_again(fragile)
     sleeps = len(fragile.trace("sleep"))
     with ThreadPoolExecutor(1) as clients:
         body = {"do": "sleep", "seconds": 3.0}
@@ -131,6 +133,7 @@ def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -
 def test_a_sync_request_on_the_queue_outlives_redis_that_is_killed(
     fragile: Deployment, size: int
 ) -> None:
+    predicts_again(fragile)  # every API process has found Redis again
     fragile.services.pop("denzel").stop()
     with ThreadPoolExecutor(1) as clients:
         answer = clients.submit(fragile.predict, {"value": "x" * size}, Prefer="wait=30")
