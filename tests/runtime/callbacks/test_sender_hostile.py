@@ -19,6 +19,7 @@ import pytest
 
 from app.runtime.callbacks.body import Body
 from app.runtime.callbacks.schedule import RetrySchedule
+from app.runtime.callbacks.sender import DRAIN_SECONDS
 
 from ..deployment import free_port
 from .receivers import Script, Visit, answering, read_slowly, receiving
@@ -312,11 +313,12 @@ def open_connections(port: int) -> int:
 
 
 def test_an_upload_that_its_receiver_accepts_early_is_completed() -> None:
-    body = b"x" * 2**22
+    body = b"x" * 2**25
 
     def accept_early(visit: Visit) -> None:
         data = visit.sock.recv(1024)
         visit.answer("202 Accepted")
+        visit.closing.wait(2 * DRAIN_SECONDS)
         received = len(data.partition(b"\r\n\r\n")[2])
         while received < len(body):
             received += len(visit.sock.recv(65536)) or len(body)
