@@ -71,19 +71,24 @@ class Service:
     """A callbacks service in a thread; ``options`` replace those of its sender."""
 
     def __init__(
-        self, lab: Deployment, *, retention: Retention = RETENTION, **options: Any
+        self,
+        lab: Deployment,
+        *,
+        retention: Retention = RETENTION,
+        claim_seconds: float = CLAIM_SECONDS,
+        **options: Any,
     ) -> None:
         self._started = threading.Event()
         self._lab = lab
-        self._retention = retention
+        self._kept = (retention, claim_seconds)
         self._options = {"policy": AddressPolicy(allow_loopback=True), **options}
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
         self._thread.start()
         self._started.wait(10)
 
     async def _main(self) -> None:
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        async with connected(self._lab, self._retention) as deliveries:
+        self.loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with connected(self._lab, *self._kept) as deliveries:
             self.sender = Sender(**self._options)
             self.service = CallbackService(deliveries, self.sender, RetrySchedule())
             running = asyncio.create_task(self.service.run(self._stopped))
@@ -98,7 +103,7 @@ class Service:
     def stop(self) -> None:
         """Stop it as SIGTERM does, unless it has ended."""
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._stopped.set)
+            self.loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(30)
 
     def die(self) -> None:
@@ -108,7 +113,7 @@ class Service:
             for task in asyncio.all_tasks():
                 task.cancel()
 
-        self._loop.call_soon_threadsafe(cancel_all)
+        self.loop.call_soon_threadsafe(cancel_all)
         self._thread.join(30)
 
 
@@ -123,10 +128,12 @@ def serving(lab: Deployment, **options: Any) -> Iterator[Service]:
 
 
 @contextlib.asynccontextmanager
-async def connected(lab: Deployment, retention: Retention = RETENTION) -> Any:
+async def connected(
+    lab: Deployment, retention: Retention = RETENTION, claim_seconds: float = CLAIM_SECONDS
+) -> Any:
     """Yield the service's side of the callbacks."""
     client = redis.asyncio.Redis.from_url(lab.environment["REDIS_URL"])
-    deliveries = Deliveries(client, claim_seconds=CLAIM_SECONDS, retention=retention)
+    deliveries = Deliveries(client, claim_seconds=claim_seconds, retention=retention)
     try:
         yield deliveries
     finally:

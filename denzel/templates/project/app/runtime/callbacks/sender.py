@@ -34,6 +34,8 @@ UNDER_WAY = 1000
 UNDER_WAY_PER_RECEIVER = 32
 MAX_ADDRESSES = 8
 DRAIN_SECONDS = 1.0
+BUFFERED_BYTES = 64 * 1024
+"""As much as the kernel takes at once."""
 SIGN_IN_THREAD_BYTES = 2**20
 
 
@@ -227,6 +229,12 @@ class Sender:
                     # It may have refused (413, say) before it has read everything; not so here.
                     await upload.ended.wait()
             await _drain(response, admission.answer_by)
+            if answer.is_delivered and (upload.size or 0) > BUFFERED_BYTES:
+                # The end of it may still be buffered here, for a receiver that accepted early.
+                stack.pop_all()
+                response.close()
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.total_timeout, connection.abort)
         return answer
 
     async def _post(
