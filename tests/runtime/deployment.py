@@ -174,9 +174,9 @@ class Deployment:
         self.forget_state("worker")
         return self.start("denzel", sys.executable, "-m", "app.runtime.worker")
 
-    def wait_for_worker(self) -> None:
+    def wait_for_worker(self, timeout: float = START_SECONDS) -> None:
         """Wait until the worker's state is UP."""
-        self.wait_for("denzel", lambda: self.state("worker")[0] == "UP")
+        self.wait_for("denzel", lambda: self.state("worker")[0] == "UP", timeout)
 
     def start_monitor(self, *, wait: bool = True) -> None:
         """Start Flower and wait until it answers."""
@@ -271,10 +271,12 @@ class Deployment:
         """Wait for the predicate; on failure show every service's output."""
         return wait_until(predicate, timeout, what=what, evidence=self.output)
 
-    def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
+    def wait_for(
+        self, name: str, ready: Callable[[], bool], timeout: float = START_SECONDS
+    ) -> None:
         """Wait until a service is ready; fail at once when it has ended."""
         service = self.services[name]
-        self.wait(lambda: ready() or not service.is_running(), f"{name} is ready")
+        self.wait(lambda: ready() or not service.is_running(), f"{name} is ready", timeout)
         assert service.is_running(), service.output()
 
     def output(self) -> str:

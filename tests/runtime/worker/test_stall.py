@@ -22,6 +22,7 @@ class Lab:
     cpu: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Make the watch."""
         self.watch = StallWatch(
             LIMIT, str(self.directory), lambda: self.now, lambda pid: self.cpu.get(pid, 0.0)
         )
