@@ -44,7 +44,8 @@ class Denzel(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             for meant in get_close_matches(args[0], COMMANDS, n=1):
-                error.message += f" Did you mean {meant}?"
+                message = f"{error.message} Did you mean {meant}?"
+                raise click.UsageError(message, error.ctx) from error
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

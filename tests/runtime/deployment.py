@@ -214,7 +214,7 @@ class Deployment:
 
     def info_answers(self) -> bool:
         """Tell whether the API answers ``GET /info``."""
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
             return requests.get(f"{self.url}/info", timeout=10).ok
         return False
 
@@ -303,7 +303,7 @@ class Deployment:
                 return False
 
     def _monitor_answers(self) -> bool:
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
             return requests.get(f"{self.monitor_url}/workers", timeout=10).ok
         return False
 
