@@ -7,6 +7,7 @@ import inspect
 import logging
 import resource
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from app.runtime.pipeline.json_codec import dump_verified
 
 SLOW_SECONDS = 0.005
 SLOW_CALLS = 3
-"""verify_input leaves the event loop for good when so many calls took longer than SLOW_SECONDS.
+RECENT_CALLS = 300
+"""verify_input leaves the event loop for good when SLOW_CALLS of the last RECENT_CALLS took longer
+than SLOW_SECONDS.
 
 The process's first call does not count: it may import, or fill caches.  Nor does time in which
 other processes had the processor: on a busy machine every function is slow three times an hour,
@@ -49,7 +52,7 @@ class Verifier:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._calls = 0
-        self._slow_calls = 0
+        self._slow_calls: deque[int] = deque(maxlen=SLOW_CALLS)
         self._on_loop_since: float | None = None
 
     async def __call__(self, json_data: Any) -> bytes:
@@ -92,8 +95,9 @@ class Verifier:
         """Leave the event loop when enough calls were slow; this one took long."""
         if was_preempted(before, after):
             return
-        self._slow_calls += 1
-        if self._slow_calls == SLOW_CALLS:
+        self._slow_calls.append(self._calls)
+        is_slow = len(self._slow_calls) == SLOW_CALLS
+        if is_slow and self._calls - self._slow_calls[0] < RECENT_CALLS:
             log.info("verify_input takes long: it runs in %d threads from now on", self._threads)
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify_input")
 

@@ -70,12 +70,13 @@ class PredictionRequest(Request):  # Celery has no types
 class Batch:
     """Requests that one process predicts for together; all of them asynchronous, or none.
 
-    ``started`` is by the monotonic clock, once a process has begun.  ``is_told`` says that Celery's
+    ``taken`` and ``started`` are by the monotonic clock, the latter once a process has begun.  ``is_told`` says that Celery's
     events tell of each request, else of the batch as a whole.
     """
 
     requests: list[PredictionRequest]
     is_told: bool
+    taken: float = field(default_factory=time.monotonic)
     job: Any = None
     pid: int | None = None
     started: float | None = None

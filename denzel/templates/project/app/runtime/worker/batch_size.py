@@ -8,6 +8,10 @@ UNBATCHED_SECONDS = 0.008
 Handing them over costs about a millisecond whatever they are; more at once would only have them
 wait for one another."""
 MOST_UNBATCHED = 64
+QUICK_SECONDS = 0.003
+"""What a batch takes that costs more to hand over than to predict: the next may as well gather
+until it has ended, and be larger.  Worth a quarter of the answers at 64 connections (two
+processors, a model that does nothing)."""
 WEIGHT = 0.2
 """Of the latest measurement in the moving average."""
 
@@ -48,6 +52,11 @@ class BatchSize:
     def wait(self) -> float:
         """How many seconds a request may wait for a fuller batch."""
         return self._batch_max_wait if self._has_predict_batch else 0.0
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a process ends a batch about as soon as another could begin with the next."""
+        return 0 < self._whole < QUICK_SECONDS
 
     @property
     def seconds(self) -> float:

@@ -7,33 +7,37 @@ where one event for a batch allows 8,500 (iris, two processors).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from app.runtime.worker.batch import Batch, PredictionRequest
 
-EACH_PER_SECOND = 250.0
+EACH_PER_SECOND = 250
 """Requests a second up to which each is told of."""
 SHOWN_CHARACTERS = 1000
 
 
 class EventRate:
-    """Allows so many requests a second to be told of one by one."""
+    """Tells whether requests are so few that each is told of; ``clock`` gives seconds."""
 
-    def __init__(self) -> None:
-        self._allowed = EACH_PER_SECOND
-        self._at = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._second = 0
+        self._count = 0
+        self._count_before = 0
 
     def allows(self, requests: int) -> bool:
-        """Tell whether each of these requests may be told of, and count them."""
-        now = time.monotonic()
-        self._allowed = min(EACH_PER_SECOND, self._allowed + EACH_PER_SECOND * (now - self._at))
-        self._at = now
-        if requests > self._allowed:
-            return False
-        self._allowed -= requests
-        return True
+        """Count these requests; tell whether each of them is told of.
+
+        They are many when more came in this second, or in the last one, than are told of.
+        """
+        second = int(self._clock())
+        if second != self._second:
+            self._count_before = self._count if second == self._second + 1 else 0
+            self._second, self._count = second, 0
+        self._count += requests
+        return max(self._count, self._count_before) <= EACH_PER_SECOND
 
 
 def tell_received(batch: Batch) -> None:

@@ -7,6 +7,7 @@ own in ``app/tasks.py`` have all that Celery has.  Both share the pool's process
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from celery import bootsteps, signals
@@ -38,6 +39,8 @@ from app.runtime.worker.stopping import Stopper
 LOOK_SECONDS = 1.0
 """How often a worker looks for requests it was not notified of."""
 STOP_CHECK_SECONDS = 0.25
+LONGEST_PAUSE = 0.01
+"""Seconds that a quick batch is waited for; it may be one that is not quick after all."""
 
 log = logging.getLogger("denzel.worker")
 
@@ -66,6 +69,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         self._fetcher: Fetcher | None = None
         self._notifications: Notifications | None = None
         self._timers: list[Any] = []
+        self._will_look = False
         signals.worker_shutdown.connect(self._end_lease, weak=False)
 
     def start(self, consumer: Any) -> None:
@@ -144,9 +148,23 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
     def _demand(self) -> Demand | None:
         others = len(state.reserved_requests) - batches.count_requests()
         free = self._consumer.pool.num_processes - len(batches) - max(0, others)
-        if free <= 0:
+        if free <= 0 or self._waits_for_quick_one():
             return None
         return Demand(self._size.most, self._size.wait, self._size.seconds, free)
+
+    def _waits_for_quick_one(self) -> bool:
+        """Tell whether a batch is under way that will have ended in a moment, and look then."""
+        if not (batches and self._size.is_quick):
+            return False
+        left = batches.all()[-1].taken + LONGEST_PAUSE - time.monotonic()
+        if left > 0 and not self._will_look:
+            self._will_look = True
+            self._consumer.hub.call_later(left, self._look_again)
+        return left > 0
+
+    def _look_again(self) -> None:
+        self._will_look = False
+        self._look()
 
     def _deliver(self, taken: Taken) -> None:
         requests = self._read(taken)
