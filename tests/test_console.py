@@ -48,6 +48,13 @@ def shown(status: Status | None, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def test_what_a_worker_that_is_up_says_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as why its model is not shared, or which prediction hangs."""
+    status = deployment(State.UP, WorkerStatus(WORKER, State.UP, "process 7 has waited"))
+    last = shown(status, capsys).splitlines()[-1]
+    assert last == "Worker: worker@iris_classifier - UP (process 7 has waited)"
+
+
 def test_a_ready_deployment_looks_as_in_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(READY, capsys) == (
         "Services:\n"

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +65,8 @@ def served(
         deployment.start_worker(wait=False)
         deployment.wait_for_worker(START_SECONDS)
         deployment.start_api(wait=False)  # it imports the library, too
-        deployment.wait_for("api", lambda: answers(deployment), START_SECONDS)
+        deployment.wait_for("api", deployment.info_answers, START_SECONDS)
         yield deployment, is_shared
-
-
-def answers(deployment: Deployment) -> bool:
-    """Tell whether the API answers yet; while it imports the pipeline, it does not."""
-    with suppress(requests.RequestException):
-        return requests.get(f"{deployment.url}/info", timeout=60).ok
-    return False
 
 
 def model(deployment: Deployment) -> dict[str, Any]:

@@ -214,6 +214,7 @@ class Deployment:
 
     def info_answers(self) -> bool:
         """Tell whether the API answers ``GET /info``."""
+        # It listens before it has imported the pipeline, which takes long with some libraries.
         with contextlib.suppress(requests.ConnectionError, requests.Timeout):
             return requests.get(f"{self.url}/info", timeout=10).ok
         return False

@@ -104,6 +104,22 @@ def test_when_the_worker_ends_nothing_is_left(ordinary: Deployment) -> None:
     assert not any(is_alive(pid) for pid in children)
 
 
+def test_what_a_killed_worker_has_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
+    with deployed(tmp_path, ORDINARY) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_api()
+        deployment.wait_for_worker()
+        children = ask(deployment, "leave children")["result"]
+        worker = deployment.services["denzel"]
+        worker.process.kill()
+        worker.process.wait(10)
+        assert all(is_alive(pid) for pid in children)
+        deployment.start_worker()
+        assert not any(is_alive(pid) for pid in children)
+        assert is_alive(deployment.services["api"].pid)
+
+
 # Models of their own
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from denzel.backends.docker.status import (
     project_status,
     read_container,
     read_records,
+    read_worker_record,
 )
 from denzel.services import SERVICES, ServiceStatus, State
 
@@ -122,6 +124,22 @@ def test_records_are_read_from_what_grep_prints() -> None:
         '/run/denzel/odd.json:{"state": "SINGING", "detail": ""}\n'
     )
     assert read_records(listing) == {"api": (State.UP, ""), "worker": (State.ERROR, "no: model")}
+
+
+def test_how_the_worker_holds_its_model_is_read() -> None:
+    record = {
+        "state": "UP", "detail": "", "model": {"processes": 2}, "stalled": [{"pid": 7}],
+    }  # fmt: skip
+    listing = f"/run/denzel/worker.json:{json.dumps(record)}\n"
+    assert read_worker_record(listing) == record
+    assert read_worker_record("") == {}
+    up = container(
+        "denzel",
+        records={"denzel": (State.UP, ""), **read_records(listing)},
+        worker_record=read_worker_record(listing),
+    )
+    (worker,) = project_status([up], "worker@shop", {}).workers
+    assert (worker.model, worker.stalled) == ({"processes": 2}, [{"pid": 7}])
 
 
 def test_a_container_is_read_from_its_inspection() -> None:

@@ -86,6 +86,15 @@ def test_a_record_is_read_with_its_time(tmp_path: Path) -> None:
     assert read_record(file) == Record(State.LOADING, "soon", 1234.5)
 
 
+def test_how_the_worker_holds_its_model_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "worker.json"
+    model = {"processes": 1, "shared": False}
+    file.write_text(json.dumps({"state": "UP", "detail": "why", "model": model, "stalled": []}))
+    line = ServiceStatus("denzel", State.UP)
+    (worker,) = worker_status("worker@x", line, process("RUNNING"), read_record(file))
+    assert worker == WorkerStatus("worker@x", State.UP, "why", model, [])
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"state": "FINE"}', "null"])
 def test_what_cannot_be_read_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "api.json").write_text(text)

@@ -12,6 +12,7 @@ from app.runtime.pipeline.loading import PipelineError
 from app.runtime.settings import load_settings
 from app.runtime.worker.logs import configure_logging
 from app.runtime.worker.model_loading import choose_plan, load_shared_model
+from app.runtime.worker.orphans import end_leftovers
 from app.runtime.worker.report import forget_processes
 
 RETRY_AFTER_SECONDS = 30.0
@@ -26,6 +27,7 @@ def main() -> int:
     forget_processes(settings.denzel_run_dir)
     state.write_state(state.WORKER, state.LOADING)
     state.write_state("denzel", state.UP)
+    end_leftovers(settings.denzel_run_dir)
     try:
         plan = choose_plan(settings)
         # It imports app/tasks.py, where the user may import libraries that start threads.

@@ -16,8 +16,9 @@ import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 
-from app.runtime.worker.process_tree import children_of
+from app.runtime.worker.process_tree import children_of, members_of
 
 _PR_SET_CHILD_SUBREAPER = 36
 LAST_SECONDS = 2.0
@@ -39,6 +40,27 @@ def end_children() -> None:
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+def end_leftovers(run_directory: str) -> None:
+    """End what an earlier worker has left behind that was killed, and note this one's group.
+
+    The processes of a pool are killed with the main process, but not their children.  Those are
+    known by its process group, which nobody else can have as long as one of them lives, and by
+    the run directory in their environment.
+    """
+    note = Path(run_directory) / "worker-group.txt"
+    with suppress(OSError, ValueError):
+        group = int(note.read_text(encoding="ascii"))
+        if not Path(f"/proc/{group}").exists():
+            for pid in members_of(group, f"DENZEL_RUN_DIR={run_directory}"):
+                log.warning("Ending process %d, left behind by a worker that was killed", pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    if os.getpgrp() == os.getpid():
+        note.write_text(str(os.getpid()), encoding="ascii")
+    else:
+        note.unlink(missing_ok=True)
 
 
 class Orphans:

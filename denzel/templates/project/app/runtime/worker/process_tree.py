@@ -17,12 +17,24 @@ _PROC = Path("/proc")
 
 class _Process(NamedTuple):
     parent: int
+    group: int
     cpu_seconds: float
 
 
 def children_of(pid: int) -> list[int]:
     """Return the processes whose parent is ``pid``, ended but not yet reaped ones included."""
     return [each for each, process in _every_process().items() if process.parent == pid]
+
+
+def members_of(group: int, variable: str) -> list[int]:
+    """Return the processes of a group that were started with ``variable`` (``NAME=value``)."""
+    found = []
+    for pid, process in _every_process().items():
+        with suppress(OSError):  # it has ended, or is another user's
+            if process.group == group:
+                environment = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+                found += [pid] if variable.encode() in environment else []
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
@@ -48,8 +60,8 @@ def _every_process() -> dict[int, _Process]:
     for directory in _PROC.glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
             text = (directory / "stat").read_text(encoding="utf-8", errors="replace")
-            # The program's name, in brackets, may hold anything.  Behind it: state, parent, …
+            # The program's name, in brackets, may hold anything; state, parent, group follow.
             fields = text.rpartition(")")[2].split()
             seconds = sum(map(int, fields[11:15])) / _TICKS_PER_SECOND
-            found[int(directory.name)] = _Process(int(fields[1]), seconds)
+            found[int(directory.name)] = _Process(int(fields[1]), int(fields[2]), seconds)
     return found

@@ -22,8 +22,8 @@ from app.runtime.worker.batch import batches
 from app.runtime.worker.process_tree import cpu_seconds
 from app.runtime.worker.report import Stall
 
-STACK_SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + 7
-"""Asks a pool process for its stacks; one that neither Celery nor Python's library uses."""
+STACK_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
+"""Asks a pool process for its stacks; neither Celery nor Python's own library uses it."""
 FIRST_LOOK_SECONDS = 1.0
 """Predictions that end sooner are never measured."""
 IDLE_SHARE = 0.01
