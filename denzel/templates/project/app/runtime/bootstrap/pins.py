@@ -26,8 +26,8 @@ HEADER = """\
 # requirements.txt changes; `denzel updatepipreqs` takes newer ones.
 """
 FIRST_LINE = re.compile(r"# For (?P<where>.+), requirements (?P<digest>[0-9a-f]+)\.")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-EXTRA = re.compile(r";.*\bextra\b")
+NAME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[(?P<extras>[^\]]*)\])?")
+EXTRA = re.compile(r""";.*\bextra\s*==\s*['"](?P<extra>[^'"]+)['"]""")
 NOT_PINNED = {"pip", "setuptools", "wheel"}
 
 
@@ -67,21 +67,26 @@ def write_lock(venv: Path, runtime: Iterable[str]) -> None:
 def _needed_by(venv: Path, requirements: Iterable[str]) -> set[str]:
     """Return the names in some requirements, and of all that these need in turn.
 
-    What is needed by an extra alone does not count; the runtime names such packages itself.
+    What an extra needs counts where the extra is asked for.
     """
     requires = {
-        normalised(found.metadata["Name"]): [
-            line for line in found.requires or () if not EXTRA.search(line)
-        ]
-        for found in _distributions(venv)
+        normalised(found.metadata["Name"]): found.requires or () for found in _distributions(venv)
     }
     needed: set[str] = set()
+    seen: set[str] = set()
     waiting = list(requirements)
     while waiting:
-        if found := NAME.match(waiting.pop()):
-            name = normalised(found[0])
-            waiting += [] if name in needed else requires.get(name, [])
-            needed.add(name)
+        line = waiting.pop()
+        found = NAME.match(line)
+        if not found or line in seen:
+            continue
+        seen.add(line)
+        needed.add(normalised(found["name"]))
+        extras = [extra.strip() for extra in (found["extras"] or "").split(",")]
+        for further in requires.get(normalised(found["name"]), ()):
+            wanted = EXTRA.search(further)
+            if wanted is None or wanted["extra"] in extras:
+                waiting.append(further)
     return needed
 
 
