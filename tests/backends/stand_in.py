@@ -73,7 +73,9 @@ def main() -> None:
     if service == "denzel" and behaviour not in ("silent", "load"):
         state.write_state(state.WORKER, state.UP)
     while True:
-        time.sleep(60)
+        time.sleep(1)
+        for name in (service, state.WORKER) if service == "denzel" else (service,):
+            state.beat(name)
 
 
 main()

@@ -91,6 +91,14 @@ def test_a_heartbeat_keeps_a_service_up_until_it_stays_away(
     assert "no heartbeat for 17 s" in detail
 
 
+def test_up_is_the_first_heartbeat(settings: Settings, run_directory: Path) -> None:
+    """Else what hangs right after it would be up for good."""
+    state.write_state("callbacks", state.UP)
+    age = state.seconds_since_beat(run_directory / "callbacks.beat")
+    assert age is not None
+    assert age < health.BEAT_SECONDS
+
+
 def test_a_heartbeat_from_before_the_machines_start_is_none(
     settings: Settings, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -332,6 +332,14 @@ def test_what_was_installed_is_installed_again(
         newer.unlink()
 
 
+def test_what_is_there_already_is_written_down_too(installed: Project) -> None:
+    make_wheel(installed.directory / "wheels", "third", "1.0")
+    installed.require("userpart==1.0", "--find-links wheels", "third")
+    installed.run("api")
+    # But not what denzel pins: runtimepart, and shared, which that needs.
+    assert lock_of(installed) == ["third==1.0", "userpart==1.0"]
+
+
 def test_an_upgrade_writes_the_newer_versions_down(project: Project, wheels: Path) -> None:
     project.require("userpart")
     project.run("api")

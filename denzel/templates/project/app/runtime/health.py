@@ -65,7 +65,7 @@ def _problem(service: str, settings: Settings, no_redis: str) -> str:
 
 
 def _beat_problem(path: Path) -> str:
-    """Return what a heartbeat says; before the first one, a service is what its state says."""
+    """Return what the last heartbeat says; a project that knows of none is what its state says."""
     age = state.seconds_since_beat(path)
     if age is None or age <= BEAT_SECONDS:
         return ""

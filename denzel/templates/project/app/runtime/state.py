@@ -20,6 +20,7 @@ from pathlib import Path
 from .settings import load_settings
 
 MOST_BYTES = 64 * 1024
+ROUNDING_SECONDS = 1.0
 
 UP = "UP"
 DOWN = "DOWN"
@@ -35,8 +36,8 @@ WORKER = "worker"
 def write_state(service: str, state: str, detail: str = "", **facts: object) -> None:
     """Record that ``service`` is in ``state``; ``detail`` is one line for a person to read.
 
-    ``facts`` are further fields of the record, for programs.  Unless it is UP, the service's
-    heartbeats so far are forgotten.
+    ``facts`` are further fields of the record, for programs.  UP is a first heartbeat, any
+    other state forgets those so far.
     """
     directory = Path(load_settings().denzel_run_dir)
     directory.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,9 @@ def write_state(service: str, state: str, detail: str = "", **facts: object) -> 
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(json.dumps({"state": state, "detail": detail, **facts}))
     temporary.replace(directory / f"{service}.json")
-    if state != UP:
+    if state == UP:
+        beat(service)
+    else:
         (directory / f"{service}.beat").unlink(missing_ok=True)
 
 
@@ -85,7 +88,7 @@ def seconds_since_beat(path: Path) -> float | None:
         age = time.monotonic() - float(_read(path))
     except (OSError, ValueError):
         return None
-    return age if age >= 0 else float("inf")
+    return max(age, 0.0) if age > -ROUNDING_SECONDS else float("inf")
 
 
 def _read(path: Path) -> str:

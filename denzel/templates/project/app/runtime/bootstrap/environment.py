@@ -105,10 +105,9 @@ def _install(lock: int, upgrade: bool) -> None:
     versions = installed_versions(venv_directory())
     if upgrade or not _has_runtime(versions):
         _pip(lock, ["-r", str(RUNTIME_REQUIREMENTS)], upgrade=upgrade)
-        versions = installed_versions(venv_directory())
     if asks_for_anything(USER_REQUIREMENTS):
         _install_user_requirements(lock, upgrade)
-        write_lock(installed_versions(venv_directory()), versions)
+        write_lock(venv_directory(), requirement_lines(RUNTIME_REQUIREMENTS))
     _changing().unlink()
 
 

@@ -11,9 +11,9 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from app.runtime.bootstrap.paths import LOCK_FILE, USER_REQUIREMENTS, writable_project
@@ -26,6 +26,8 @@ HEADER = """\
 # requirements.txt changes; `denzel updatepipreqs` takes newer ones.
 """
 FIRST_LINE = re.compile(r"# For (?P<where>.+), requirements (?P<digest>[0-9a-f]+)\.")
+NAME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[(?P<extras>[^\]]*)\])?")
+EXTRA = re.compile(r""";.*\bextra\s*==\s*['"](?P<extra>[^'"]+)['"]""")
 NOT_PINNED = {"pip", "setuptools", "wheel"}
 
 
@@ -37,12 +39,7 @@ def usable_lock() -> Path | None:
 
 def installed_versions(venv: Path) -> dict[str, str]:
     """Return the version of each package in a virtual environment, by its normalised name."""
-    site = [str(path) for path in venv.glob("lib/python*/site-packages")]
-    return {
-        normalised(found.metadata["Name"]): found.version
-        for found in distributions(path=site)
-        if found.metadata["Name"]
-    }
+    return {normalised(found.metadata["Name"]): found.version for found in _distributions(venv)}
 
 
 def normalised(name: str) -> str:
@@ -50,25 +47,52 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def write_lock(versions: Mapping[str, str], runtime: Mapping[str, str]) -> None:
-    """Write the lock file: ``versions`` but for those that the runtime alone brought.
+def write_lock(venv: Path, runtime: Iterable[str]) -> None:
+    """Write down what is installed, but for ``runtime``'s requirements and what they need.
 
-    A project that cannot be written to has none.
+    Denzel pins those, and they change with it.  A project that cannot be written to has no lock.
     """
     found = _read_header()
     if found and found[1] == _user_digest() and found[0] != _here():
         return  # the one of another Python, for the same requirements
-    pins = list(_pins(versions, runtime))
+    left_out = NOT_PINNED | _needed_by(venv, runtime)
+    versions = sorted(installed_versions(venv).items())
+    pins = [f"{name}=={version}\n" for name, version in versions if name not in left_out]
     text = HEADER.format(where=_here(), digest=_user_digest()) + "".join(pins)
     with suppress(OSError):
         if pins and _current() != text:
             _replace(writable_project() / LOCK_FILE.name, text)
 
 
-def _pins(versions: Mapping[str, str], runtime: Mapping[str, str]) -> Iterator[str]:
-    for name, version in sorted(versions.items()):
-        if name not in NOT_PINNED and runtime.get(name) != version:
-            yield f"{name}=={version}\n"
+def _needed_by(venv: Path, requirements: Iterable[str]) -> set[str]:
+    """Return the names in some requirements, and of all that these need in turn.
+
+    What an extra needs counts where the extra is asked for.
+    """
+    requires = {
+        normalised(found.metadata["Name"]): found.requires or () for found in _distributions(venv)
+    }
+    needed: set[str] = set()
+    seen: set[str] = set()
+    waiting = list(requirements)
+    while waiting:
+        line = waiting.pop()
+        found = NAME.match(line)
+        if not found or line in seen:
+            continue
+        seen.add(line)
+        needed.add(normalised(found["name"]))
+        extras = [extra.strip() for extra in (found["extras"] or "").split(",")]
+        for further in requires.get(normalised(found["name"]), ()):
+            wanted = EXTRA.search(further)
+            if wanted is None or wanted["extra"] in extras:
+                waiting.append(further)
+    return needed
+
+
+def _distributions(venv: Path) -> Iterator[Distribution]:
+    site = [str(path) for path in venv.glob("lib/python*/site-packages")]
+    return (found for found in distributions(path=site) if found.metadata["Name"])
 
 
 def _replace(path: Path, text: str) -> None:
