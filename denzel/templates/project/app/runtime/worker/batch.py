@@ -70,8 +70,8 @@ class PredictionRequest(Request):  # Celery has no types
 class Batch:
     """Requests that one process predicts for together; all of them asynchronous, or none.
 
-    ``taken`` and ``started`` are by the monotonic clock, the latter once a process has begun.  ``is_told`` says that Celery's
-    events tell of each request, else of the batch as a whole.
+    ``taken`` is by the monotonic clock, and so is ``started``, once a process has begun.
+    ``is_told`` says that Celery's events tell of each request, else of the batch as a whole.
     """
 
     requests: list[PredictionRequest]
