@@ -14,6 +14,7 @@ import pytest
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.api.verification import (
+    RECENT_CALLS,
     SLOW_CALLS,
     SLOW_SECONDS,
     Usage,
@@ -65,6 +66,12 @@ def test_a_slow_one_leaves_it_for_good_after_three_slow_calls() -> None:
     on_loop = spy.places.index("thread")
     assert on_loop == 3 * SLOW_CALLS - 1  # slow calls need not be in a row
     assert set(spy.places[on_loop:]) == {"thread"}
+
+
+def test_slow_calls_far_apart_do_not_add_up() -> None:
+    spy = Spy()
+    run(Verifier(spy, 2), 0.0, *[SLOW, *[0.0] * RECENT_CALLS] * (SLOW_CALLS + 1))
+    assert set(spy.places) == {"loop"}
 
 
 def test_the_first_call_does_not_count() -> None:
