@@ -297,6 +297,14 @@ def test_published_ports_at_the_hosts_addresses_are_forbidden(host: str, port: i
         CONTAINER.check_uri(f"http://{host}:{port}/hook")
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_container_told_localhost_names_its_machine(host: str) -> None:
+    with pytest.raises(ForbiddenDestination, match=r"this container itself .*docker\.internal"):
+        CONTAINER.check_uri(f"http://{host}:9000/john_q")
+    with pytest.raises(ForbiddenDestination, match="this machine itself; the deployment's setting"):
+        STRICT.check_uri(f"http://{host}:9000/john_q")
+
+
 def test_a_name_of_the_hosts_address_does_not_reach_published_ports() -> None:
     for address in ("172.17.0.1", "::ffff:172.17.0.1", "fd99::1"):
         with pytest.raises(ForbiddenDestination, match="a service of this deployment"):

@@ -37,6 +37,9 @@ HOST_NAMES = frozenset({"host.docker.internal", "gateway.docker.internal"})
 
 _OWN_SERVICE = "it is a service of this deployment"
 _LOOPBACK = "it is loopback, this machine itself"
+_LOOPBACK_OF_CONTAINER = (
+    "it is loopback, this container itself (with Docker, its machine is host.docker.internal)"
+)
 _METADATA = "it is where clouds give out their metadata"
 _FORBIDDEN_NAMES = {
     "localhost": _LOOPBACK,
@@ -118,7 +121,7 @@ class AddressPolicy:
             reason = None if self._is_exception(form) else self._reason_against(form)
             if reason is not None:
                 shown = f"{host} ({ip})" if host else str(ip)
-                raise _forbidden(shown, f"{reason}; {_REMEDY}")
+                raise _forbidden(shown, self._explained(reason))
 
     def _is_this_machine(self, ip: IPAddress) -> bool:
         return ip in self.host_addresses or is_own_address(ip)
@@ -134,7 +137,13 @@ class AddressPolicy:
         if host in self.deny_hosts:
             reason = _OWN_SERVICE
         if reason is not None:
-            raise _forbidden(host, f"{reason}; {_REMEDY}")
+            raise _forbidden(host, self._explained(reason))
+
+    def _explained(self, reason: str) -> str:
+        """Return the reason with what to do about it."""
+        if reason == _LOOPBACK and self.host_addresses:
+            reason = _LOOPBACK_OF_CONTAINER
+        return f"{reason}; {_REMEDY}"
 
     def _is_exception(self, ip: IPAddress) -> bool:
         if self.allow_loopback and any(ip in network for network in _LOOPBACKS):
