@@ -31,6 +31,10 @@ LOADERS = {
     "raising": ("raise FileNotFoundError('no iris_svc.pkl')", "FileNotFoundError: no iris_svc"),
     "leaving": ("raise SystemExit(3)", "load_model raised SystemExit: 3"),
     "recursing": ("return load_model()", "RecursionError"),
+    "pickled in a notebook": (
+        "import pickle; return pickle.loads(b'c__main__\\nScaler\\n.')",
+        "move Scaler into a file such as app/logic/model.py",
+    ),
 }
 
 

@@ -62,6 +62,15 @@ def test_a_load_model_that_raises_is_told(tmp_path: Path) -> None:
     assert "FileNotFoundError: no iris_svc.pkl" in report["steps"][-1]["detail"]
 
 
+def test_a_model_pickled_in_a_notebook_is_told_what_to_do(tmp_path: Path) -> None:
+    """The program is run with ``python -m``, so its ``__main__`` shows another name."""
+    body = "import pickle; return pickle.loads(b'c__main__\\nScaler\\n.')"
+    pipeline = FUNCTIONS.replace("def load_model(): return None", f"def load_model(): {body}")
+    detail = check(tmp_path, pipeline, b"{}")["steps"][-1]["detail"]
+    assert "move Scaler into a file such as app/logic/model.py" in detail
+    assert "pickle the object again" in detail
+
+
 @pytest.mark.parametrize(
     ("sample", "step", "detail"),
     [

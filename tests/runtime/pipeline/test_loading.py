@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
-import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,9 @@ def test_a_missing_package_is_told_with_the_line_to_add(
     monkeypatch.setitem(sys.modules, module.partition(".")[0], None)
     text = FUNCTIONS + f"raise ModuleNotFoundError(\"No module named '{module}'\", name='{module}')"
     reason = refused(project, text)
-    assert f"add the line `{line}` to requirements.txt and run `denzel updatepipreqs`" in reason
+    assert (
+        f"add the line `{line}` to requirements.txt; `denzel updatepipreqs` installs it" in reason
+    )
 
 
 def test_a_module_of_the_users_own_is_told_how_to_import(project: Path) -> None:
@@ -103,13 +105,27 @@ def test_a_module_of_the_users_own_is_told_how_to_import(project: Path) -> None:
     assert "The project has no file app/logic/not_there.py" in reason
 
 
-def test_a_model_pickled_in_a_notebook_is_told_what_to_do() -> None:
-    def load() -> Any:
-        main = types.ModuleType("__main__")
-        raise AttributeError(f"Can't get attribute 'Scaler' on {main}")
-
-    pipeline = Pipeline(lambda data: data, load, lambda model, data: data, lambda model, data: {})
+def test_a_model_pickled_from_another_module_is_not_taken_for_a_notebooks() -> None:
     with pytest.raises(PipelineError) as raised:
-        load_model(pipeline)
-    assert "move Scaler into a file such as app/logic/model.py" in str(raised.value)
-    assert "pickle the object again" in str(raised.value)
+        load_model(loaded_by(lambda: pickle.loads(b"cjson\nScaler\n.")))
+    assert "notebook" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["app/assets/m.pkl", "home/ada/shop/app/assets/m.pkl", "m.pkl"])
+def test_a_file_that_is_elsewhere_in_the_project_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = "Paths are relative to the project's directory: app/assets/m.pkl is there"
+    for is_there in (False, True):
+        if is_there:
+            (tmp_path / "app" / "assets").mkdir(parents=True)
+            (tmp_path / "app" / "assets" / "m.pkl").touch()
+        with pytest.raises(PipelineError) as raised:
+            load_model(loaded_by(lambda: Path("/nowhere", path).read_bytes()))
+        assert (told in str(raised.value)) is is_there
+
+
+def loaded_by(load: Callable[[], Any]) -> Pipeline:
+    """Return a pipeline with a ``load_model``."""
+    return Pipeline(lambda data: data, load, lambda model, data: data, lambda model, data: {})

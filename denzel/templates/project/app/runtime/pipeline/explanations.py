@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from app.runtime.contract import text_of
@@ -31,7 +32,17 @@ PACKAGES = {
 }
 """Packages whose name on PyPI is not their module's with - for _."""
 
-_UNPICKLABLE = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '__main__'")
+LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libgomp.so.1": "libgomp1",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libpq.so.5": "libpq5",
+    "libsndfile.so.1": "libsndfile1",
+}
+"""Packages of Debian and Ubuntu with the system libraries that wheels most often lack."""
+
+_NO_LIBRARY = re.compile(r"(?P<name>lib[^\s:/]+\.so[.\d]*): cannot open shared object file")
+_UNPICKLABLE = re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<module><module '.+)")
 
 
 def describe(error: BaseException) -> str:
@@ -46,9 +57,13 @@ def advice(error: BaseException) -> str:
     """Return what to do about an exception of the pipeline; empty where that is not known."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name)
+    if isinstance(error, OSError | ImportError) and (found := _NO_LIBRARY.search(text_of(error))):
+        return _missing_library(found["name"])
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        return _missing_file(Path(error.filename))
     if isinstance(error, AttributeError):
         found = _UNPICKLABLE.search(text_of(error))
-        return _pickled_in_main(found["name"]) if found else ""
+        return _pickled_in_main(found["name"]) if found and _is_main(found["module"]) else ""
     return ""
 
 
@@ -61,9 +76,40 @@ def _missing_module(name: str) -> str:
         return f"It is in {LOGIC}, so import it with `from app.logic import {top}`"
     package = PACKAGES.get(name) or PACKAGES.get(top) or top.replace("_", "-")
     return (
-        f"If it comes from PyPI, add the line `{package}` to requirements.txt and run "
-        "`denzel updatepipreqs`"
+        f"If it comes from PyPI, add the line `{package}` to requirements.txt; "
+        "`denzel updatepipreqs` installs it for running services"
     )
+
+
+def _missing_library(name: str) -> str:
+    package = LIBRARIES.get(name)
+    install = f"`apt-get update && apt-get install --yes {package or 'PACKAGE'}`"
+    which = "" if package else f", where PACKAGE is the system package that has {name}"
+    return (
+        f"A library of the operating system is missing: add {install} to requirements.sh{which}; "
+        "`denzel updateosreqs` runs it in containers"
+    )
+
+
+def _missing_file(path: Path) -> str:
+    """Return which file of the project is probably meant: one at the end of the path, or an asset.
+
+    A path of the author's own machine is the usual mistake, since a container has no such path.
+    """
+    parts = path.parts[1:] if path.is_absolute() else path.parts
+    ends = (Path(*parts[first:]) for first in range(len(parts)))
+    for candidate in (*ends, Path("app/assets", path.name)):
+        if candidate.is_file():
+            return f"Paths are relative to the project's directory: {candidate} is there"
+    return ""
+
+
+def _is_main(module: str) -> bool:
+    """Return whether a module's repr is that of ``__main__``.
+
+    Run with ``python -m``, as the worker is, ``__main__`` shows the name it was found under.
+    """
+    return module.startswith(("<module '__main__'", repr(sys.modules["__main__"])))
 
 
 def _pickled_in_main(name: str) -> str:
