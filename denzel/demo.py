@@ -62,7 +62,10 @@ def end(parent: Path) -> None:
     if project is None:
         raise ProjectError(f"There is no demo in {parent}; `denzel demo` starts one")
     operations.shutdown(project, purge=False, report=console.progress)
-    console.echo(f"The demo is shut down. Its files are in {project.root}; remove them at will")
+    console.echo(
+        f"The demo is shut down. Its files are in {project.root}; "
+        "`denzel shutdown --purge` there removes what it built and installed, too"
+    )
 
 
 def _existing(parent: Path, *, lenient: bool = False) -> Project | None:

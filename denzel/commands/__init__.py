@@ -49,7 +49,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Requirements": {
         "updatepipreqs": Entry("requirements", "Install requirements.txt, then restart."),
         "updateosreqs": Entry("requirements", "Run requirements.sh, then restart."),
-        "updatereqs": Entry("requirements", "Do both, with one restart."),
+        "updatereqs": Entry("requirements", "Apply both requirements files, then restart."),
     },
     "Predict": {
         "predict": Entry("predictions", "Send the JSON in FILE to the running API."),

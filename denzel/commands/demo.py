@@ -14,8 +14,13 @@ from denzel.commands.options import PORT, backend_name, backend_options
 @click.command()
 @click.option("--shutdown", "ending", is_flag=True, help="End a running demo.")
 @backend_options
-@click.option("--api-port", type=PORT, show_default="8000, or the next free one")
-@click.option("--monitor-port", type=PORT, show_default="5555, or the next free one")
+@click.option(
+    "--api-port", type=PORT, show_default="8000, or the next free one", help="Port of the API."
+)
+@click.option(
+    "--monitor-port", type=PORT, show_default="5555, or the next free one",
+    help="Port of the monitor.",
+)  # fmt: skip
 def demo(
     ending: bool, local: bool, docker: bool, api_port: int | None, monitor_port: int | None
 ) -> None:

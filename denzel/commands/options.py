@@ -49,8 +49,8 @@ ready_timeout_option = click.option(
 
 def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --local and --docker, of which one may be given."""
-    local = click.option("--local", is_flag=True, help="Run the services as local processes.")
-    docker = click.option("--docker", is_flag=True, help="Run the services in Docker.")
+    local = click.option("--local", is_flag=True, help="Use local processes, without Docker.")
+    docker = click.option("--docker", is_flag=True, help="Use Docker.")
     return local(docker(command))
 
 

@@ -28,7 +28,7 @@ def updateosreqs() -> None:
 
 @click.command()
 def updatereqs() -> None:
-    """Do both, with one restart.
+    """Apply both requirements files, then restart.
 
     The same as updateosreqs and updatepipreqs one after the other, but faster.
     """
