@@ -30,12 +30,12 @@ RETENTION = Retention(result_ttl=60, failed_ttl=600, failed_max=1000)
 DUE = "denzel:callbacks:due"
 
 _QUEUE = (
-    load_script("redis_time")
+    load_script("clock")
     + load_script("queue_callback")
     + """
 for i = 1, #ARGV, 3 do
   redis.call('SET', 'denzel:task:' .. ARGV[i], ARGV[i + 2])
-  queue_callback(ARGV[i], ARGV[i + 1], redis_time())
+  queue_callback(ARGV[i], ARGV[i + 1], now)
 end
 """
 )
