@@ -52,7 +52,6 @@ class Taken:
     """
 
     is_sync: bool = False
-    left: int = 0
     wait: float = 0.0
     requests: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     skipped: list[bytes] = field(default_factory=list)
@@ -87,11 +86,11 @@ class WorkerQueue:
             return NOTHING
         if answer[0] == b"wait":
             return Taken(wait=float(answer[1]))
-        queue, left, skipped, found = answer
+        queue, skipped, found = answer
         if queue == SYNC_QUEUE.encode():
-            return Taken(True, left, 0.0, [(each, 1, b"") for each in found], skipped)
+            return Taken(True, 0.0, [(each, 1, b"") for each in found], skipped)
         requests = list(zip(found[::3], found[1::3], found[2::3], strict=True))
-        return Taken(False, left, 0.0, requests, skipped)
+        return Taken(False, 0.0, requests, skipped)
 
     def requeue(self, task_ids: Sequence[str], *, is_begun: bool) -> None:
         """Put asynchronous requests back before all others.
