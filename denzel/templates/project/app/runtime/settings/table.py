@@ -173,16 +173,16 @@ SETTINGS: tuple[Setting, ...] = (
         "0",
         number(0, 60),
         "seconds",
-        "How long a request may wait for others to be batched with while a worker process is "
-        "free. 0: only where it was measured to pay, for some milliseconds: for quick requests "
-        "under way, and for clients just answered whom a batch can take at no cost.",
+        "How long a request may wait for others to be given to predict_batch with it, while a "
+        "worker process is free. 0: not at all.",
     ),
     Setting(
         "MODEL_LOAD_TIMEOUT",
         "3600",
         number(1, 7 * 86400),
         "seconds, at least 1",
-        "How long load_model may take before it fails, or its process is ended.",
+        "How long load_model, and then predicting for EXAMPLE, may take before it fails, or its "
+        "process is ended.",
     ),
     Setting(
         "MAX_BODY_MB",
@@ -264,7 +264,8 @@ SETTINGS: tuple[Setting, ...] = (
         "20",
         number(5, 3600),
         "seconds, at least 5",
-        "How long after a worker's death its asynchronous requests are given to another.",
+        "How long after a worker's death its requests are given to another. One that starts in "
+        "its place gets them at once.",
     ),
     Setting(
         "MAX_DELIVERIES",
