@@ -241,7 +241,8 @@ class Dispatcher:
         _ignore_error(recorded)
         if waiter.future.done():
             return waiter.future.result()
-        if not (waiter.is_confirmed or recorded.done()):
+        is_recorded = recorded.done() and recorded.exception() is None
+        if not (waiter.is_confirmed or is_recorded):
             raise QueueUnavailable(NOT_CONFIRMED)
         if not self.is_open:
             raise QueueUnavailable(LOST)
