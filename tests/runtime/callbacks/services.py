@@ -105,6 +105,8 @@ class Service:
         """End it as SIGKILL does: nothing is given back."""
 
         def cancel_all() -> None:
+            for slots in (self.sender.slots, self.sender.resolver.slots):
+                slots.on_release = lambda key: None  # the dead begin nothing more
             for task in asyncio.all_tasks():
                 task.cancel()
 
