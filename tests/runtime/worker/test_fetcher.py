@@ -137,7 +137,7 @@ def test_a_queue_of_which_all_is_dropped_does_not_hold_up_the_other(
     api: Api, fetching: Worker
 ) -> None:
     gone, asynchronous = *api.enqueue(1), *api.accept(1)
-    api.do(api.acceptance.abandon(gone))
+    api.do(api.acceptance.abandon(gone, 5))
     fetching.fetcher.look()
     assert fetching.ids == [[asynchronous]]
 

@@ -253,7 +253,8 @@ class Dispatcher:
         if waiter in self._leaving:
             self._leaving.remove(waiter)
         else:
-            _ignore_error(self._acceptance.abandon(waiter.task_id))
+            left = waiter.deadline - self._loop.time()
+            _ignore_error(self._acceptance.abandon(waiter.task_id, left))
 
     # Records
 

@@ -8,7 +8,8 @@
                                   end, its payload
 ``denzel:payload:ID``             string: the payload of a synchronous one, too large for a message
 ``denzel:answered:MINUTE``        hash: small outcomes of synchronous requests that were answered
-``denzel:abandoned``              sorted set: synchronous requests whose clients have gone
+``denzel:abandoned``              sorted set: synchronous requests whose clients have gone, until
+                                  their time is up
 ``denzel:workers``                sorted set: workers ("holders"), by the time their lease ends
 ``denzel:held:HOLDER``            set: asynchronous requests a worker holds
 ``denzel:held.sync:HOLDER``       set: synchronous requests a worker holds
