@@ -24,7 +24,10 @@ class Lab:
     def __post_init__(self) -> None:
         """Make the watch."""
         self.watch = StallWatch(
-            LIMIT, str(self.directory), lambda: self.now, lambda pid: self.cpu.get(pid, 0.0)
+            LIMIT,
+            str(self.directory),
+            lambda: self.now,
+            lambda pids: {pid: self.cpu.get(pid, 0.0) for pid in pids},
         )
 
     def pass_time(self, seconds: float, *running: Prediction, cpu: float = 0.0) -> list[str]:
