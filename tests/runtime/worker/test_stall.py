@@ -75,7 +75,9 @@ def test_the_next_prediction_of_the_same_process_begins_anew(lab: Lab) -> None:
 
 
 def test_zero_turns_it_off(lab: Lab) -> None:
-    lab.watch = StallWatch(0, str(lab.directory), lambda: lab.now, lambda pid: 0.0)
+    lab.watch = StallWatch(
+        0, str(lab.directory), lambda: lab.now, lambda pids: dict.fromkeys(pids, 0.0)
+    )
     assert lab.pass_time(10 * LIMIT, ONE) == []
 
 
