@@ -20,6 +20,7 @@ from .parsers import (
     credential,
     flag,
     host_names,
+    hosts_and_networks,
     integer,
     memory,
     number,
@@ -27,6 +28,7 @@ from .parsers import (
     ports,
     project_name,
     redis_url,
+    signing_secrets,
 )
 
 
@@ -291,15 +293,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CALLBACK_SECRET",
         "",
-        any_text,
-        "whsec_ and base64, or empty",
+        signing_secrets,
+        "whsec_ and base64 of 24 to 64 bytes, or empty",
         "Signs callbacks (Standard Webhooks); give it to receivers. Several, separated by "
         "spaces, all sign. Empty: callbacks are not signed.",
     ),
     Setting(
         "CALLBACK_ALLOW",
         "",
-        any_text,
+        hosts_and_networks,
         "host names and networks, separated by commas",
         "Where callbacks may go besides what is allowed anyway, such as 10.1.0.0/16 or "
         "receiver.example. Loopback, link-local and the deployment's own services are not "
