@@ -241,7 +241,8 @@ class Dispatcher:
         _ignore_error(recorded)
         if waiter.future.done():
             return waiter.future.result()
-        if not (waiter.is_confirmed or recorded.done()):
+        is_recorded = recorded.done() and recorded.exception() is None
+        if not (waiter.is_confirmed or is_recorded):
             raise QueueUnavailable(NOT_CONFIRMED)
         if not self.is_open:
             raise QueueUnavailable(LOST)
@@ -252,7 +253,8 @@ class Dispatcher:
         if waiter in self._leaving:
             self._leaving.remove(waiter)
         else:
-            _ignore_error(self._acceptance.abandon(waiter.task_id))
+            left = waiter.deadline - self._loop.time()
+            _ignore_error(self._acceptance.abandon(waiter.task_id, left))
 
     # Records
 

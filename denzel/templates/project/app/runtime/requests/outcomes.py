@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,15 +12,12 @@ from app.runtime.store.client import script
 from app.runtime.store.codecs import decode_stored_request, encode_record
 from app.runtime.store.keys import payload_key, request_key
 
-MEMORY_SECONDS = 1.0
 SYNC_RESULT_SECONDS = 600
 """How long a synchronous outcome can be asked for."""
 ANSWERED_BYTES = 2048
 """Largest synchronous outcome that is kept although its client was answered."""
 ANSWERED_A_MINUTE = 12_000
 """How many of these are kept for each minute: all of 200 requests a second."""
-
-log = logging.getLogger("denzel.outcomes")
 
 
 class Ended(NamedTuple):
@@ -63,21 +58,11 @@ class OutcomeStore:
         return found
 
     def finish(self, ended: Sequence[Ended]) -> None:
-        """End asynchronous requests.
-
-        While Redis is out of memory, try on: giving up would have them predicted again, and fail
-        after a few times.
-        """
+        """End asynchronous requests."""
         arguments: list[str | bytes | float] = [self._holder, self._result_ttl]
         for outcome, _, _, callback_uri in ended:
             arguments += [outcome.id, outcome.state, outcome.body, callback_uri or ""]
-        while True:
-            try:
-                self._finish(args=arguments)
-                return
-            except redis.exceptions.OutOfMemoryError:
-                log.warning("Redis has no memory for results (REDIS_MAX_MEMORY); trying on")
-                time.sleep(MEMORY_SECONDS)
+        self._finish(args=arguments)
 
     def finish_sync(self, ended: Sequence[Ended], large: Sequence[str] = ()) -> None:
         """Tell the outcomes of synchronous requests to the API processes whose clients wait.
@@ -94,7 +79,4 @@ class OutcomeStore:
         ]  # fmt: skip
         for reply_to, records in waiting.items():
             arguments += [reply_to, len(records) // 2, *records]
-        try:
-            self._finish_sync(args=arguments)
-        except redis.exceptions.OutOfMemoryError:
-            log.debug("Redis has no memory to keep a synchronous outcome; its client has it")
+        self._finish_sync(args=arguments)

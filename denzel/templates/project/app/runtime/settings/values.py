@@ -10,6 +10,8 @@ from urllib.parse import quote, urlsplit
 from .processors import available_processors
 from .table import INTERNAL, SETTINGS
 
+SECRETS = frozenset({"MONITOR_PASSWORD", "CALLBACK_SECRET", "REDIS_PASSWORD"})
+"""Whose text is not shown when it cannot be used."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 
 
@@ -127,9 +129,8 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
         try:
             parsed[setting.name.lower()] = setting.parse(text)
         except (ValueError, KeyError) as error:
-            raise SettingError(
-                f"{setting.name}={text} cannot be used: it takes {setting.takes}"
-            ) from error
+            shown = setting.name if setting.name in SECRETS else f"{setting.name}={text}"
+            raise SettingError(f"{shown} cannot be used: it takes {setting.takes}") from error
     settings = Settings(**parsed)
     return replace(settings, redis_url=_with_password(settings.redis_url, settings.redis_password))
 

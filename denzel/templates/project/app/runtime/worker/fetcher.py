@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from redis.exceptions import ConnectionError, ResponseError
 
-from app.runtime.requests.worker_queue import Demand, Taken, WorkerQueue
+from app.runtime.requests.worker_queue import NOTHING, Demand, Taken, WorkerQueue
 from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE, WORK_CHANNEL
 
 log = logging.getLogger("denzel.fetcher")
@@ -102,7 +102,8 @@ class Fetcher:
             self._may_have = False
             log.error("Redis gives nothing from the queues: %s", error)
             return
-        self._may_have = bool(taken.requests) or taken.left > 0
+        # What was taken may have been skipped or dropped: the other queue was not looked at then.
+        self._may_have = taken is not NOTHING and not taken.wait
         for message in taken.skipped:
             log.error(
                 "Skipped what is no prediction on a queue of predictions: %s; tasks of your own "

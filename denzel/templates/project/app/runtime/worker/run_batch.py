@@ -33,12 +33,12 @@ class WorkItem(NamedTuple):
 class BatchResult(NamedTuple):
     """What the main process is told: seconds, and for each request if it succeeded, what to show.
 
-    There are fewer results than requests where some had ended before.  ``has_predict_batch`` tells
-    of the pipeline, which the main process does not import where each process loads the model.
+    A request that had ended before has None.  ``has_predict_batch`` tells of the pipeline, which
+    the main process does not import where each process loads the model.
     """
 
     seconds: float
-    results: list[tuple[bool, str]]
+    results: list[tuple[bool, str] | None]
     has_predict_batch: bool
 
 
@@ -72,7 +72,8 @@ def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchR
         context.outcomes.finish_sync(ended, work.large)
     elif ended:
         context.outcomes.finish(ended)
-    results = [_shown(each, is_told) for each in outcomes]
+    by_id = {each.id: each for each in outcomes}
+    results = [_shown(by_id.get(item.id), is_told) for item in items]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
 
 
@@ -108,6 +109,8 @@ def _collect(outcomes: OutcomeStore, items: Sequence[WorkItem], is_sync: bool) -
     return work
 
 
-def _shown(outcome: Outcome, is_told: bool) -> tuple[bool, str]:
+def _shown(outcome: Outcome | None, is_told: bool) -> tuple[bool, str] | None:
+    if outcome is None:
+        return None
     text = outcome.body[:SHOWN_BYTES].decode(errors="replace") if is_told else ""
     return outcome.state == SUCCESS, text

@@ -5,7 +5,7 @@
 --       batch, seconds a prediction takes, largest payload to return, free processes,
 --       queue to look at first, seconds a revoked record lasts
 -- Returns nothing when both queues are empty; {'wait', seconds} while a fuller batch is waited
--- for; else {queue, how many are left there, {what was skipped}, requests}.  A synchronous request
+-- for; else {queue, {what was skipped}, requests}, of which there may be none.  A synchronous request
 -- is its message; an asynchronous one its message, how often it was begun, and its stored request
 -- ('' for a large one).
 -- One script, so that a request is either on a queue or held.
@@ -125,7 +125,7 @@ for _, queue in ipairs({ARGV[8], ARGV[8] == SYNC and ASYNC or SYNC}) do
       -- What waits is shared among the processes that are free.
       local count = math.min(most, math.ceil(length / free))
       local skipped, requests = (queue == SYNC and take_sync or take_async)(count)
-      return {queue, redis.call('LLEN', queue), skipped, requests}
+      return {queue, skipped, requests}
     end
     soonest = math.min(soonest or wait, wait)
   end
