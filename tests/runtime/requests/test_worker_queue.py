@@ -10,10 +10,11 @@ import pytest
 import redis
 from celery import Celery
 
-from app.runtime.contract import INVOKE_PREDICT, NOBODY, REVOKED, SUCCESS, Outcome
+from app.runtime.contract import FAILURE, INVOKE_PREDICT, NOBODY, REVOKED, SUCCESS, Outcome
+from app.runtime.requests.acceptance import TIMED_OUT_SECONDS
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.requests.worker_queue import NOTHING, RECOVERY_LIMIT, Demand
-from app.runtime.store.codecs import decode_record, decode_stored_request
+from app.runtime.store.codecs import decode_record, decode_reply, decode_stored_request
 from app.runtime.store.keys import (
     LOST_CHANNEL,
     PREDICTIONS_QUEUE,
@@ -21,7 +22,9 @@ from app.runtime.store.keys import (
     WORK_CHANNEL,
     WORKERS_KEY,
     payload_key,
+    reply_channel,
     task_key,
+    watchers_key,
 )
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, decode_message
 
@@ -489,6 +492,33 @@ def test_lost_synchronous_requests_are_reported_and_no_longer_held(
     queue.report_lost([lost])
     assert api.hear(LOST_CHANNEL) == [lost.encode()]
     assert held(client) == {kept}
+
+
+@pytest.mark.parametrize("how", ["reported", "recovered"])
+def test_a_lost_request_fails_if_its_clients_time_is_up(
+    api: Api, client: redis.Redis, how: str
+) -> None:
+    """Nobody sends it again, so it would be PENDING for as long as its record lasts."""
+    queue = worker(client, "lab/host/dead")
+    given_up, waited_for, ended = api.enqueue(3)
+    take(queue)
+    for task_id in (given_up, ended):
+        api.do(api.acceptance.time_out(task_id, OWNER))
+    client.set(task_key(ended), f"SUCCESS {OWNER} {{}}")
+    client.sadd(watchers_key(given_up), api.name)
+    if how == "reported":
+        queue.report_lost([given_up, waited_for, ended])
+    else:
+        lapse(client, queue.holder)
+        assert worker(client).recover() == (0, 3)
+    assert states(client, [given_up, waited_for, ended]) == [FAILURE, None, SUCCESS]
+    found = record(client, given_up)
+    assert found is not None
+    assert (found.owner, orjson.loads(found.body)["type"]) == (OWNER, "WorkerLostError")
+    assert 0 < client.ttl(task_key(given_up)) <= TIMED_OUT_SECONDS
+    (reply,) = api.hear(reply_channel(api.name))
+    assert [(each.id, each.state) for each in decode_reply(reply)] == [(given_up, FAILURE)]
+    assert api.hear(LOST_CHANNEL) != []
 
 
 def test_everything_a_worker_does_goes_on_when_memory_is_full(

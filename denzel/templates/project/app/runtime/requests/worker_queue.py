@@ -13,14 +13,7 @@ from typing import Any
 import redis
 
 from app.runtime.store.client import script
-from app.runtime.store.keys import (
-    LOST_CHANNEL,
-    SYNC_QUEUE,
-    WORKERS_KEY,
-    held_sync_key,
-    stop_key,
-    stopping_key,
-)
+from app.runtime.store.keys import SYNC_QUEUE, WORKERS_KEY, stop_key, stopping_key
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, marked_alone, rest_of_async_message
 
 RECOVERY_LIMIT = 500
@@ -76,6 +69,7 @@ class WorkerQueue:
         self._requeue_sync = script(client, "requeue_sync")
         self._heartbeat = script(client, "heartbeat")
         self._recover = script(client, "recover")
+        self._report_lost = script(client, "report_lost")
 
     def take(self, demand: Demand, first_queue: str) -> Taken:
         """Take the next batch, from ``first_queue`` if there is anything."""
@@ -132,10 +126,12 @@ class WorkerQueue:
         return requeued, lost
 
     def report_lost(self, task_ids: Sequence[str]) -> None:
-        """Tell the API processes that synchronous requests are lost: they send them again."""
+        """Tell the API processes that synchronous requests are lost: they send them again.
+
+        Those whose clients' time is up fail.
+        """
         if task_ids:
-            self._redis.srem(held_sync_key(self.holder), *task_ids)
-            self._redis.publish(LOST_CHANNEL, " ".join(task_ids))
+            self._report_lost(args=[self.holder, *task_ids])
 
     def withdraw(self) -> None:
         """End the lease, of a worker that holds nothing any more."""

@@ -68,7 +68,7 @@ class Runner:
             batch.submitted(job)
 
     def _succeeded(self, batch: Batch, result: BatchResult) -> None:
-        self._batches.remove(batch, succeeded=True)
+        self._batches.remove(batch)
         if result.seconds:
             self._size.observe(
                 len(batch.requests), result.seconds, has_predict_batch=result.has_predict_batch

@@ -127,7 +127,8 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
             self._fetcher.look()
 
     def _look(self) -> None:
-        if self._fetcher is not None:
+        if self._fetcher is not None and self._notifications is not None:
+            self._notifications.ping()
             self._fetcher.look()
 
     def _fetch(self) -> None:
@@ -165,7 +166,8 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
 
     def _look_again(self) -> None:
         self._will_look = False
-        self._look()
+        if self._fetcher is not None:
+            self._fetcher.look()
 
     def _deliver(self, taken: Taken) -> None:
         requests = self._read(taken)
