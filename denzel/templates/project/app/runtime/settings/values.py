@@ -143,6 +143,12 @@ def _with_password(url: str, password: str) -> str:
     return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc}").geturl()
 
 
+def run_directory() -> str:
+    """Return where services write their states, whatever the other settings are worth."""
+    (setting,) = (each for each in INTERNAL if each.name == "DENZEL_RUN_DIR")
+    return os.environ.get(setting.name, "").strip() or setting.default
+
+
 def load_settings() -> Settings:
     """Return the settings of this process, from its environment."""
     return parse_settings(os.environ)
