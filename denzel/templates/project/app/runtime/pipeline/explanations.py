@@ -31,6 +31,19 @@ PACKAGES = {
 }
 """Packages whose name on PyPI is not their module's with - for _."""
 
+LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libSM.so.6": "libsm6",
+    "libXext.so.6": "libxext6",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgomp.so.1": "libgomp1",
+    "libsndfile.so.1": "libsndfile1",
+    "libxcb.so.1": "libxcb1",
+}
+"""Debian's packages of libraries that packages on PyPI need and leave out."""
+
+_NOT_FOUND = re.compile(r"(?P<name>lib\S+\.so[.\d]*): cannot open shared object file")
+"""What the dynamic linker says (``dlerror``, in glibc's English)."""
 _UNPICKLABLE = re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '__main__'")
 
 
@@ -46,6 +59,9 @@ def advice(error: BaseException) -> str:
     """Return what to do about an exception of the pipeline; empty where that is not known."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name)
+    if isinstance(error, ImportError | OSError):
+        found = _NOT_FOUND.search(text_of(error))
+        return _missing_library(found["name"]) if found else ""
     if isinstance(error, AttributeError):
         found = _UNPICKLABLE.search(text_of(error))
         return _pickled_in_main(found["name"]) if found else ""
@@ -63,6 +79,16 @@ def _missing_module(name: str) -> str:
     return (
         f"If it comes from PyPI, add the line `{package}` to requirements.txt and run "
         "`denzel updatepipreqs`"
+    )
+
+
+def _missing_library(name: str) -> str:
+    package = LIBRARIES.get(name)
+    if package is None:
+        return f"Add a command to requirements.sh that installs {name}; then `denzel updateosreqs`"
+    return (
+        f"Add the line `apt-get update && apt-get install --yes {package}` to requirements.sh and "
+        f"run `denzel updateosreqs`; with local processes, install {package} on this machine"
     )
 
 
