@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
 from app.runtime.pipeline.run import predict_group
@@ -52,11 +52,14 @@ class _Work:
     large: list[str] = field(default_factory=list)
 
 
-def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchResult:
-    """Predict for requests together, store the outcomes, and tell who waits for them."""
+def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) -> BatchResult:
+    """Predict for requests together, store the outcomes, and tell who waits for them.
+
+    ``items`` are :class:`WorkItem`s as plain tuples.
+    """
     _end_on_signals()
     context = current_context()
-    work = _collect(context.outcomes, items, is_sync)
+    work = _collect(context.outcomes, [WorkItem(*each) for each in items], is_sync)
     # Redis is not waited for within this: where that took long, batches that count as slow would
     # become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
