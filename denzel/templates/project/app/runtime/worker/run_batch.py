@@ -59,7 +59,8 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     """
     _end_on_signals()
     context = current_context()
-    work = _collect(context.outcomes, [WorkItem(*each) for each in items], is_sync)
+    work_items = [WorkItem(*each) for each in items]
+    work = _collect(context.outcomes, work_items, is_sync)
     # Redis is not waited for within this: where that took long, batches that count as slow would
     # become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
@@ -76,7 +77,7 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     elif ended:
         context.outcomes.finish(ended)
     by_id = {each.id: each for each in outcomes}
-    results = [_shown(by_id.get(item.id), is_told) for item in items]
+    results = [_shown(by_id.get(item.id), is_told) for item in work_items]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
 
 
