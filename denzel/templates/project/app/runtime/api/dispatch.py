@@ -231,6 +231,7 @@ class Dispatcher:
         Raises QueueUnavailable when Redis has confirmed neither record nor request.
         """
         waiter.future = self._loop.create_future()
+        _ignore_error(waiter.future)  # which may come when nobody asks for it any more
         request = waiter.request
         assert request is not None
         recorded = self._acceptance.time_out(request.id, request.owner)
