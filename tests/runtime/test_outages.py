@@ -116,6 +116,20 @@ def test_a_sync_request_under_way_when_redis_is_killed_does_not_hang(
     predicts_again(fragile)
 
 
+def test_an_outcome_outlives_an_absence_of_redis(fragile: Deployment) -> None:
+    """It is not predicted again, which would count as a death of its process."""
+    sleeps = len(fragile.trace("sleep"))
+    accepted = fragile.accept({"do": "sleep", "seconds": 1.0})
+    fragile.wait(lambda: len(fragile.trace("sleep")) > sleeps, "the prediction began", 10)
+    kill_redis(fragile)
+    worker = fragile.services["denzel"]
+    fragile.wait(lambda: "trying on" in worker.output(), "the outcome could not be stored", 30)
+    fragile.start_redis()
+    predicts_again(fragile)
+    assert fragile.final_status(accepted)["result"] == {"slept": 1.0}
+    assert len(fragile.trace("sleep")) == sleeps + 1
+
+
 def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -> None:
     sleeps = len(fragile.trace("sleep"))
     with ThreadPoolExecutor(1) as clients:
@@ -173,6 +187,7 @@ def test_redis_that_hangs_is_told_in_time_and_truly(
     assert "/" not in text
     assert int(answer.headers["Retry-After"]) > 0
     predicts_again(fragile)
+    assert "never retrieved" not in fragile.output()
     if keyed:
         again = fragile.predict({"value": 1}, Prefer="wait=20", **headers)
         assert again.json() == {"echo": 1}
