@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -128,6 +129,24 @@ def test_an_outcome_outlives_an_absence_of_redis(fragile: Deployment) -> None:
     predicts_again(fragile)
     assert fragile.final_status(accepted)["result"] == {"slept": 1.0}
     assert len(fragile.trace("sleep")) == sleeps + 1
+
+
+def test_a_worker_outlives_redis_that_refuses_to_write(fragile: Deployment) -> None:
+    """As it does when its disk is full; the worker would load its model again otherwise."""
+    worker = fragile.services["denzel"]
+    with redis.Redis.from_url(fragile.environment["REDIS_URL"]) as client:
+
+        def refusals() -> int:
+            found: Any = client.info("errorstats")
+            return int(found.get("errorstat_NOREPLICAS", {"count": 0})["count"])
+
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            fragile.wait(lambda: refusals() > 20 or not worker.is_running(), "refusals", 30)
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+    predicts_again(fragile)
+    assert worker.is_running()
 
 
 def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -> None:
