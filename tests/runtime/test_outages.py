@@ -142,7 +142,7 @@ def test_a_worker_outlives_redis_that_refuses_to_write(fragile: Deployment) -> N
 
         client.config_set("min-replicas-to-write", 1)
         try:
-            fragile.wait(lambda: refusals() > 20 or not worker.is_running(), "refusals", 30)
+            fragile.wait(lambda: refusals() > 4 or not worker.is_running(), "refusals", 30)
         finally:
             client.config_set("min-replicas-to-write", 0)
     predicts_again(fragile)
