@@ -14,6 +14,7 @@ _settings = load_settings()
 broker_url = _settings.redis_url.replace("unix://", "redis+socket://", 1)
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the broker may be away for as long as it likes
+broker_channel_error_retry = True  # or refuse to write, as with a full disk
 broker_transport_options = {
     "priority_steps": [0],  # no task has a priority; kombu would wait on four lists for them
     # Notice a half-open connection instead of waiting on it for ever (celery #7276).

@@ -15,6 +15,8 @@ from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.worker.context import current_context
 
 SHOWN_BYTES = 1000
+OUTAGE_SECONDS = 20.0
+"""How long Redis may be away before predictions that are made are given up, and made again."""
 
 
 class WorkItem(NamedTuple):
@@ -75,7 +77,7 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     if is_sync:
         context.outcomes.finish_sync(ended, work.large)
     elif ended:
-        context.outcomes.finish(ended)
+        context.outcomes.finish(ended, outage_seconds=OUTAGE_SECONDS)
     by_id = {each.id: each for each in outcomes}
     results = [_shown(by_id.get(item.id), is_told) for item in work_items]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
