@@ -24,7 +24,7 @@ def need(*packages: str) -> None:
     """Skip a test where one of the packages it needs is not installed."""
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}; `tox -e libraries` installs all")
+        pytest.skip(f"not installed: {', '.join(missing)}; `tox -e models` installs all")
 
 
 def start(deployment: Deployment) -> None:

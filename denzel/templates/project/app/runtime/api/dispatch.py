@@ -31,8 +31,8 @@ from app.runtime.requests.errors import (
     NOT_CONFIRMED,
     NOT_REACHED,
     NOT_READ,
-    NotCancelled,
     REFUSED,
+    NotCancelled,
     QueueFull,
     QueueUnavailable,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +21,8 @@ ANSWERED_BYTES = 2048
 """Largest synchronous outcome that is kept although its client was answered."""
 ANSWERED_A_MINUTE = 12_000
 """How many of these are kept for each minute: all of 200 requests a second."""
+
+log = logging.getLogger("denzel.outcomes")
 
 
 class Ended(NamedTuple):
