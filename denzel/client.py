@@ -102,7 +102,7 @@ class Client:
                 shown = state
         raise PredictionError(
             f"Prediction {task_id} is still {shown} after {self.timeout:g} s; ask again with "
-            f"`curl {self.url}/status/{task_id}`, and `denzel status` shows what holds the worker up"
+            f"`curl {self.url}/status/{task_id}`, and see `denzel status` for the worker"
         )
 
     def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:

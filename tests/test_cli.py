@@ -122,6 +122,14 @@ def test_startproject_says_that_it_succeeded(denzel: Denzel, tmp_path: Path) -> 
     assert (tmp_path / "iris_classifier" / "app" / "logic" / "pipeline.py").is_file()
 
 
+def test_startproject_says_that_an_example_is_ready_to_serve(denzel: Denzel) -> None:
+    done = denzel("startproject", "wine", "--example", "lightgbm")
+    assert done.stdout == "Successfully built wine project skeleton\n"
+    assert done.stderr == (
+        "It is ready to serve: run `denzel launch` and `denzel predict` in wine/\n"
+    )
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "Iris", "iris model", "_iris", "iris.1", "ïris", ".."])
 def test_startproject_refuses_a_name_compose_cannot_use(
     denzel: Denzel, tmp_path: Path, name: str

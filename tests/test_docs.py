@@ -7,6 +7,7 @@ import pytest
 
 from denzel.commands import COMMANDS
 from denzel.services import State
+from denzel.templates import example_names
 from denzel.templates.project.app.runtime.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,11 @@ def test_each_command_has_its_section() -> None:
 def test_no_section_describes_a_command_that_is_not_there() -> None:
     documented = re.findall(r"^\.\. command:: (\w+)$", page("cli"), re.MULTILINE)
     assert sorted(documented) == sorted(COMMANDS)
+
+
+def test_each_example_has_its_line() -> None:
+    section = page("cli").partition(".. command:: startproject\n")[2].partition(".. _launch:")[0]
+    assert re.findall(r"^``(\w+)``  ", section, re.MULTILINE) == list(example_names()[1:])
 
 
 def test_settings_page_is_made_from_the_table() -> None:

@@ -22,7 +22,7 @@ VIOLATIONS = {
     f"{RUNTIME}/store/keys.py": ("app.runtime.requests", "Runtime: what all share"),
     f"{RUNTIME}/monitor.py": ("app.runtime.worker", "Runtime: what all share"),
     f"{RUNTIME}/pipeline/json_codec.py": ("redis", "pipeline knows neither Redis nor HTTP"),
-    f"{RUNTIME}/bootstrap/prepare.py": ("app.runtime.contract", "bootstrap needs nothing but"),
+    f"{RUNTIME}/bootstrap/environment.py": ("app.runtime.contract", "bootstrap needs nothing but"),
 }
 """File to what it may not import, and a part of the broken contract's name."""
 

@@ -121,7 +121,7 @@ def test_an_example_replaces_the_users_files(tmp_path: Path, example: str) -> No
 
 
 def test_an_unknown_example_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no example 'tulips'; there are none, iris"):
+    with pytest.raises(UsageError, match="no example 'tulips'; there are none, digits, iris"):
         start_project(tmp_path, "shown", example="tulips")
     assert list(tmp_path.iterdir()) == []
 

@@ -29,9 +29,14 @@ def startproject(name: str, gpu: bool, example: str) -> None:
     """Build the skeleton of a new project called NAME."""
     scaffold.start_project(Path.cwd(), name, gpu=gpu, example=example)
     console.echo(f"Successfully built {name} project skeleton")
-    console.progress(
-        f"Edit {', '.join(scaffold.USER_FILES)} in {name}/, then run `denzel launch` there"
-    )
+    if example == NO_EXAMPLE:
+        console.progress(
+            f"Edit {', '.join(scaffold.USER_FILES)} in {name}/, then run `denzel launch` there"
+        )
+    else:
+        console.progress(
+            f"It is ready to serve: run `denzel launch` and `denzel predict` in {name}/"
+        )
 
 
 @click.command()

@@ -26,7 +26,7 @@ from .stage import API_CHILD, Stage
 LONG_EXAMPLES, SHORT_EXAMPLES = 2000, 200
 GROWTH_MIB = 10.0
 """Of all API processes together."""
-DOCUMENTED = frozenset({503, 504})
+DOCUMENTED = frozenset({501, 503, 504})
 IMPATIENCE_SECONDS = 0.005
 WARM_UPS = 10
 """How often the largest requests are sent before memory is measured.

@@ -17,7 +17,12 @@ import denzel
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "denzel" / "templates"
-VARIANTS = {"plain": [], "gpu": ["--gpu"], "iris": ["--example", "iris"]}
+EXAMPLES = ("digits", "iris", "lightgbm", "torch")
+VARIANTS = {
+    "plain": [],
+    "gpu": ["--gpu"],
+    **{name: ["--example", name] for name in EXAMPLES},
+}
 
 
 def run(*command: object, cwd: Path) -> str:

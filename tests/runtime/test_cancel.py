@@ -105,7 +105,7 @@ def test_a_running_prediction_is_not_stopped_without_the_setting(slow: Deploymen
     running = slow.accept({"do": "sleep", "seconds": 1})
     slow.wait_until_begun(running)
     answer = cancel(slow, running)
-    assert (answer.status_code, answer.json()["status"]) == (409, "STARTED")
+    assert (answer.status_code, answer.json()["status"]) == (409, "PENDING")
     assert slow.final_status(running)["result"] == {"slept": 1}
 
 

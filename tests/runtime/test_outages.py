@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -117,6 +118,38 @@ def test_a_sync_request_under_way_when_redis_is_killed_does_not_hang(
     predicts_again(fragile)
 
 
+def test_an_outcome_outlives_an_absence_of_redis(fragile: Deployment) -> None:
+    """It is not predicted again, which would count as a death of its process."""
+    sleeps = len(fragile.trace("sleep"))
+    accepted = fragile.accept({"do": "sleep", "seconds": 1.0})
+    fragile.wait(lambda: len(fragile.trace("sleep")) > sleeps, "the prediction began", 10)
+    kill_redis(fragile)
+    worker = fragile.services["denzel"]
+    fragile.wait(lambda: "trying on" in worker.output(), "the outcome could not be stored", 30)
+    fragile.start_redis()
+    predicts_again(fragile)
+    assert fragile.final_status(accepted)["result"] == {"slept": 1.0}
+    assert len(fragile.trace("sleep")) == sleeps + 1
+
+
+def test_a_worker_outlives_redis_that_refuses_to_write(fragile: Deployment) -> None:
+    """As it does when its disk is full; the worker would load its model again otherwise."""
+    worker = fragile.services["denzel"]
+    with redis.Redis.from_url(fragile.environment["REDIS_URL"]) as client:
+
+        def refusals() -> int:
+            found: Any = client.info("errorstats")
+            return int(found.get("errorstat_NOREPLICAS", {"count": 0})["count"])
+
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            fragile.wait(lambda: refusals() > 4 or not worker.is_running(), "refusals", 30)
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+    predicts_again(fragile)
+    assert worker.is_running()
+
+
 def test_a_sync_request_outlives_a_short_absence_of_redis(fragile: Deployment) -> None:
     predicts_again(fragile)
     sleeps = len(fragile.trace("sleep"))
@@ -176,6 +209,7 @@ def test_redis_that_hangs_is_told_in_time_and_truly(
     assert "/" not in text
     assert int(answer.headers["Retry-After"]) > 0
     predicts_again(fragile)
+    assert "never retrieved" not in fragile.output()
     if keyed:
         again = fragile.predict({"value": 1}, Prefer="wait=20", **headers)
         assert again.json() == {"echo": 1}

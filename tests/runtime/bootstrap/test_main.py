@@ -53,3 +53,12 @@ def test_installing_beside_a_running_service_leaves_its_state_as_it_was(
 def test_installing_for_a_service_that_never_ran_leaves_no_state(project: Project) -> None:
     project.run("api", "--install", "check", program=())
     assert project.state("api") == ("", "")
+
+
+def test_a_setting_that_cannot_be_used_is_shown_as_an_error(project: Project) -> None:
+    project.environment["MAX_QUEUE"] = "many"
+    once = project.run("api", "--once")
+    assert once.returncode == 1
+    assert once.stderr.startswith("MAX_QUEUE=many cannot be used: it takes ")
+    assert "Traceback" not in once.stderr
+    assert "correct it in .env" in project.wait_for_state(project.start("api"), "ERROR")

@@ -30,12 +30,12 @@ RETENTION = Retention(result_ttl=60, failed_ttl=600, failed_max=1000)
 DUE = "denzel:callbacks:due"
 
 _QUEUE = (
-    load_script("redis_time")
+    load_script("clock")
     + load_script("queue_callback")
     + """
 for i = 1, #ARGV, 3 do
   redis.call('SET', 'denzel:task:' .. ARGV[i], ARGV[i + 2])
-  queue_callback(ARGV[i], ARGV[i + 1], redis_time())
+  queue_callback(ARGV[i], ARGV[i + 1], now)
 end
 """
 )
@@ -110,6 +110,8 @@ class Service:
         """End it as SIGKILL does: nothing is given back."""
 
         def cancel_all() -> None:
+            for slots in (self.sender.slots, self.sender.resolver.slots):
+                slots.on_release = lambda key: None  # the dead begin nothing more
             for task in asyncio.all_tasks():
                 task.cancel()
 

@@ -125,13 +125,23 @@ def test_a_batch_that_raises_is_tried_again_one_by_one_and_no_more() -> None:
     assert batches == [1]
 
 
-@pytest.mark.parametrize("results", [[], [{}], [{}, {}], [{}] * 4, None, 3, {"a": 1}])
+@pytest.mark.parametrize("results", [[], [{}, {}], [{}] * 4, None, 3, {"a": 1}])
 def test_a_batch_of_the_wrong_length_is_an_error_for_all(results: Any) -> None:
     """Never a mix-up."""
     outcomes = predict_group(pipeline(lambda model, batch: results), "model", group([""] * 3))
     assert [outcome.state for outcome in outcomes] == [FAILURE] * 3
     if isinstance(results, list):
-        assert f"{len(results)} results for 3 requests" in outcomes[0].body.decode()
+        assert f"{len(results)} results for 1 request" in outcomes[0].body.decode()
+
+
+def test_a_request_that_has_no_result_in_its_batch_fails_alone() -> None:
+    def batch(model: Any, batch: list[dict[str, Any]]) -> list[Any]:
+        return [{"number": data["number"]} for data in batch if data["number"] != 1]
+
+    outcomes = predict_group(pipeline(batch), "model", group([""] * 3))
+    assert [outcome.state for outcome in outcomes] == [SUCCESS, FAILURE, SUCCESS]
+    assert json.loads(outcomes[0].body) == {"number": 0}
+    assert json.loads(outcomes[2].body) == {"number": 2}
 
 
 @pytest.mark.parametrize("kind", [tuple, iter])

@@ -174,7 +174,7 @@ def test_nothing_of_a_synchronous_request_is_written(lasting: Deployment) -> Non
     small, large = api.enqueue(1), api.enqueue(1, payload=LARGE)
     assert take(queue)[0] == small + large
     queue.requeue_sync(small, [take_back(client, api, small[0])], is_begun=False)
-    api.do(api.acceptance.abandon(small[0]))
+    api.do(api.acceptance.abandon(small[0], 5))
     api.do(api.acceptance.time_out(large[0], NOBODY))
     take(queue)
     assert written(client) == before
@@ -216,7 +216,7 @@ def test_the_time_of_sending_is_rediss(api: Api, client: Any) -> None:
 
 def test_a_request_whose_client_has_gone_is_never_begun(api: Api, client: Any) -> None:
     gone, here = api.enqueue(2)
-    api.do(api.acceptance.abandon(gone))
+    api.do(api.acceptance.abandon(gone, 5))
     assert take(worker(client))[0] == [here]
     assert states(client, [gone, here]) == [REVOKED, None]
     assert not client.exists("denzel:abandoned")
@@ -224,12 +224,15 @@ def test_a_request_whose_client_has_gone_is_never_begun(api: Api, client: Any) -
 
 def test_what_was_begun_before_its_client_had_gone_is_forgotten(api: Api, client: Any) -> None:
     """However often that happens: the memory of it must not grow for ever."""
-    client.zadd("denzel:abandoned", {"old": client.time()[0] - TIMED_OUT_SECONDS - 1})
-    (task_id,) = api.enqueue()
+    client.zadd("denzel:abandoned", {"old": client.time()[0] - 1})
+    first, second = api.enqueue(2)
     take(worker(client))
-    api.do(api.acceptance.abandon(task_id))
-    assert client.zrange("denzel:abandoned", 0, -1) == [task_id.encode()]
-    assert 0 < client.ttl("denzel:abandoned") <= TIMED_OUT_SECONDS
+    api.do(api.acceptance.abandon(first, 30))
+    api.do(api.acceptance.abandon(second, 2))
+    found = client.zrange("denzel:abandoned", 0, -1, withscores=True)
+    assert [task_id for task_id, _ in found] == [second.encode(), first.encode()]
+    assert found[0][1] <= client.time()[0] + 3
+    assert 20 < client.ttl("denzel:abandoned") <= 30
 
 
 def test_a_request_that_timed_out_can_be_asked_for(api: Api, client: Any) -> None:

@@ -259,13 +259,15 @@ def test_a_large_payload_is_gone_with_its_outcome(
 def test_without_memory_a_client_gets_its_outcome_all_the_same(
     api: Api, client: Any, outcomes: OutcomeStore
 ) -> None:
-    late, here = api.enqueue(1), api.enqueue(1, payload=LARGE)
+    """Also when that of another process's client has to be stored first."""
+    late, here = *api.enqueue(1), *api.enqueue(1)
     take(worker(client))
-    api.do(api.acceptance.time_out(late[0], NOBODY))
     client.config_set("maxmemory", 1)
-    outcomes.finish_sync([answered(here[0]), answered(late[0])], here)
-    assert {each.id for each in told(api)} == {*late, *here}
-    assert not client.exists(payload_key(here[0]))
+    api.do(api.acceptance.time_out(late, NOBODY))
+    outcomes.finish_sync([answered(late, api="another"), answered(here)])
+    assert [each.id for each in told(api)] == [here]
+    assert states(client, [late]) == [SUCCESS]
+    assert held(client) == set()
 
 
 # What a process reads

@@ -10,10 +10,11 @@ import pytest
 import redis
 from celery import Celery
 
-from app.runtime.contract import INVOKE_PREDICT, NOBODY, REVOKED, SUCCESS, Outcome
+from app.runtime.contract import FAILURE, INVOKE_PREDICT, NOBODY, REVOKED, SUCCESS, Outcome
+from app.runtime.requests.acceptance import TIMED_OUT_SECONDS
 from app.runtime.requests.outcomes import Ended, OutcomeStore
-from app.runtime.requests.worker_queue import RECOVERY_LIMIT, Demand
-from app.runtime.store.codecs import decode_record, decode_stored_request
+from app.runtime.requests.worker_queue import NOTHING, RECOVERY_LIMIT, Demand
+from app.runtime.store.codecs import decode_record, decode_reply, decode_stored_request
 from app.runtime.store.keys import (
     LOST_CHANNEL,
     PREDICTIONS_QUEUE,
@@ -21,7 +22,9 @@ from app.runtime.store.keys import (
     WORK_CHANNEL,
     WORKERS_KEY,
     payload_key,
+    reply_channel,
     task_key,
+    watchers_key,
 )
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, decode_message
 
@@ -54,13 +57,13 @@ def held(client: Any, holder: str = "lab/host/1") -> set[str]:
 
 def test_an_empty_queue_gives_nothing(client: redis.Redis) -> None:
     ids, taken = take(worker(client))
-    assert (ids, taken.wait, taken.left, taken.skipped) == ([], 0.0, 0, [])
+    assert (ids, taken) == ([], NOTHING)
 
 
 def test_an_asynchronous_request_is_begun_and_held(api: Api, client: Any) -> None:
     (task_id,) = api.accept(owner=OWNER, callback_uri="http://receiver.example")
     ids, taken = take(worker(client))
-    assert (ids, taken.is_sync, taken.left) == ([task_id], False, 0)
+    assert (ids, taken.is_sync) == ([task_id], False)
     ((_, deliveries, stored),) = taken.requests
     assert deliveries == 1
     assert decode_stored_request(stored) == ("http://receiver.example", b'{"value": 1}')
@@ -86,9 +89,7 @@ def test_the_first_come_are_taken_first_and_no_more_than_are_asked_for(
 ) -> None:
     ids = put(api, queue, MANY)
     assert take(worker(client), Demand(3, 0.0, 0.0, 1))[0] == ids[:3]
-    rest, taken = take(worker(client), FULL)
-    assert rest == ids[3:]
-    assert taken.left == 0
+    assert take(worker(client), FULL)[0] == ids[3:]
     assert held(client) == set(ids)
 
 
@@ -258,9 +259,8 @@ def test_thousands_of_late_ones_do_not_keep_redis(api: Api, client: Any) -> None
     api.enqueue(MANY, timeout=1)
     age(client, 2)
     (here,) = api.enqueue(timeout=60)
-    batches = [take(worker(client)) for _ in range(3)]
-    assert [taken.left for _, taken in batches] == [MANY + 1 - 1000, MANY + 1 - 2000, 0]
-    assert [ids for ids, _ in batches] == [[], [], [here]]
+    batches = [(take(worker(client))[0], client.llen(SYNC_QUEUE)) for _ in range(3)]
+    assert batches == [([], MANY + 1 - 1000), ([], MANY + 1 - 2000), ([here], 0)]
 
 
 # What is none of ours
@@ -307,9 +307,8 @@ def test_foreign_messages_are_skipped_wherever_they_stand(
 def test_thousands_of_foreign_messages_do_not_keep_redis(api: Api, client: Any) -> None:
     client.lpush(PREDICTIONS_QUEUE, *[b"garbage"] * MANY)
     ids = api.accept()
-    batches = [take(worker(client)) for _ in range(3)]
-    assert [taken.left for _, taken in batches] == [MANY + 1 - 1000, MANY + 1 - 2000, 0]
-    assert [found for found, _ in batches] == [[], [], ids]
+    batches = [(take(worker(client))[0], client.llen(PREDICTIONS_QUEUE)) for _ in range(3)]
+    assert batches == [([], MANY + 1 - 1000), ([], MANY + 1 - 2000), (ids, 0)]
 
 
 # requeue
@@ -493,6 +492,33 @@ def test_lost_synchronous_requests_are_reported_and_no_longer_held(
     queue.report_lost([lost])
     assert api.hear(LOST_CHANNEL) == [lost.encode()]
     assert held(client) == {kept}
+
+
+@pytest.mark.parametrize("how", ["reported", "recovered"])
+def test_a_lost_request_fails_if_its_clients_time_is_up(
+    api: Api, client: redis.Redis, how: str
+) -> None:
+    """Nobody sends it again, so it would be PENDING for as long as its record lasts."""
+    queue = worker(client, "lab/host/dead")
+    given_up, waited_for, ended = api.enqueue(3)
+    take(queue)
+    for task_id in (given_up, ended):
+        api.do(api.acceptance.time_out(task_id, OWNER))
+    client.set(task_key(ended), f"SUCCESS {OWNER} {{}}")
+    client.sadd(watchers_key(given_up), api.name)
+    if how == "reported":
+        queue.report_lost([given_up, waited_for, ended])
+    else:
+        lapse(client, queue.holder)
+        assert worker(client).recover() == (0, 3)
+    assert states(client, [given_up, waited_for, ended]) == [FAILURE, None, SUCCESS]
+    found = record(client, given_up)
+    assert found is not None
+    assert (found.owner, orjson.loads(found.body)["type"]) == (OWNER, "WorkerLostError")
+    assert 0 < client.ttl(task_key(given_up)) <= TIMED_OUT_SECONDS
+    (reply,) = api.hear(reply_channel(api.name))
+    assert [(each.id, each.state) for each in decode_reply(reply)] == [(given_up, FAILURE)]
+    assert api.hear(LOST_CHANNEL) != []
 
 
 def test_everything_a_worker_does_goes_on_when_memory_is_full(

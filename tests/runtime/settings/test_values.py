@@ -21,6 +21,7 @@ REFUSED = {
     "MAX_JSON_DEPTH": ["0", "901"],
     "RESULT_TTL": ["0", "-1", "1.5"],
     "CALLBACK_TIMEOUT": ["0", "nan"],
+    "CALLBACK_ALLOW": ["10.1.0.1/8", "10.0.0.0/33", "http://a.example", "a.example:80", "a b"],
     "LOG_LEVEL": ["loud"],
 }
 
@@ -37,6 +38,19 @@ def test_each_setting_has_a_field_and_a_default_that_can_be_used() -> None:
 def test_a_value_that_cannot_be_used_is_named(name: str, text: str) -> None:
     with pytest.raises(SettingError, match=f"^{name}={text} cannot be used: it takes "):
         parse_settings({name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CALLBACK_SECRET", "secret"), ("CALLBACK_SECRET", "whsec_c2hvcnQ="),
+        ("MONITOR_PASSWORD", "se:cret"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_cannot_be_used_is_not_shown(name: str, text: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} cannot be used: it takes ") as refusal:
+        parse_settings({name: text})
+    assert text not in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\t"])

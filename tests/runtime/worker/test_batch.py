@@ -88,7 +88,7 @@ def test_celery_knows_what_is_held_and_forgets_it_at_its_end(application: Celery
     first.begin(1, 0.0)
     assert batches.running() == [first]
     assert {each.id for each in state.active_requests} == set(IDS[:2])
-    batches.remove(first, succeeded=True)
+    batches.remove(first)
     assert batches.task_ids() == {IDS[2]}
     assert {each.id for each in state.reserved_requests} == {IDS[2]}
     assert not state.active_requests

@@ -89,6 +89,12 @@ def test_each_request_of_a_told_batch_has_its_events() -> None:
     assert requests[1].sent[1][1]["exception"] == "NameError"
 
 
+def test_nothing_is_told_of_one_that_had_ended_before() -> None:
+    mine, requests = batch(2, is_told=True)
+    events.tell_finished(mine, 0.5, [None, (True, "{}")])
+    assert [[kind for kind, _ in each.sent] for each in requests] == [[], ["task-succeeded"]]
+
+
 def test_other_batches_have_one_each_under_their_first_request() -> None:
     mine, requests = batch(3, is_told=False)
     events.tell_received(mine)

@@ -133,6 +133,15 @@ def test_foreign_messages_are_named_in_the_log_and_what_is_behind_them_is_taken(
     assert "foreign-1499" in caplog.text
 
 
+def test_a_queue_of_which_all_is_dropped_does_not_hold_up_the_other(
+    api: Api, fetching: Worker
+) -> None:
+    gone, asynchronous = *api.enqueue(1), *api.accept(1)
+    api.do(api.acceptance.abandon(gone, 5))
+    fetching.fetcher.look()
+    assert fetching.ids == [[asynchronous]]
+
+
 def test_a_fuller_batch_is_waited_for(api: Api, client: redis.Redis) -> None:
     patient = Worker(worker(client), size=3, wait=30)
     ids = api.enqueue(2)

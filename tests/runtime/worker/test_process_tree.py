@@ -26,9 +26,14 @@ def test_the_processor_time_of_a_childs_child_counts() -> None:
         f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {COMPUTE!r}])\ninput()"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as child:
-        wait_until(lambda: cpu_seconds(child.pid) > 0.4, 30, what="the child's child has computed")
+        wait_until(
+            lambda: cpu_seconds([child.pid])[child.pid] > 0.4,
+            30,
+            what="the child's child has computed",
+        )
         child.communicate(b"\n")
 
 
 def test_a_process_that_is_gone_has_used_nothing() -> None:
-    assert cpu_seconds(2**22 + 1) == 0.0
+    gone = 2**22 + 1
+    assert cpu_seconds([gone]) == {gone: 0.0}

@@ -92,8 +92,8 @@ def test_each_asynchronous_request_gets_its_own_outcome(
     found = record(client, large)
     assert found is not None
     assert found.body == b'{"size":%d}' % INLINE_PAYLOAD_BYTES
-    assert [succeeded for succeeded, _ in result.results] == [True, False, True]
-    assert result.results[0][1] == '{"size":2}'
+    assert [each and each[0] for each in result.results] == [True, False, True]
+    assert result.results[0] == (True, '{"size":2}')
     assert (result.has_predict_batch, result.seconds > 0) == (batching, True)
     # Also where the URI stands with what is large.
     assert set(client.zrange(CALLBACKS_DUE_KEY, 0, -1)) == {good.encode(), large.encode()}
@@ -102,11 +102,14 @@ def test_each_asynchronous_request_gets_its_own_outcome(
 
 @pytest.mark.usefixtures("batching")
 def test_what_was_cancelled_meanwhile_is_left_out(api: Api, client: redis.Redis) -> None:
-    (cancelled,) = api.accept(payload=LARGE)
+    """What is told of the others is not told of it."""
+    cancelled, other = *api.accept(payload=LARGE), *api.accept()
     take(worker(client))
     client.delete(request_key(cancelled))
     result = run_batch([asynchronous(cancelled, None)], False, True)
-    assert (result.results, result.seconds) == ([], 0.0)
+    assert (result.results, result.seconds) == ([None], 0.0)
+    result = run_batch([asynchronous(cancelled, None), asynchronous(other, b'"ab"')], False, True)
+    assert result.results == [None, (True, '{"size":2}')]
 
 
 @pytest.mark.usefixtures("batching")
@@ -127,7 +130,8 @@ def test_a_large_payload_that_has_expired_fails_alone(api: Api, client: redis.Re
     small, large = *api.enqueue(1), *api.enqueue(1, payload=LARGE)
     take(worker(client))
     client.delete(payload_key(large))
-    run_batch([synchronous(small, b'"ab"'), synchronous(large, None)], True, False)
+    result = run_batch([synchronous(large, None), synchronous(small, b'"ab"')], True, False)
+    assert result.results == [(False, ""), (True, "")]
     found = {each.id: each for each in told(api)}
     assert found[small].state == SUCCESS
     assert found[large].state == FAILURE
@@ -140,4 +144,6 @@ def test_no_more_is_shown_than_is_asked_for(api: Api, client: redis.Redis) -> No
     take(worker(client))
     result = run_batch([asynchronous(task_id, b'"fail"')], False, False)
     assert result.results == [(False, "")]
-    assert len(run_batch([asynchronous(task_id, LARGE)], False, True).results[0][1]) <= SHOWN_BYTES
+    (shown,) = run_batch([asynchronous(task_id, LARGE)], False, True).results
+    assert shown is not None
+    assert len(shown[1]) <= SHOWN_BYTES

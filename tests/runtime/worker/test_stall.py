@@ -24,7 +24,10 @@ class Lab:
     def __post_init__(self) -> None:
         """Make the watch."""
         self.watch = StallWatch(
-            LIMIT, str(self.directory), lambda: self.now, lambda pid: self.cpu.get(pid, 0.0)
+            LIMIT,
+            str(self.directory),
+            lambda: self.now,
+            lambda pids: {pid: self.cpu.get(pid, 0.0) for pid in pids},
         )
 
     def pass_time(self, seconds: float, *running: Prediction, cpu: float = 0.0) -> list[str]:
@@ -72,7 +75,9 @@ def test_the_next_prediction_of_the_same_process_begins_anew(lab: Lab) -> None:
 
 
 def test_zero_turns_it_off(lab: Lab) -> None:
-    lab.watch = StallWatch(0, str(lab.directory), lambda: lab.now, lambda pid: 0.0)
+    lab.watch = StallWatch(
+        0, str(lab.directory), lambda: lab.now, lambda pids: dict.fromkeys(pids, 0.0)
+    )
     assert lab.pass_time(10 * LIMIT, ONE) == []
 
 

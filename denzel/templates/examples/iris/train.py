@@ -1,6 +1,10 @@
 """Train the iris classifier and save it where ``load_model`` looks for it.
 
-Run it where the packages of requirements.txt are: ``denzel shell``, then ``python train.py``.
+Run it in a virtual environment of your own, in the project's directory:
+
+    pip install -r requirements.txt
+    python train.py
+
 The data set comes with scikit-learn; the same versions always make the same model.
 """
 

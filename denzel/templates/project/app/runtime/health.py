@@ -130,12 +130,7 @@ def _connect(parts: SplitResult) -> socket.socket:
             raise
         return connection
     address = (parts.hostname or "localhost", parts.port or 6379)
-    connection = socket.create_connection(address, timeout=REDIS_SECONDS)
-    if parts.scheme == "rediss":
-        import ssl  # slow to import, and rarely needed
-
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=address[0])
-    return connection
+    return socket.create_connection(address, timeout=REDIS_SECONDS)
 
 
 def _encode(words: list[str]) -> bytes:

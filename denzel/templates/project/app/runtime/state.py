@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .settings import load_settings
+from .settings import run_directory
 
 MOST_BYTES = 64 * 1024
 ROUNDING_SECONDS = 1.0
@@ -39,7 +39,7 @@ def write_state(service: str, state: str, detail: str = "", **facts: object) -> 
     ``facts`` are further fields of the record, for programs.  UP is a first heartbeat, any
     other state forgets those so far.
     """
-    directory = Path(load_settings().denzel_run_dir)
+    directory = Path(run_directory())
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".{service}.{os.getpid()}"
     temporary.unlink(missing_ok=True)
@@ -68,7 +68,7 @@ def beat(service: str) -> None:
 
     Never raises: a heartbeat that cannot be written is one that is missed.
     """
-    path = Path(load_settings().denzel_run_dir) / f"{service}.beat"
+    path = Path(run_directory()) / f"{service}.beat"
     with suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:

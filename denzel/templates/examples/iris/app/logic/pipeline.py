@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 
 FEATURES = ["sepal-length", "sepal-width", "petal-length", "petal-width"]
 
+EXAMPLE = {
+    "data": {
+        "a123": {"sepal-length": 4.6, "sepal-width": 3.6, "petal-length": 1.0, "petal-width": 0.2},
+        "b456": {"sepal-length": 6.5, "sepal-width": 3.2, "petal-length": 5.1, "petal-width": 2.0},
+    }
+}
+"""Each worker process predicts it before it is UP; ``denzel check`` and ``predict`` use it, too."""
+
 Flowers = tuple[list[str], NDArray[np.float64]]
 """The flowers' ids, and their measurements: one row for each flower, columns as FEATURES."""
 

@@ -23,7 +23,7 @@ class ControlError(Exception):
 
 
 def manage_callbacks(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Do what ``control callbacks`` was asked for; print JSON.
+    """Do what ``callbacks`` was asked for; print JSON.
 
     Raises ControlError for an id without a callback.
     """

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import orjson
 import redis.asyncio
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from app.runtime.api.waiting import Waiter, WaitingRoom
 from app.runtime.callbacks.undelivered import describe
@@ -31,6 +31,7 @@ from app.runtime.requests.errors import (
     NOT_CONFIRMED,
     NOT_REACHED,
     NOT_READ,
+    REFUSED,
     NotCancelled,
     QueueFull,
     QueueUnavailable,
@@ -231,6 +232,7 @@ class Dispatcher:
         Raises QueueUnavailable when Redis has confirmed neither record nor request.
         """
         waiter.future = self._loop.create_future()
+        _ignore_error(waiter.future)  # which may come when nobody asks for it any more
         request = waiter.request
         assert request is not None
         recorded = self._acceptance.time_out(request.id, request.owner)
@@ -241,7 +243,8 @@ class Dispatcher:
         _ignore_error(recorded)
         if waiter.future.done():
             return waiter.future.result()
-        if not (waiter.is_confirmed or recorded.done()):
+        is_recorded = recorded.done() and recorded.exception() is None
+        if not (waiter.is_confirmed or is_recorded):
             raise QueueUnavailable(NOT_CONFIRMED)
         if not self.is_open:
             raise QueueUnavailable(LOST)
@@ -252,7 +255,8 @@ class Dispatcher:
         if waiter in self._leaving:
             self._leaving.remove(waiter)
         else:
-            _ignore_error(self._acceptance.abandon(waiter.task_id))
+            left = waiter.deadline - self._loop.time()
+            _ignore_error(self._acceptance.abandon(waiter.task_id, left))
 
     # Records
 
@@ -261,7 +265,7 @@ class Dispatcher:
 
         Raises QueueUnavailable.
         """
-        self._require_redis()
+        self._require_redis(NOT_READ)
         (record,) = await _asked(self._lookup.find([task_id]))
         return record if record is not None and record.owner == owner else None
 
@@ -274,7 +278,7 @@ class Dispatcher:
 
         Raises QueueUnavailable when Redis cannot be asked.
         """
-        self._require_redis()
+        self._require_redis(NOT_READ)
         deadline = self._loop.time() + seconds
         waiter = self._waiting.enter(task_id, deadline)
         timer = self._loop.call_later(seconds, waiter.give_up)
@@ -298,7 +302,7 @@ class Dispatcher:
 
         Raises NotCancelled and QueueUnavailable.
         """
-        self._require_redis()
+        self._require_redis(NOT_READ)
         if await _asked(self._cancellation.cancel(task_id, owner)):
             return True
         record = await self.find(task_id, owner)  # a synchronous one that was answered has ended
@@ -346,9 +350,9 @@ class Dispatcher:
             if record is not None and record.is_final:
                 self._waiting.resolve(Outcome(task_id, record.state, record.body))
 
-    def _require_redis(self) -> None:
+    def _require_redis(self, otherwise: str = NOT_REACHED) -> None:
         if not self._subscriber.is_open:
-            raise QueueUnavailable(NOT_REACHED)
+            raise QueueUnavailable(otherwise)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
@@ -381,6 +385,8 @@ def _unconfirmed(error: BaseException) -> QueueUnavailable:
     if isinstance(error, OutOfMemoryError):
         return QueueFull(MEMORY_FULL)
     log.warning("Redis has not confirmed a request: %s", error)
+    if isinstance(error, ResponseError):
+        return QueueUnavailable(REFUSED)
     return QueueUnavailable(NOT_CONFIRMED)
 
 

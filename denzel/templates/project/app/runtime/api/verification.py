@@ -89,7 +89,7 @@ class Verifier:
             verified = self._verify_input(json_data)
         except BaseException as error:
             raise _refuse(error) from error
-        return verified if inspect.iscoroutine(verified) else _serialize(verified)
+        return verified if inspect.isawaitable(verified) else _serialize(verified)
 
     def _observe(self, before: Usage, after: Usage) -> None:
         """Leave the event loop when enough calls were slow; this one took long."""

@@ -14,7 +14,7 @@ from app.runtime.bootstrap.errors import PreparationFailed
 from app.runtime.bootstrap.os_commands import commands_due, run_os_commands
 from app.runtime.bootstrap.paths import venv_directory
 from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
-from app.runtime.settings import load_settings
+from app.runtime.settings import SettingError, load_settings, run_directory
 from app.runtime.state import ERROR, STARTING, read_state, write_state
 
 RETRY_AFTER_SECONDS = 60.0
@@ -38,6 +38,7 @@ def main() -> int:
             arguments.service, arguments.install, os_commands=arguments.os_commands
         )
     try:
+        _check_settings()
         prepare(arguments.service, os_commands=arguments.os_commands)
         become(arguments.program)
     except (PreparationFailed, OSError) as error:  # OSError: no disk space, say
@@ -46,6 +47,13 @@ def main() -> int:
         else:
             _stay_until_retry(arguments.service, str(error))
     return 1
+
+
+def _check_settings() -> None:
+    try:
+        load_settings()
+    except SettingError as error:
+        raise PreparationFailed(f"{error}; correct it in .env, then start the service") from error
 
 
 def prepare(service: str, *, os_commands: bool) -> None:
@@ -83,7 +91,7 @@ def _install_only(service: str, wanted: list[str], *, os_commands: bool) -> int:
 
     ``check`` installs what changed since the last time, as a start of the service would.
     """
-    path = Path(load_settings().denzel_run_dir) / f"{service}.json"
+    path = Path(run_directory()) / f"{service}.json"
     before = read_state(path) if path.exists() else None
     try:
         if "os" in wanted:

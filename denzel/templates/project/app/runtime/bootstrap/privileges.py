@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.runtime.bootstrap.errors import PreparationFailed
 from app.runtime.bootstrap.paths import LOGS, USER_REQUIREMENTS, WORKER_LOG
-from app.runtime.settings import load_settings
+from app.runtime.settings import run_directory
 
 CODE = (Path("app"), Path("entrypoints"))
 
@@ -117,7 +117,7 @@ def _join_group(user: str, group: int) -> None:
 def _let_write(account: pwd.struct_passwd) -> None:
     """Let the user who serves write states and log files, and nothing else."""
     # The files in it are replaced, not written to, so they may stay root's.
-    os.chown(load_settings().denzel_run_dir, account.pw_uid, account.pw_gid)
+    os.chown(run_directory(), account.pw_uid, account.pw_gid)
     LOGS.mkdir(exist_ok=True)
     _let_group_write(LOGS, os.O_DIRECTORY, account.pw_gid)
     if os.path.lexists(WORKER_LOG):

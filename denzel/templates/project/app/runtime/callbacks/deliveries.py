@@ -7,7 +7,7 @@ dies.  One whose receiver is crowded is parked: its time becomes infinite, and i
 callback leaves the set when it was delivered, or given up: then it stands in
 ``denzel:callbacks:failed`` until it expires, is sent again, or is dropped (``undelivered.py``).
 
-Every time is Redis's (``store/lua/redis_time.lua``), so that no process's clock can move one.
+Every time is Redis's (``store/lua/clock.lua``), so that no process's clock can move one.
 """
 
 from __future__ import annotations

@@ -84,7 +84,10 @@ class Resolver:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the service has ended
                 loop.call_soon_threadsafe(self._finish, host, future, found)
 
-        threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()
+        try:
+            threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()
+        except RuntimeError as error:  # the system allows no more threads
+            self._finish(host, future, OSError(str(error)))
         return future
 
     def _finish(

@@ -1,19 +1,19 @@
 """Sign callbacks as Standard Webhooks 1.0 has it (github.com/standard-webhooks/standard-webhooks).
 
-Imports the standard library alone until something is signed, so that a project can be given
-its secret where the runtime's packages are not installed.
+Imports the standard library alone until something is signed, and relatively, so that ``denzel`` can
+give a project its secret where the runtime's packages are not installed.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-SECRET_PREFIX = "whsec_"
+from ..settings.parsers import SECRET_PREFIX, signing_secret
+
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """No dot, which separates the parts of what is signed."""
 
@@ -30,17 +30,7 @@ def parse_secrets(text: str) -> tuple[bytes, ...]:
     it, remove the old one.  Raises ValueError when one is not ``whsec_`` and base64 of 24 to
     64 bytes.
     """
-    return tuple(_parse_secret(item) for item in text.split())
-
-
-def _parse_secret(text: str) -> bytes:
-    try:
-        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError("a callback secret must be whsec_ and base64") from error
-    if not text.startswith(SECRET_PREFIX) or not 24 <= len(secret) <= 64:
-        raise ValueError("a callback secret must be whsec_ and base64 of 24 to 64 bytes")
-    return secret
+    return tuple(map(signing_secret, text.split()))
 
 
 def signature_headers(

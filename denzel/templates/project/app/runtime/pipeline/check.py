@@ -49,12 +49,18 @@ class Report:
             self.running, self.pid = message["begin"], message["pid"]
             self.deadline = time.monotonic() + timeout
         elif "step" in message:
-            # A second process imports and loads again, as the worker does.
-            self.steps = [each for each in self.steps if each["name"] != message["step"]["name"]]
-            self.steps.append(message["step"])
+            self._note(message["step"])
             self.running = ""
         else:
             self.facts |= message
+
+    def _note(self, step: dict[str, Any]) -> None:
+        """Append a step, or put it in its place: a second process may import and load again."""
+        names = [each["name"] for each in self.steps]
+        if step["name"] in names:
+            self.steps[names.index(step["name"])] = step
+        else:
+            self.steps.append(step)
 
     def fail(self, detail: str, lines: list[str]) -> None:
         """End the step that is running, or the check as a whole."""

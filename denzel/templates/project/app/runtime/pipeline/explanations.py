@@ -34,14 +34,17 @@ PACKAGES = {
 
 LIBRARIES = {
     "libGL.so.1": "libgl1",
+    "libSM.so.6": "libsm6",
+    "libXext.so.6": "libxext6",
+    "libglib-2.0.so.0": "libglib2.0-0",
     "libgomp.so.1": "libgomp1",
-    "libgthread-2.0.so.0": "libglib2.0-0",
-    "libpq.so.5": "libpq5",
     "libsndfile.so.1": "libsndfile1",
+    "libxcb.so.1": "libxcb1",
 }
-"""Packages of Debian and Ubuntu with the system libraries that wheels most often lack."""
+"""Debian's packages of libraries that packages on PyPI need and leave out."""
 
-_NO_LIBRARY = re.compile(r"(?P<name>lib[^\s:/]+\.so[.\d]*): cannot open shared object file")
+_NOT_FOUND = re.compile(r"(?P<name>lib\S+\.so[.\d]*): cannot open shared object file")
+"""What the dynamic linker says (``dlerror``, in glibc's English)."""
 _UNPICKLABLE = re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<module><module '.+)")
 
 
@@ -57,10 +60,11 @@ def advice(error: BaseException) -> str:
     """Return what to do about an exception of the pipeline; empty where that is not known."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name)
-    if isinstance(error, OSError | ImportError) and (found := _NO_LIBRARY.search(text_of(error))):
-        return _missing_library(found["name"])
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
         return _missing_file(Path(error.filename))
+    if isinstance(error, ImportError | OSError):
+        found = _NOT_FOUND.search(text_of(error))
+        return _missing_library(found["name"]) if found else ""
     if isinstance(error, AttributeError):
         found = _UNPICKLABLE.search(text_of(error))
         return _pickled_in_main(found["name"]) if found and _is_main(found["module"]) else ""
@@ -83,11 +87,11 @@ def _missing_module(name: str) -> str:
 
 def _missing_library(name: str) -> str:
     package = LIBRARIES.get(name)
-    install = f"`apt-get update && apt-get install --yes {package or 'PACKAGE'}`"
-    which = "" if package else f", where PACKAGE is the system package that has {name}"
+    if package is None:
+        return f"Add a command to requirements.sh that installs {name}; then `denzel updateosreqs`"
     return (
-        f"A library of the operating system is missing: add {install} to requirements.sh{which}; "
-        "`denzel updateosreqs` runs it in containers"
+        f"Add the line `apt-get update && apt-get install --yes {package}` to requirements.sh and "
+        f"run `denzel updateosreqs`; with local processes, install {package} on this machine"
     )
 
 

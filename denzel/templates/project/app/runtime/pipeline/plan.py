@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from app.runtime.settings import Settings
 
-AUTO, FORK, NONE = "auto", "fork", "none"
-"""The values of MODEL_SHARING."""
+FORK, NONE = "fork", "none"
+"""The values of MODEL_SHARING besides auto."""
 
 
 @dataclass(frozen=True)

@@ -76,18 +76,20 @@ def _predict_batch(
     processed: dict[str, _Processed],
     limit: TimeLimit,
 ) -> dict[str, Outcome]:
-    """Predict together; when that raises, one by one, so that only the guilty fail."""
+    """Predict together; when that raises, one by one, so that only the guilty fail.
+
+    It counts as raising when there are not as many results as requests, since nobody can tell
+    whose is whose.
+    """
     batch = [each.data for each in processed.values()]
     seconds = min(each.seconds for each in processed.values())
     try:
         with limit.of(time.monotonic() - seconds):
             results = _checked_batch(predict_batch(model, batch), len(batch))
-    except WrongBatchLength as error:
-        return {task_id: _failure(task_id, error) for task_id in processed}
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         if len(processed) == 1:
             return {task_id: _failure(task_id, error) for task_id in processed}
-        _log(logging.WARNING, error, "predict_batch raised; each of %d is tried alone", len(batch))
+        _log(logging.WARNING, error, "predict_batch failed; each of %d is tried alone", len(batch))
         outcomes: dict[str, Outcome] = {}
         for task_id, each in processed.items():
             outcomes |= _predict_batch(predict_batch, model, {task_id: each}, limit)
@@ -98,16 +100,11 @@ def _predict_batch(
     }
 
 
-class WrongBatchLength(ValueError):
-    """Nobody can tell whose result is whose."""
-
-
 def _checked_batch(results: Any, expected: int) -> list[Any]:
     results = list(results)
     if len(results) != expected:
-        raise WrongBatchLength(
-            f"predict_batch returned {len(results)} results for {expected} requests"
-        )
+        noun = "request" if expected == 1 else "requests"
+        raise ValueError(f"predict_batch returned {len(results)} results for {expected} {noun}")
     return results
 
 

@@ -90,9 +90,12 @@ class Acceptance:
             messages.append(encode_sync_message(request, self._name, timeout))
         return self._run("enqueue_sync", self._batch_size, len(large) // 3, *large, *messages)
 
-    def abandon(self, task_id: str) -> asyncio.Future[Any]:
-        """Say that the client of a synchronous request has gone."""
-        return self._run("abandon_sync", task_id, TIMED_OUT_SECONDS)
+    def abandon(self, task_id: str, seconds: float) -> asyncio.Future[Any]:
+        """Say that the client of a synchronous request has gone, so many seconds before its time.
+
+        Whatever is taken later than that is too late anyway.
+        """
+        return self._run("abandon_sync", task_id, max(0.001, seconds))
 
     def time_out(self, task_id: str, owner: str) -> asyncio.Future[Any]:
         """Give a synchronous request a record, since its client's time is up."""

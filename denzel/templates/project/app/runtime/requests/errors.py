@@ -37,6 +37,7 @@ NOT_CONFIRMED = (
     "Redis did not answer, so the request may have been queued; sending it again is safe with the "
     "same Idempotency-Key"
 )
+REFUSED = "Redis refuses to store requests now; nothing was queued"
 NOT_READ = "Redis cannot be reached; ask again"
 LOST = "Redis was lost while the request was waited for; it may have been predicted all the same"
 MEMORY_FULL = "Redis has no memory left (REDIS_MAX_MEMORY); nothing was queued"

@@ -14,7 +14,7 @@ from app.runtime.store.client import script
 from app.runtime.store.codecs import decode_stored_request, encode_record
 from app.runtime.store.keys import payload_key, request_key
 
-MEMORY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 SYNC_RESULT_SECONDS = 600
 """How long a synchronous outcome can be asked for."""
 ANSWERED_BYTES = 2048
@@ -62,12 +62,13 @@ class OutcomeStore:
         found: bytes | None = self._redis.get(payload_key(task_id))
         return found
 
-    def finish(self, ended: Sequence[Ended]) -> None:
-        """End asynchronous requests.
+    def finish(self, ended: Sequence[Ended], *, outage_seconds: float = 0.0) -> None:
+        """End asynchronous requests; may raise RedisError.
 
-        While Redis is out of memory, try on: giving up would have them predicted again, and fail
-        after a few times.
+        While Redis is away, try on for so long: giving up would have them predicted again, and
+        fail after a few times.
         """
+        deadline = time.monotonic() + outage_seconds
         arguments: list[str | bytes | float] = [self._holder, self._result_ttl]
         for outcome, _, _, callback_uri in ended:
             arguments += [outcome.id, outcome.state, outcome.body, callback_uri or ""]
@@ -75,9 +76,11 @@ class OutcomeStore:
             try:
                 self._finish(args=arguments)
                 return
-            except redis.exceptions.OutOfMemoryError:
-                log.warning("Redis has no memory for results (REDIS_MAX_MEMORY); trying on")
-                time.sleep(MEMORY_SECONDS)
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+                if time.monotonic() >= deadline:
+                    raise
+                log.warning("Redis cannot be reached to store results; trying on")
+                time.sleep(RETRY_SECONDS)
 
     def finish_sync(self, ended: Sequence[Ended], large: Sequence[str] = ()) -> None:
         """Tell the outcomes of synchronous requests to the API processes whose clients wait.
@@ -94,7 +97,4 @@ class OutcomeStore:
         ]  # fmt: skip
         for reply_to, records in waiting.items():
             arguments += [reply_to, len(records) // 2, *records]
-        try:
-            self._finish_sync(args=arguments)
-        except redis.exceptions.OutOfMemoryError:
-            log.debug("Redis has no memory to keep a synchronous outcome; its client has it")
+        self._finish_sync(args=arguments)

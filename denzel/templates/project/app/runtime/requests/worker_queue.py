@@ -13,12 +13,8 @@ from typing import Any
 import redis
 
 from app.runtime.store.client import script
-from app.runtime.store.keys import LOST_CHANNEL, SYNC_QUEUE, stop_key, stopping_key
-from app.runtime.store.messages import (
-    INLINE_PAYLOAD_BYTES,
-    marked_alone,
-    rest_of_async_message,
-)
+from app.runtime.store.keys import SYNC_QUEUE, WORKERS_KEY, stop_key, stopping_key
+from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, marked_alone, rest_of_async_message
 
 RECOVERY_LIMIT = 500
 """Requests that one script puts back at most, so that Redis answers others meanwhile."""
@@ -52,7 +48,6 @@ class Taken:
     """
 
     is_sync: bool = False
-    left: int = 0
     wait: float = 0.0
     requests: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     skipped: list[bytes] = field(default_factory=list)
@@ -74,6 +69,7 @@ class WorkerQueue:
         self._requeue_sync = script(client, "requeue_sync")
         self._heartbeat = script(client, "heartbeat")
         self._recover = script(client, "recover")
+        self._report_lost = script(client, "report_lost")
 
     def take(self, demand: Demand, first_queue: str) -> Taken:
         """Take the next batch, from ``first_queue`` if there is anything."""
@@ -87,11 +83,11 @@ class WorkerQueue:
             return NOTHING
         if answer[0] == b"wait":
             return Taken(wait=float(answer[1]))
-        queue, left, skipped, found = answer
+        queue, skipped, found = answer
         if queue == SYNC_QUEUE.encode():
-            return Taken(True, left, 0.0, [(each, 1, b"") for each in found], skipped)
+            return Taken(True, 0.0, [(each, 1, b"") for each in found], skipped)
         requests = list(zip(found[::3], found[1::3], found[2::3], strict=True))
-        return Taken(False, left, 0.0, requests, skipped)
+        return Taken(False, 0.0, requests, skipped)
 
     def requeue(self, task_ids: Sequence[str], *, is_begun: bool) -> None:
         """Put asynchronous requests back before all others.
@@ -130,14 +126,16 @@ class WorkerQueue:
         return requeued, lost
 
     def report_lost(self, task_ids: Sequence[str]) -> None:
-        """Tell the API processes that synchronous requests are lost: they send them again."""
+        """Tell the API processes that synchronous requests are lost: they send them again.
+
+        Those whose clients' time is up fail.
+        """
         if task_ids:
-            self._redis.srem(f"denzel:held.sync:{self.holder}", *task_ids)
-            self._redis.publish(LOST_CHANNEL, " ".join(task_ids))
+            self._report_lost(args=[self.holder, *task_ids])
 
     def withdraw(self) -> None:
         """End the lease, of a worker that holds nothing any more."""
-        self._redis.zrem("denzel:workers", self.holder)
+        self._redis.zrem(WORKERS_KEY, self.holder)
 
     def take_cancelled(self) -> list[str]:
         """Return requests this worker shall stop, each once."""

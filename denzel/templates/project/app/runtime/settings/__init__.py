@@ -6,7 +6,7 @@ Compose and denzel pass them on as environment variables.  The standard library 
 from .parsers import PROJECT_NAME_PATTERN
 from .processors import available_processors
 from .table import INTERNAL, SETTINGS, Setting
-from .values import SettingError, Settings, load_settings, parse_settings
+from .values import SettingError, Settings, load_settings, parse_settings, run_directory
 
 __all__ = [
     "INTERNAL",
@@ -18,4 +18,5 @@ __all__ = [
     "available_processors",
     "load_settings",
     "parse_settings",
+    "run_directory",
 ]

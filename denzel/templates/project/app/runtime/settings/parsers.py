@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 PROJECT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """What Compose accepts as a project name (compose-spec, "name" top-level element)."""
+SECRET_PREFIX = "whsec_"
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -114,6 +117,36 @@ def host_names(text: str) -> tuple[str, ...]:
     if not all(re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", name) for name in found):
         raise ValueError
     return found
+
+
+def signing_secret(text: str) -> bytes:
+    """Return a secret of Standard Webhooks, which is written as ``whsec_`` and base64."""
+    try:
+        secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a callback secret must be whsec_ and base64") from error
+    if not text.startswith(SECRET_PREFIX) or not 24 <= len(secret) <= 64:
+        raise ValueError("a callback secret must be whsec_ and base64 of 24 to 64 bytes")
+    return secret
+
+
+def signing_secrets(text: str) -> str:
+    """Return secrets as they are written, separated by spaces."""
+    for secret in text.split():
+        signing_secret(secret)
+    return text
+
+
+def hosts_and_networks(text: str) -> str:
+    """Return names, addresses and networks as they are written, separated by commas."""
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        if "/" in item:
+            ip_network(item.strip("[]"))
+        elif ":" in item:
+            ip_address(item.strip("[]"))
+        elif len(item.split()) > 1:
+            raise ValueError
+    return text
 
 
 def any_text(text: str) -> str:

@@ -20,6 +20,7 @@ from .parsers import (
     credential,
     flag,
     host_names,
+    hosts_and_networks,
     integer,
     memory,
     number,
@@ -27,6 +28,7 @@ from .parsers import (
     ports,
     project_name,
     redis_url,
+    signing_secrets,
 )
 
 
@@ -173,16 +175,16 @@ SETTINGS: tuple[Setting, ...] = (
         "0",
         number(0, 60),
         "seconds",
-        "How long a request may wait for others to be batched with while a worker process is "
-        "free. 0: only where it was measured to pay, for some milliseconds: for quick requests "
-        "under way, and for clients just answered whom a batch can take at no cost.",
+        "How long a request may wait for others to be given to predict_batch with it, while a "
+        "worker process is free. 0: not at all.",
     ),
     Setting(
         "MODEL_LOAD_TIMEOUT",
         "3600",
         number(1, 7 * 86400),
         "seconds, at least 1",
-        "How long load_model may take before it fails, or its process is ended.",
+        "How long load_model, and then predicting for EXAMPLE, may take before it fails, or its "
+        "process is ended.",
     ),
     Setting(
         "MAX_BODY_MB",
@@ -264,7 +266,8 @@ SETTINGS: tuple[Setting, ...] = (
         "20",
         number(5, 3600),
         "seconds, at least 5",
-        "How long after a worker's death its asynchronous requests are given to another.",
+        "How long after a worker's death its requests are given to another. One that starts in "
+        "its place gets them at once.",
     ),
     Setting(
         "MAX_DELIVERIES",
@@ -290,15 +293,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CALLBACK_SECRET",
         "",
-        any_text,
-        "whsec_ and base64, or empty",
+        signing_secrets,
+        "whsec_ and base64 of 24 to 64 bytes, or empty",
         "Signs callbacks (Standard Webhooks); give it to receivers. Several, separated by "
         "spaces, all sign. Empty: callbacks are not signed.",
     ),
     Setting(
         "CALLBACK_ALLOW",
         "",
-        any_text,
+        hosts_and_networks,
         "host names and networks, separated by commas",
         "Where callbacks may go besides what is allowed anyway, such as 10.1.0.0/16 or "
         "receiver.example. Loopback, link-local and the deployment's own services are not "

@@ -10,6 +10,8 @@ from urllib.parse import quote, urlsplit
 from .processors import available_processors
 from .table import INTERNAL, SETTINGS
 
+SECRETS = frozenset({"MONITOR_PASSWORD", "CALLBACK_SECRET", "REDIS_PASSWORD"})
+"""Whose text is not shown when it cannot be used."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 
 
@@ -127,9 +129,8 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
         try:
             parsed[setting.name.lower()] = setting.parse(text)
         except (ValueError, KeyError) as error:
-            raise SettingError(
-                f"{setting.name}={text} cannot be used: it takes {setting.takes}"
-            ) from error
+            shown = setting.name if setting.name in SECRETS else f"{setting.name}={text}"
+            raise SettingError(f"{shown} cannot be used: it takes {setting.takes}") from error
     settings = Settings(**parsed)
     return replace(settings, redis_url=_with_password(settings.redis_url, settings.redis_password))
 
@@ -140,6 +141,12 @@ def _with_password(url: str, password: str) -> str:
     if not password or parts.password is not None:
         return url
     return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc}").geturl()
+
+
+def run_directory() -> str:
+    """Return where services write their states, whatever the other settings are worth."""
+    (setting,) = (each for each in INTERNAL if each.name == "DENZEL_RUN_DIR")
+    return os.environ.get(setting.name, "").strip() or setting.default
 
 
 def load_settings() -> Settings:

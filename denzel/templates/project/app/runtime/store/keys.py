@@ -8,7 +8,8 @@
                                   end, its payload
 ``denzel:payload:ID``             string: the payload of a synchronous one, too large for a message
 ``denzel:answered:MINUTE``        hash: small outcomes of synchronous requests that were answered
-``denzel:abandoned``              sorted set: synchronous requests whose clients have gone
+``denzel:abandoned``              sorted set: synchronous requests whose clients have gone, until
+                                  their time is up
 ``denzel:workers``                sorted set: workers ("holders"), by the time their lease ends
 ``denzel:held:HOLDER``            set: asynchronous requests a worker holds
 ``denzel:held.sync:HOLDER``       set: synchronous requests a worker holds
@@ -70,6 +71,11 @@ def callback_key(task_id: str) -> str:
 def watchers_key(task_id: str) -> str:
     """Return the key of the API processes whose clients wait for a request's end."""
     return f"denzel:watchers:{task_id}"
+
+
+def held_sync_key(holder: str) -> str:
+    """Return the key of the synchronous requests a worker holds."""
+    return f"denzel:held.sync:{holder}"
 
 
 def stop_key(holder: str) -> str:

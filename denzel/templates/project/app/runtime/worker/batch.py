@@ -135,11 +135,11 @@ class Batches:
         self._batches[id(batch)] = batch
         batch.reserve()
 
-    def remove(self, batch: Batch, *, succeeded: bool = False) -> None:
+    def remove(self, batch: Batch) -> None:
         """Note the end of a batch, however it came; Celery no longer knows its requests."""
         self._batches.pop(id(batch), None)
         for request in batch.requests:
-            state.task_ready(request, successful=succeeded)
+            state.task_ready(request)
 
     def all(self) -> list[Batch]:
         """Return the batches, oldest first."""

@@ -14,6 +14,7 @@ _settings = load_settings()
 broker_url = _settings.redis_url.replace("unix://", "redis+socket://", 1)
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the broker may be away for as long as it likes
+broker_channel_error_retry = True  # or refuse to write, as with a full disk
 broker_transport_options = {
     "priority_steps": [0],  # no task has a priority; kombu would wait on four lists for them
     # Notice a half-open connection instead of waiting on it for ever (celery #7276).
@@ -37,8 +38,9 @@ worker_consumer = "app.runtime.worker.consumer:EventBufferingConsumer"
 worker_send_task_events = True  # Flower's source
 worker_enable_remote_control = True
 worker_cancel_long_running_tasks_on_connection_loss = False
-# A child that loads the model itself reports ready only then; the 4 s default would kill every
-# replacement of a dead child, for ever.  One that fails shows why for a while before it ends.
-worker_proc_alive_timeout = _settings.model_load_timeout + 60
+# A child that loads the model itself, and then predicts for EXAMPLE, reports ready only then; the
+# 4 s default would kill every replacement of a dead child, for ever.  One that fails shows why for
+# a while before it ends.
+worker_proc_alive_timeout = 2 * _settings.model_load_timeout + 60
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False  # what the pipeline prints goes to the log as it is

@@ -1,14 +1,19 @@
-"""Celery's consumer, which tells Flower of tasks in fewer messages."""
+"""Celery's consumer, which tells Flower of tasks in fewer messages, and is slower to reconnect."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery.worker.consumer import Consumer
+from redis.exceptions import ResponseError
 
 EVENT_SECONDS = 0.25
 EVENT_LIMIT = 24
 """Events sent together at most: while it writes them, the worker takes no request."""
+REFUSED_SECONDS = 2.0
+"""Pause when Redis refuses to write: Celery would connect again some times a second, and each time
+leave connections open behind it."""
 
 
 class EventBufferingConsumer(Consumer):  # Celery has no types
@@ -32,3 +37,9 @@ class EventBufferingConsumer(Consumer):  # Celery has no types
     def _flush_planned(self) -> None:
         self._flush_is_due = False
         self._flush_events()
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Report it; wait a moment if Redis is there, but refuses to write."""
+        super().on_connection_error_before_connected(exc)
+        if isinstance(exc, ResponseError):
+            time.sleep(REFUSED_SECONDS)

@@ -65,14 +65,20 @@ def _received(request: PredictionRequest, shown: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tell_finished(batch: Batch, seconds: float, results: Sequence[tuple[bool, str]]) -> None:
-    """Tell what became of requests; ``results`` are whether each succeeded, and what to show."""
+def tell_finished(batch: Batch, seconds: float, results: Sequence[tuple[bool, str] | None]) -> None:
+    """Tell what became of requests: of each, whether it succeeded, and what to show.
+
+    None is for one that had ended before, of which nothing is told.
+    """
     if batch.is_told or len(batch.requests) == 1:
-        for request, (succeeded, shown) in zip(batch.requests, results, strict=False):
-            _tell(request, seconds, shown[:SHOWN_CHARACTERS], succeeded=succeeded)
+        for request, result in zip(batch.requests, results, strict=True):
+            if result is not None:
+                succeeded, shown = result
+                _tell(request, seconds, shown[:SHOWN_CHARACTERS], succeeded=succeeded)
         return
-    count = sum(succeeded for succeeded, _ in results)
-    _tell(batch.requests[0], seconds, f"{count} of {len(results)} succeeded", succeeded=count > 0)
+    ended = [each for each in results if each is not None]
+    count = sum(succeeded for succeeded, _ in ended)
+    _tell(batch.requests[0], seconds, f"{count} of {len(ended)} succeeded", succeeded=count > 0)
 
 
 def tell_lost(batch: Batch, error: BaseException) -> None:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from app.runtime.requests.worker_queue import WorkerQueue
+from app.runtime.requests.worker_queue import RECOVERY_LIMIT, WorkerQueue
 from app.runtime.worker.batch import Batches
 
 BEAT_SECONDS = 2.0
@@ -14,8 +14,9 @@ SETTLING_SECONDS = 3 * BEAT_SECONDS
 """How long others have to renew their leases after Redis was away, before they count as dead."""
 UNKNOWN_SECONDS = 2 * BEAT_SECONDS
 """How long Redis may say that this worker holds a request that it knows nothing of."""
-STOPPING_SECONDS = 60.0
-"""How long the processes of a worker that ends may take for what they have begun."""
+STOPPING_SECONDS = 40.0
+"""How long the processes of a worker that ends may take for what they have begun: as long as
+Docker and supervisor let it (docker-compose.yml, stop_grace_period)."""
 
 log = logging.getLogger("denzel.leases")
 
@@ -62,12 +63,14 @@ class Leases:
             self._queue.withdraw()
 
     def _recover(self, predecessors: str) -> None:
-        requeued, lost = self._queue.recover(predecessors)
-        if requeued or lost:
-            log.warning(
-                "A worker has died: %d of its requests are on the queue again, %d were lost to "
-                "their clients' API processes", requeued, lost,
-            )  # fmt: skip
+        requeued = RECOVERY_LIMIT
+        while requeued >= RECOVERY_LIMIT:
+            requeued, lost = self._queue.recover(predecessors)
+            if requeued or lost:
+                log.warning(
+                    "A worker has died: %d of its requests are on the queue again, %d are sent "
+                    "again by their clients' API processes", requeued, lost,
+                )  # fmt: skip
 
     def _put_back_unknown(self, held: set[str], held_sync: set[str]) -> None:
         """Put back what this worker holds by Redis's account, but not by its own.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -37,21 +38,28 @@ def members_of(group: int, variable: str) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return how long a process and all its descendants have used a processor.
+def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
+    """Return how long each process and all its descendants have used a processor.
 
-    Those of its children that have ended count, if they were waited for.
+    Those of its children that have ended count, if they were waited for.  Every process of the
+    machine is looked at, once: none tells who its children are.
     """
     processes = _every_process()
-    children = defaultdict(list)
+    children: dict[int, list[int]] = defaultdict(list)
     for each, process in processes.items():
         children[process.parent].append(each)
+    return {pid: _sum_up(pid, processes, children) for pid in pids}
+
+
+def _sum_up(
+    pid: int, processes: Mapping[int, _Process], children: Mapping[int, list[int]]
+) -> float:
     total, left = 0.0, [pid]
     while left:
         each = left.pop()
         if each in processes:
             total += processes[each].cpu_seconds
-            left += children[each]
+            left += children.get(each, [])
     return total
 
 

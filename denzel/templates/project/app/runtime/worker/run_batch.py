@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
 from app.runtime.pipeline.run import predict_group
@@ -15,6 +15,8 @@ from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.worker.context import current_context
 
 SHOWN_BYTES = 1000
+OUTAGE_SECONDS = 20.0
+"""How long Redis may be away before predictions that are made are given up, and made again."""
 
 
 class WorkItem(NamedTuple):
@@ -33,12 +35,12 @@ class WorkItem(NamedTuple):
 class BatchResult(NamedTuple):
     """What the main process is told: seconds, and for each request if it succeeded, what to show.
 
-    There are fewer results than requests where some had ended before.  ``has_predict_batch`` tells
-    of the pipeline, which the main process does not import where each process loads the model.
+    A request that had ended before has None.  ``has_predict_batch`` tells of the pipeline, which
+    the main process does not import where each process loads the model.
     """
 
     seconds: float
-    results: list[tuple[bool, str]]
+    results: list[tuple[bool, str] | None]
     has_predict_batch: bool
 
 
@@ -52,11 +54,15 @@ class _Work:
     large: list[str] = field(default_factory=list)
 
 
-def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchResult:
-    """Predict for requests together, store the outcomes, and tell who waits for them."""
+def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) -> BatchResult:
+    """Predict for requests together, store the outcomes, and tell who waits for them.
+
+    ``items`` are :class:`WorkItem`s as plain tuples.
+    """
     _end_on_signals()
     context = current_context()
-    work = _collect(context.outcomes, items, is_sync)
+    work_items = [WorkItem(*each) for each in items]
+    work = _collect(context.outcomes, work_items, is_sync)
     # Redis is not waited for within this: where that took long, batches that count as slow would
     # become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
@@ -71,8 +77,9 @@ def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchR
     if is_sync:
         context.outcomes.finish_sync(ended, work.large)
     elif ended:
-        context.outcomes.finish(ended)
-    results = [_shown(each, is_told) for each in outcomes]
+        context.outcomes.finish(ended, outage_seconds=OUTAGE_SECONDS)
+    by_id = {each.id: each for each in outcomes}
+    results = [_shown(by_id.get(item.id), is_told) for item in work_items]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
 
 
@@ -108,6 +115,8 @@ def _collect(outcomes: OutcomeStore, items: Sequence[WorkItem], is_sync: bool) -
     return work
 
 
-def _shown(outcome: Outcome, is_told: bool) -> tuple[bool, str]:
+def _shown(outcome: Outcome | None, is_told: bool) -> tuple[bool, str] | None:
+    if outcome is None:
+        return None
     text = outcome.body[:SHOWN_BYTES].decode(errors="replace") if is_told else ""
     return outcome.state == SUCCESS, text

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ class StallWatch:
         limit: float,
         run_directory: str,
         clock: Callable[[], float] = time.monotonic,
-        cpu: Callable[[int], float] = cpu_seconds,
+        cpu: Callable[[Collection[int]], Mapping[int, float]] = cpu_seconds,
     ) -> None:
         self._limit = limit
         self._run_directory = run_directory
@@ -94,10 +94,16 @@ class StallWatch:
         for each, watched in before.items():
             if watched.looks < STACK_LOOKS and each not in self._watched:
                 log.warning("Process %d goes on: task %s has ended", each.pid, each.task_id)
+        long = {
+            each: watched
+            for each, watched in self._watched.items()
+            if now - watched.since >= FIRST_LOOK_SECONDS
+        }
+        cpu = self._cpu({each.pid for each in long}) if long else {}
         return [
             stall
-            for each, watched in self._watched.items()
-            if (stall := self._examine(each, watched, now))
+            for each, watched in long.items()
+            if (stall := self._examine(each, watched, cpu[each.pid], now))
         ]
 
     def forget(self, pids: Collection[int]) -> None:
@@ -105,11 +111,8 @@ class StallWatch:
         for pid in pids:
             _stack_path(self._run_directory, pid).unlink(missing_ok=True)
 
-    def _examine(self, each: Prediction, watched: _Watched, now: float) -> Stall | None:
+    def _examine(self, each: Prediction, watched: _Watched, cpu: float, now: float) -> Stall | None:
         seconds = now - watched.since
-        if seconds < FIRST_LOOK_SECONDS:
-            return None
-        cpu = self._cpu(each.pid)
         if watched.cpu is None:
             watched.cpu = cpu
             return None

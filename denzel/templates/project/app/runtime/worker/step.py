@@ -127,7 +127,8 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
             self._fetcher.look()
 
     def _look(self) -> None:
-        if self._fetcher is not None:
+        if self._fetcher is not None and self._notifications is not None:
+            self._notifications.ping()
             self._fetcher.look()
 
     def _fetch(self) -> None:
@@ -150,7 +151,8 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         free = self._consumer.pool.num_processes - len(batches) - max(0, others)
         if free <= 0 or self._waits_for_quick_one():
             return None
-        return Demand(self._size.most, self._size.wait, self._size.seconds, free)
+        share = 1 if self._size.is_quick else free  # one process has a quick batch to itself
+        return Demand(self._size.most, self._size.wait, self._size.seconds, share)
 
     def _waits_for_quick_one(self) -> bool:
         """Tell whether a batch is under way that will have ended in a moment, and look then."""
@@ -164,7 +166,8 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
 
     def _look_again(self) -> None:
         self._will_look = False
-        self._look()
+        if self._fetcher is not None:
+            self._fetcher.look()
 
     def _deliver(self, taken: Taken) -> None:
         requests = self._read(taken)

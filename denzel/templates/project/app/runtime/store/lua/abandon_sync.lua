@@ -1,10 +1,13 @@
 -- Note that nobody waits for a synchronous request any more.
 --
--- ARGV: id, seconds it is remembered
+-- ARGV: id, seconds its client would have waited for it yet
 -- denzel:abandoned  sorted set: requests that need not be predicted if they were not begun yet, by
---                   the time they were abandoned; those that had been begun are forgotten later
+--                   the time from which they are too late anyway (take.lua)
 -- include: clock
 redis.set_repl(redis.REPL_NONE)
-redis.call('ZREMRANGEBYSCORE', 'denzel:abandoned', '-inf', now - tonumber(ARGV[2]))
-redis.call('ZADD', 'denzel:abandoned', now, ARGV[1])
-redis.call('EXPIRE', 'denzel:abandoned', ARGV[2])
+redis.call('ZREMRANGEBYSCORE', 'denzel:abandoned', '-inf', now)
+redis.call('ZADD', 'denzel:abandoned', now + tonumber(ARGV[2]), ARGV[1])
+local seconds = math.ceil(ARGV[2])
+if redis.call('TTL', 'denzel:abandoned') < seconds then
+  redis.call('EXPIRE', 'denzel:abandoned', seconds)
+end

@@ -1,10 +1,10 @@
+#!lua flags=allow-oom
 -- Tell the outcomes of synchronous requests to the API processes whose clients wait.
 --
 -- ARGV: holder, seconds an outcome is kept, most bytes of one that is kept although its client has
 --       got it, most of these a minute, number of large payloads, their ids;
 --       then for each API process: its name, number of outcomes, and for each id and record
--- Nothing of it is written to Redis's file.  When memory is full, SET ends the script, so what
--- frees some and what clients wait for comes first.
+-- Nothing of it is written to Redis's file.
 --
 -- denzel:task:ID           the client's time was up: the outcome is stored here
 -- denzel:answered:MINUTE   hash: small outcomes that were answered, by id

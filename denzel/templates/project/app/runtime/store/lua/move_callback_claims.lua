@@ -5,8 +5,8 @@
 -- ARGV:    seconds; ids
 -- Returns: nothing
 -- Atomic:  one that was dropped, delivered or parked meanwhile must not come back.
--- include: redis_time
-local ends = redis_time() + tonumber(ARGV[1])
+-- include: clock
+local ends = now + tonumber(ARGV[1])
 for i = 2, #ARGV do
   local due = redis.call('ZSCORE', 'denzel:callbacks:due', ARGV[i])
   if due and due ~= 'inf' then redis.call('ZADD', 'denzel:callbacks:due', ends, ARGV[i]) end

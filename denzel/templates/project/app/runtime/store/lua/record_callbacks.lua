@@ -7,10 +7,9 @@
 --          attempt if PENDING, attempts made, HTTP status or '', error or ''
 -- Returns: nothing
 -- Atomic:  an attempt that outlived its claim must not undo that another one delivered it.
--- include: redis_time
+-- include: clock
 -- include: trim_failed
 local failed_ttl, failed_max, result_ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local now = redis_time()
 
 local function delivered(id, key)
   redis.call('ZREM', 'denzel:callbacks:due', id)

@@ -8,14 +8,14 @@
 --
 -- denzel:workers          sorted set: holders, by the time their lease ends
 -- denzel:held:HOLDER      set: what it held, which goes back on the queue
--- denzel:held.sync:HOLDER set: what it held; the API processes are told, and send it again
--- denzel:lost             channel: ids of synchronous requests, separated by spaces
+-- denzel:held.sync:HOLDER set: what it held, which is lost (lose_sync.lua)
 -- include: clock
 -- include: chunks
 -- include: messages
 -- include: records
 -- include: notify
 -- include: requeue_requests
+-- include: lose_sync
 local dead = redis.call('ZRANGEBYSCORE', 'denzel:workers', '-inf', now, 'LIMIT', 0, 100)
 if ARGV[2] ~= '' then
   for _, holder in ipairs(redis.call('ZRANGE', 'denzel:workers', 0, -1)) do
@@ -28,7 +28,7 @@ local left, requeued, lost = tonumber(ARGV[3]), 0, 0
 for _, holder in ipairs(dead) do
   if holder ~= ARGV[1] then
     local sync = redis.call('SMEMBERS', 'denzel:held.sync:' .. holder)
-    if #sync > 0 then redis.call('PUBLISH', 'denzel:lost', table.concat(sync, ' ')) end
+    lose_sync(sync)
     redis.call('DEL', 'denzel:held.sync:' .. holder)
     lost = lost + #sync
     local ids = redis.call('SRANDMEMBER', 'denzel:held:' .. holder, left)

@@ -5,8 +5,8 @@
 -- ARGV:    ids
 -- Returns: how many there were.
 -- Atomic:  a callback must not expire between being looked at and being kept.
--- include: redis_time
-local now, count = redis_time(), 0
+-- include: clock
+local count = 0
 for _, id in ipairs(ARGV) do
   local key, task = 'denzel:callback:' .. id, 'denzel:task:' .. id
   if redis.call('EXISTS', key, task) == 2 then

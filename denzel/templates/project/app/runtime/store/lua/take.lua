@@ -5,7 +5,7 @@
 --       batch, seconds a prediction takes, largest payload to return, free processes,
 --       queue to look at first, seconds a revoked record lasts
 -- Returns nothing when both queues are empty; {'wait', seconds} while a fuller batch is waited
--- for; else {queue, how many are left there, {what was skipped}, requests}.  A synchronous request
+-- for; else {queue, {what was skipped}, requests}, of which there may be none.  A synchronous request
 -- is its message; an asynchronous one its message, how often it was begun, and its stored request
 -- ('' for a large one).
 -- One script, so that a request is either on a queue or held.
@@ -46,26 +46,34 @@ local function shown(message)
   return (task and 'task ' .. task .. ', ' or '') .. string.sub(message, 1, 300)
 end
 
+local function put_back(queue, messages, first)
+  local left = {}
+  for i = #messages, first, -1 do left[#left + 1] = messages[i] end
+  in_chunks(left, function(...) redis.call('RPUSH', queue, ...) end)
+end
+
 -- Takes messages as long as fits; begin(id, message) returns the payload's bytes, nil to drop it.
 local function take(queue, count, begin)
   local skipped, bytes, number, looks = {}, 0, 0, 0
   while number < count and looks < LOOKS do
-    local message = redis.call('RPOP', queue)
-    if not message then break end
-    local id = message_id(message)
-    if not id then
-      looks = looks + 1
-      skipped[#skipped + 1] = shown(message)
-    elseif number > 0 and (is_alone(message) or bytes >= most_bytes) then
-      redis.call('RPUSH', queue, message)
-      break
-    else
-      local size = begin(id, message)
-      if size then
-        number, bytes = number + 1, bytes + size
-        if is_alone(message) then break end
-      else
+    local messages = redis.call('RPOP', queue, count - number)
+    if not messages then break end
+    for i, message in ipairs(messages) do
+      local id, alone = message_id(message), is_alone(message)
+      if not id then
         looks = looks + 1
+        skipped[#skipped + 1] = shown(message)
+      elseif number > 0 and (alone or bytes >= most_bytes) then
+        put_back(queue, messages, i)
+        return skipped
+      else
+        local size = begin(id, message)
+        looks = looks + (size and 0 or 1)
+        number, bytes = number + (size and 1 or 0), bytes + (size or 0)
+        if size and alone then
+          put_back(queue, messages, i + 1)
+          return skipped
+        end
       end
     end
   end
@@ -125,7 +133,7 @@ for _, queue in ipairs({ARGV[8], ARGV[8] == SYNC and ASYNC or SYNC}) do
       -- What waits is shared among the processes that are free.
       local count = math.min(most, math.ceil(length / free))
       local skipped, requests = (queue == SYNC and take_sync or take_async)(count)
-      return {queue, redis.call('LLEN', queue), skipped, requests}
+      return {queue, skipped, requests}
     end
     soonest = math.min(soonest or wait, wait)
   end

@@ -6,9 +6,8 @@
 -- ARGV:    length of the claim in seconds; how many at most (some hundreds: unpack has a limit)
 -- Returns: Redis's time, then what claim_callbacks returns.
 -- Atomic:  two services must not take the same callback.
--- include: redis_time
+-- include: clock
 -- include: claim_callbacks
-local now = redis_time()
 local due, half = 'denzel:callbacks:due', math.ceil(ARGV[2] / 2)
 local ids = redis.call('ZREVRANGEBYSCORE', due, now, '-inf', 'LIMIT', 0, half)
 local is_new = {}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Give a synchronous request whose time is up a record, so that it can be asked for.
 --
 -- ARGV: id, owner, seconds the record lasts

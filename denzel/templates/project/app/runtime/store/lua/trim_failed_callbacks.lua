@@ -5,6 +5,6 @@
 -- ARGV:    seconds a callback that was given up is kept; how many are kept; seconds a result is kept
 -- Returns: nothing
 -- Atomic:  one that is sent again meanwhile must not be forgotten.
--- include: redis_time
+-- include: clock
 -- include: trim_failed
-trim_failed(redis_time(), tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))
+trim_failed(now, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))

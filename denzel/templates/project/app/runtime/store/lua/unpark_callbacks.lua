@@ -6,10 +6,10 @@
 -- ARGV:    receiver; length of the claim in seconds; how many at most
 -- Returns: whether more wait (1 or 0), Redis's time, then what claim_callbacks returns.
 -- Atomic:  a callback is always either due at a time or in a waiting list.
--- include: redis_time
+-- include: clock
 -- include: claim_callbacks
 local waiting = 'denzel:callbacks:waiting:' .. ARGV[1]
-local now, ids = redis_time(), {}
+local ids = {}
 for _, id in ipairs(redis.call('LPOP', waiting, ARGV[3]) or {}) do
   -- Any other score: it was dropped, or dropped and queued anew.
   if redis.call('ZSCORE', 'denzel:callbacks:due', id) == 'inf' then ids[#ids + 1] = id end
