@@ -60,6 +60,17 @@ def test_the_worker_is_shown(lab: Deployment) -> None:
     assert "worker@lab" in requests.get(f"{lab.monitor_url}/workers", timeout=10).text
 
 
+def test_the_queues_of_predictions_are_shown(lab: Deployment) -> None:
+    def found() -> set[str]:
+        requests.get(f"{lab.monitor_url}/api/workers?refresh=1", timeout=30)
+        answer = requests.get(f"{lab.monitor_url}/api/queues/length", timeout=30)
+        assert answer.ok, answer.text
+        return {queue["name"] for queue in answer.json()["active_queues"]}
+
+    expected = {"celery", "predictions", "predictions.sync"}
+    lab.wait(lambda: found() == expected, f"Flower shows {expected}", 30)
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:5555"])
 def test_a_name_that_leads_here_by_dns_rebinding_is_refused(lab: Deployment, host: str) -> None:
     for path in ("/workers", "/api/workers", "/task/x"):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from celery.worker.control import inspect_command
+from kombu import Queue
 from kombu.utils.url import maybe_sanitize_url
+
+from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
 
 
 @inspect_command()
@@ -20,3 +23,16 @@ def stats(state: Any, **_: Any) -> dict[str, Any]:
     if isinstance(broker, dict) and isinstance(broker.get("hostname"), str):
         broker["hostname"] = maybe_sanitize_url(broker["hostname"])
     return found
+
+
+@inspect_command()
+def active_queues(state: Any, **_: Any) -> list[dict[str, Any]]:
+    """Return the queues the worker serves: kombu's, and those of predictions.
+
+    Takes the place of Celery's own command, which knows of kombu's alone.  Flower shows how long
+    they are.
+    """
+    consumer = state.consumer.task_consumer
+    queues = [*consumer.queues] if consumer else []
+    queues += [Queue(name, routing_key=name) for name in (PREDICTIONS_QUEUE, SYNC_QUEUE)]
+    return [dict(queue.as_dict(recurse=True)) for queue in queues]
