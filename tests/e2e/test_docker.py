@@ -356,8 +356,8 @@ class TestLife:
         pipeline = life.root / "app" / "logic" / "pipeline.py"
         pipeline.write_text(pipeline.read_text() + "\n\ndef process(m, j):\n    np.nothing\n")
         life.run("restart")
-        life.wait_until_ready()
-        assert life.predict().status_code == 500
+        assert wait_for(lambda: "no attribute 'nothing'" in life.run("status"), READY_SECONDS)
+        assert life.states()["denzel"] == "ERROR"
         pipeline.write_text(pipeline.read_text().partition("\n\ndef process(m, j)")[0])
         life.run("restart")
         life.wait_until_ready()
