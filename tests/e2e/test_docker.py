@@ -357,7 +357,7 @@ class TestLife:
         pipeline.write_text(pipeline.read_text() + "\n\ndef process(m, j):\n    np.nothing\n")
         life.run("restart")
         assert wait_for(lambda: "no attribute 'nothing'" in life.run("status"), READY_SECONDS)
-        assert life.states()["denzel"] == "ERROR"
+        assert life.states()[f"worker@{life.name}"] == "ERROR"
         pipeline.write_text(pipeline.read_text().partition("\n\ndef process(m, j)")[0])
         life.run("restart")
         life.wait_until_ready()
