@@ -282,7 +282,7 @@ def test_a_partial_project_is_launched(life: Life) -> None:
     installing = "PIP INSTALLING..."
     expected = lines(installing, installing, installing, "UP", installing)
     life.await_status(lambda text: text == expected)
-    assert "not ready" in life.refused("response", "--async")
+    life.denzel("response", "--sync")
     assert life.await_ready() == up_lines(life)
 
 
@@ -424,7 +424,10 @@ def test_conflicting_requirements_are_refused(life: Life, requirement: str, oppo
 
 def test_requirements_that_fail_at_start_are_an_error(life: Life) -> None:
     life.edit("requirements.txt", "no-such-package-of-denzel==1\n")
-    life.denzel("restart")
+    assert "the services go on as they are" in life.refused("restart")
+    assert life.denzel("status") == up_lines(life)
+    life.denzel("stop")
+    life.denzel("start")
     status = life.await_status(lambda text: text.count("ERROR") >= 1)
     assert "logs/requirements.log" in status
     assert "no-such-package-of-denzel" in status
