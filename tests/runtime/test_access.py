@@ -139,7 +139,7 @@ def test_a_request_belongs_to_the_key_it_came_with(guarded: Deployment, kind: st
         "keyed": {"Prefer": "respond-async", "Idempotency-Key": str(uuid4())},
     }[kind]
     body = {"do": "sleep", "seconds": 2} if kind == "timed out" else {"value": 1}
-    mine, other = ({"X-API-Key": key} for key in KEYS.values())
+    mine, other = ({"X-API-Key": KEYS[name]} for name in ("shop", "till"))
     answer = requests.post(
         f"{guarded.url}/predict", json=body, headers={**mine, **headers}, timeout=30
     )

@@ -17,7 +17,7 @@ import pytest
 import redis
 import requests
 
-from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
+from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE, WORKERS_KEY
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, Service, deployed
@@ -126,10 +126,14 @@ def test_when_the_apis_main_process_is_killed_the_others_end(running: Deployment
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=30"])
-def test_a_task_taken_while_the_worker_ends_goes_back_on_its_queue(
+def test_of_a_task_taken_while_the_worker_ends_nothing_is_left_to_recover(
     running: Deployment, prefer: str
 ) -> None:
-    """The worker mostly finds both when it wakes up: the task, and that it shall end."""
+    """The worker finds both when it wakes up: the task, and that it shall end.
+
+    Whichever comes first: it has predicted the task or put it back, so that nobody waits until
+    its lease has run out.
+    """
     worker = running.services["denzel"]
     queue = PREDICTIONS_QUEUE if prefer == "respond-async" else SYNC_QUEUE
     with (
@@ -142,7 +146,8 @@ def test_a_task_taken_while_the_worker_ends_goes_back_on_its_queue(
         worker.process.terminate()
         os.kill(worker.pid, signal.SIGCONT)
         assert worker.process.wait(40) == 0, worker.output()
-        assert client.llen(queue) == 1
+        assert client.keys("denzel:held*") == []
+        assert client.exists(WORKERS_KEY) == 0
         running.start_worker()
         if prefer == "respond-async":
             task_id = answer.result().json()["data"]["task_id"]

@@ -82,7 +82,7 @@ class Service:
         self._lab = lab
         self._kept = (retention, claim_seconds)
         self._options = {"policy": AddressPolicy(allow_loopback=True), **options}
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
         self._started.wait(10)
 

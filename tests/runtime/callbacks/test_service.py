@@ -218,7 +218,7 @@ def test_what_is_due_is_due_by_redis_clock(alone: Deployment, client: redis.Redi
 def test_a_new_callback_does_not_wait_behind_a_backlog(
     alone: Deployment, client: redis.Redis
 ) -> None:
-    queue(client, ((f"old-{number}", "http://receiver.example/") for number in range(500)))
+    queue(client, ((f"old-{number:03}", "http://receiver.example/") for number in range(500)))
     queue(client, [("new", "http://receiver.example/")])
 
     async def take() -> list[str]:

@@ -6,6 +6,7 @@ The format is pip's (pip.pypa.io/en/stable/reference/requirements-file-format).
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -71,7 +72,8 @@ def _named_files(file: Path) -> Iterator[Path]:
     for line in _lines(file):
         found = NESTED.fullmatch(line)
         if found and "://" not in found["name"]:
-            yield file.parent / found["name"].strip("\"'")
+            # Without the detours, so that files that name each other are read once.
+            yield Path(os.path.normpath(file.parent / found["name"].strip("\"'")))
 
 
 def _lines(file: Path) -> Iterator[str]:
