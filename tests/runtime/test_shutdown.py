@@ -145,7 +145,7 @@ def test_of_a_task_taken_while_the_worker_ends_nothing_is_left_to_recover(
         running.wait(lambda: client.llen(queue) == 1, "the task is on its queue")
         worker.process.terminate()
         os.kill(worker.pid, signal.SIGCONT)
-        assert worker.process.wait(40) == 0, worker.output()
+        assert worker.process.wait(15) == 0, worker.output()
         assert client.keys("denzel:held*") == []
         assert client.exists(WORKERS_KEY) == 0
         running.start_worker()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
@@ -105,6 +105,19 @@ class Batch:
         written to, or was.
         """
         return self.job is not None and self.job._write_to is not None
+
+    def keep(self, being_written: Container[int]) -> None:
+        """Have Celery's pool remember the job although no process has accepted it yet.
+
+        One of which a part is missing (its pipe is ``being_written``) is not kept.
+        """
+        if self.is_given and self.job._write_to.inqW_fd not in being_written:
+            self.job._accepted = True
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether Celery's pool tells nothing of it any more, once the consumer has closed."""
+        return self.job is None or not self.job._accepted
 
     def reserve(self) -> None:
         """Have Celery know the requests as taken."""

@@ -8,6 +8,8 @@ from typing import Any
 from celery.worker.consumer import Consumer
 from redis.exceptions import ResponseError
 
+from app.runtime.worker.batch import batches
+
 EVENT_SECONDS = 0.25
 EVENT_LIMIT = 24
 """Events sent together at most: while it writes them, the worker takes no request."""
@@ -37,6 +39,17 @@ class EventBufferingConsumer(Consumer):  # Celery has no types
     def _flush_planned(self) -> None:
         self._flush_is_due = False
         self._flush_events()
+
+    def on_close(self) -> None:
+        """Let go of what is waiting, but keep the jobs that processes have in their pipes.
+
+        Celery forgets a job that was not accepted yet.  It would be predicted, its result thrown
+        away, and its process would wait half a minute for the result to be taken
+        (``_ensure_messages_consumed`` in billiard/pool.py).
+        """
+        for batch in batches.all():
+            batch.keep(self.pool._pool._active_writes)
+        super().on_close()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Report it; wait a moment if Redis is there, but refuses to write."""

@@ -110,7 +110,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         held = batches.all()
         left = [request for each in held if not each.is_given for request in each.requests]
         for batch in held:
-            if batch.started is None:  # Celery's pool tells nothing of these any more
+            if batch.is_forgotten:
                 batches.remove(batch)
         try:
             self._runner.put_back(left, is_begun=False)
