@@ -34,8 +34,8 @@ def test_looking_up_needs_no_memory(api: Api, client: redis.Redis) -> None:
 
 
 def _no_script(name: str, *arguments: object) -> asyncio.Future[Any]:
-    """Run nothing: watching is no script."""
-    raise NotImplementedError
+    """Fail: watching runs no script."""
+    raise AssertionError(f"the script {name} was run")
 
 
 def test_who_watches_is_forgotten_some_time_after_it_gave_up(
