@@ -460,7 +460,8 @@ class TestLife:
         life.wait_until_ready()
 
     def health(self, life: Deployment, service: str) -> str:
-        return docker("inspect", "--format={{.State.Health.Status}}", f"{life.name}-{service}-1")
+        state = "--format={{.State.Health.Status}}"
+        return docker("inspect", state, f"{life.name}-{service}-1").strip()
 
     def test_a_recreated_container_applies_the_commands_by_itself(self, life: Deployment) -> None:
         life.project.set_environment(LOG_LEVEL="warning")
