@@ -111,7 +111,14 @@ def test_the_model_is_shared_where_it_can_be(served: tuple[Deployment, bool]) ->
 
 def test_many_clients_are_answered_by_every_process(served: tuple[Deployment, bool]) -> None:
     deployment, _ = served
-    assert len(check_answers(deployment)) == model(deployment)["processes"]
+    # A quick model's process can take all that waits before the next one is free.
+    seen: set[int] = set()
+
+    def all_have_answered() -> bool:
+        seen.update(check_answers(deployment))
+        return len(seen) == model(deployment)["processes"]
+
+    deployment.wait(all_have_answered, "each process has answered", START_SECONDS)
 
 
 def test_the_death_of_a_process_under_load_costs_at_most_what_it_held(

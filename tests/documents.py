@@ -1,0 +1,87 @@
+"""The documentation's code blocks, in order, each with what is to be done with it.
+
+A comment before a block says it: ``.. run: save as train.py``.  Without one, the commands of a
+``console`` block are typed, and what stands under a command must be among what it printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DIRECTIVE = re.compile(r"^( *)\.\. (code-block|literalinclude|tab-item):: *(.*)$")
+HINT = re.compile(r"^ *\.\. run: (.+)$")
+COMMAND = re.compile(r"^\$ ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One code block of a page."""
+
+    page: str
+    line: int
+    tab: str
+    """The title of the tab it stands in; empty outside tabs."""
+    language: str
+    text: str
+    hint: str
+    """What the comment before it says; empty without one."""
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a ``console`` block, and what the page shows under it."""
+
+    text: str
+    output: str
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """Yield the code blocks of a page of reStructuredText."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    tab, tab_indent, hint = "", -1, ""
+    for number, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if line.strip() and indent <= tab_indent:
+            tab, tab_indent = "", -1
+        if said := HINT.match(line):
+            hint = said[1]
+        if not (directive := DIRECTIVE.match(line)):
+            continue
+        if directive[2] == "tab-item":
+            tab, tab_indent = directive[3], indent
+            continue
+        language, text = directive[3], _content(lines, number + 1, indent)
+        if directive[2] == "literalinclude":
+            language, text = "", (path.parent / directive[3]).read_text(encoding="utf-8")
+        yield Block(path.name, number + 1, tab, language, text, hint)
+        hint = ""
+
+
+def _content(lines: list[str], start: int, indent: int) -> str:
+    """Return a directive's content: what is indented deeper, less its options."""
+    content = []
+    for line in lines[start:]:
+        if line.strip() and len(line) - len(line.lstrip()) <= indent:
+            break
+        content.append(line)
+    while content and (not content[0].strip() or content[0].lstrip().startswith(":")):
+        del content[0]
+    margin = min((len(line) - len(line.lstrip()) for line in content if line.strip()), default=0)
+    return "\n".join(line[margin:] for line in content).strip("\n") + "\n"
+
+
+def commands(block: Block) -> list[Command]:
+    """Return the commands of a ``console`` block: after ``$``, and after ``>`` where they go on."""
+    found = []
+    for typed in COMMAND.split(block.text)[1:]:
+        first, *rest = typed.splitlines()
+        continued = [line[2:] for line in rest if line.startswith("> ")]
+        output = [line for line in rest if not line.startswith("> ")]
+        found.append(Command("\n".join([first, *continued]), "\n".join(output)))
+    return found
