@@ -39,7 +39,7 @@ class Reader:
     """What this reader types behind a command: the ports of a launch."""
     outputs: list[str] = field(default_factory=list)
     ids: dict[str, str] = field(default_factory=dict)
-    second_terminal: subprocess.Popen[str] | None = None
+    second_terminal: subprocess.Popen[bytes] | None = None
 
     def follow(self, block: Block) -> None:
         """Do what a block asks for; fail where what it shows does not come."""
