@@ -55,6 +55,14 @@ def refusal(deployment: Deployment) -> requests.Response | None:
     return answer if answer.status_code == 503 else None
 
 
+def ready(deployment: Deployment, method: str = "GET", **headers: str) -> requests.Response:
+    """Ask whether the deployment is ready, under a name no page of its own has."""
+    headers = {"Host": "probe.example", **headers}
+    return requests.request(
+        method, f"{deployment.url}/health/ready", headers=headers, timeout=10
+    )  # fmt: skip
+
+
 def test_a_model_that_is_being_loaded_then_fails_then_is_there(gated: Deployment) -> None:
     began = time.monotonic()
     answer = gated.predict({"value": 1}, Prefer="wait=60")
@@ -66,6 +74,13 @@ def test_a_model_that_is_being_loaded_then_fails_then_is_there(gated: Deployment
     assert int(answer.headers["Retry-After"]) > 0
     assert keyed.status_code == 503
 
+    found = ready(gated, Host="localhost")
+    assert found.status_code == ready(gated, "HEAD").status_code == 503
+    assert found.json() == {
+        "title": "Not ready", "ready": False, "description": "The model is being loaded",
+        "redis": "UP", "workers": [{"name": "worker@lab", "state": "LOADING", "detail": ""}],
+    }  # fmt: skip
+
     accepted = gated.predict({"value": 2}, Prefer="respond-async")
     assert accepted.json().keys() == {"status", "data"}
     assert accepted.headers["Denzel-Model"] == "LOADING"
@@ -76,6 +91,8 @@ def test_a_model_that_is_being_loaded_then_fails_then_is_there(gated: Deployment
     assert refused is not None
     reason = "The model could not be loaded: load_model raised OSError: no such model"
     assert refused.json()["description"] == reason
+    assert ready(gated, Host="localhost").json()["description"] == reason
+    assert ready(gated).json()["description"] == "No worker has its model"
     assert gated.predict({"value": 3}, Prefer="respond-async").headers["Denzel-Model"] == "ERROR"
 
     (gated.directory / "may_load").write_text("yes", encoding="utf-8")
@@ -83,6 +100,9 @@ def test_a_model_that_is_being_loaded_then_fails_then_is_there(gated: Deployment
     gated.start_worker()
     # UP is told to the API before anybody else can read it.
     assert gated.predict({"value": 4}).json() == {"value": 4}
+    assert ready(gated).status_code == ready(gated, "HEAD").status_code == 200
+    worker = {"name": "worker@lab", "state": "UP", "detail": ""}
+    assert ready(gated).json() == {"ready": True, "redis": "UP", "workers": [worker]}
     assert gated.final_status(accepted.json()["data"]["task_id"])["result"] == {"value": 2}
     assert "Denzel-Model" not in gated.predict({"value": 5}, Prefer="respond-async").headers
 
@@ -110,3 +130,7 @@ def test_without_a_word_of_any_worker_requests_wait_for_one(gated: Deployment) -
     worker.process.terminate()
     worker.process.wait(20)
     assert gated.predict({"value": 1}, Prefer="wait=1").status_code == 504
+    assert ready(gated).json()["description"] == "No worker is there"
+    gated.services["redis"].kill()
+    gated.wait(lambda: ready(gated).json()["description"] == "Redis does not answer", "no Redis")
+    assert requests.get(f"{gated.url}/health/live/", timeout=10).json() == {"live": True}

@@ -29,6 +29,7 @@ from app.runtime.api.predict import (
     BrokenPredictResource,
     PredictResource,
 )
+from app.runtime.api.probes import LiveResource, Readiness, ReadyResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
@@ -123,6 +124,9 @@ def create_app(settings: Settings | None = None) -> Api:
     app.add_error_handler(RequestError, answer_request_error)
     app.set_error_serializer(serialize_http_error)
     app.add_route("/info", InfoResource())
+    app.add_route("/health/live", LiveResource())
+    readiness = Readiness(dispatcher, models, problem)
+    app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
     app.add_route("/predict", predict)
     app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
     app.add_route("/cancel/{task_id}", CancelResource(dispatcher))

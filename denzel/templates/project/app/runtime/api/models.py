@@ -13,6 +13,7 @@ from app.runtime import state
 from app.runtime.api.errors import ModelUnavailable
 from app.runtime.store.model_states import ModelState, ModelStates
 
+LOADING = "The model is being loaded"
 LOOK_SECONDS = 0.5
 ANSWER_SECONDS = 0.5
 """How long a request waits for Redis to say that there is no model, before it goes on as if."""
@@ -54,7 +55,7 @@ class Models:
             return None
         with suppress(RedisError, OSError):  # which the request itself will find out
             async with asyncio.timeout(ANSWER_SECONDS):
-                return _missing(await self.find())
+                return missing_model(await self.find())
         return None
 
     async def require(self) -> None:
@@ -74,10 +75,10 @@ def describe(missing: ModelState) -> str:
     """Return why there is no model, as a sentence for a client."""
     if missing.state == state.ERROR:
         return f"The model could not be loaded: {missing.detail}"
-    return "The model is being loaded"
+    return LOADING
 
 
-def _missing(found: Sequence[ModelState]) -> ModelState | None:
+def missing_model(found: Sequence[ModelState]) -> ModelState | None:
     """Return the worker nearest to having a model; None when one has it, or there is none."""
     if any(each.state == state.UP for each in found):
         return None
