@@ -54,6 +54,13 @@ def predict(deployment: Deployment, **headers: str) -> requests.Response:
     )
 
 
+def test_probes_need_no_key_and_are_told_no_more_than_they_need(guarded: Deployment) -> None:
+    for path in ("live", "ready"):
+        assert requests.get(f"{guarded.url}/health/{path}", timeout=10).status_code == 200
+        url = f"http://127.0.0.1:{guarded.environment['API_PORT']}/health/{path}"
+        assert requests.head(url, headers={"Host": "10.1.2.3:8000"}, timeout=10).ok
+
+
 def assert_unauthorized(answer: requests.Response) -> None:
     """Check the answer to somebody without a key."""
     assert answer.status_code == 401

@@ -102,8 +102,9 @@ def test_a_pipeline_that_was_mended_works_after_a_restart(tmp_path: Path) -> Non
             "the API has found Redis",
         )
         waiting = deployment.accept({"value": 1})
-        timed_out = deployment.predict({"value": 1}, Prefer="wait=1")
-        assert timed_out.status_code == 504
+        refused = deployment.predict({"value": 1}, Prefer="wait=20")
+        assert refused.status_code == 503
+        assert "ZeroDivisionError" in refused.json()["description"]
         worker.stop()
         mended = FUNCTIONS.replace("return {}", "return {'value': data['value']}")
         pipeline = deployment.directory / "app" / "logic" / "pipeline.py"

@@ -68,6 +68,18 @@ def test_one_that_failed_is_an_error(directory: Path) -> None:
     assert record(directory)["state"] == LOADING
 
 
+def test_one_process_with_its_model_is_enough_to_tell_that_there_is_one(directory: Path) -> None:
+    told: list[tuple[str, str]] = []
+    report = Report(str(directory), COPIES, lambda *state: told.append(state))
+    report.update({1, 2}, 2, [])
+    write_process_state(0, 1, ERROR, "GPU 0: load_model raised OSError")
+    report.update({1, 2}, 2, [])
+    write_process_state(1, 2, UP)
+    report.update({1, 2}, 2, [])
+    assert told == [(LOADING, ""), (ERROR, "GPU 0: load_model raised OSError"), (UP, "")]
+    assert record(directory)["state"] == ERROR
+
+
 def test_a_stall_is_told_and_then_no_more(directory: Path) -> None:
     report = Report(str(directory), SHARED)
     report.update({7}, 1, [STALL])

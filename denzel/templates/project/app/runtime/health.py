@@ -30,7 +30,7 @@ NO_REDIS = "Redis does not answer"
 SPEAKS_TO_REDIS = ("api", "denzel", "callbacks")
 BEATS = {"denzel": state.WORKER, "callbacks": "callbacks"}
 """Whose heartbeat a service lives by."""
-PATHS = {"api": "/info", "monitor": "/healthcheck"}
+PATHS = {"api": "/health/live", "monitor": "/healthcheck"}
 """What a service is asked at its port."""
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where a service that listens on every address is asked."""

@@ -14,7 +14,7 @@ import falcon.asgi
 
 from app.runtime.api.errors import Unauthorized
 
-OPEN_PATHS = frozenset({"/info"})
+OPEN_PATHS = frozenset({"/info", "/health/live", "/health/ready"})
 """What answers without a key: nothing that a caller sent, or that was predicted for one."""
 KEY_HEADER = "X-API-Key"
 
@@ -27,10 +27,12 @@ class AccessControl:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Raise Unauthorized unless the request brings a key, or needs none."""
-        if req.path in OPEN_PATHS or req.method == "OPTIONS":  # no browser sends a key with that
+        if req.method == "OPTIONS":  # no browser sends a key with that
             return
         name = self._find(read_key(req))
         if name is None:
+            if req.path in OPEN_PATHS:
+                return
             raise Unauthorized(
                 f"Send an API key as `Authorization: Bearer KEY` or as `{KEY_HEADER}: KEY`"
             )

@@ -22,7 +22,14 @@ from app.runtime.api.errors import (
     answer_request_error,
     serialize_http_error,
 )
-from app.runtime.api.predict import REPLAYED_HEADER, BrokenPredictResource, PredictResource
+from app.runtime.api.models import Models
+from app.runtime.api.predict import (
+    MODEL_HEADER,
+    REPLAYED_HEADER,
+    BrokenPredictResource,
+    PredictResource,
+)
+from app.runtime.api.probes import LiveResource, Readiness, ReadyResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
@@ -101,14 +108,15 @@ def create_app(settings: Settings | None = None) -> Api:
     batch_size = settings.batch_max_size if pipeline and pipeline.predict_batch else 1
     dispatcher = Dispatcher(settings, batch_size)
     admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
+    models = Models(dispatcher.client)
     verifier: Verifier | None = None
     predict: PredictResource | BrokenPredictResource
     if pipeline is None:
         predict = BrokenPredictResource(problem)
     else:
         verifier = Verifier(pipeline.verify_input, settings.verify_threads)
-        predict = PredictResource(settings, dispatcher, admission, verifier)
-    lifespan = Lifespan([dispatcher, admission], problem)
+        predict = PredictResource(settings, dispatcher, admission, verifier, models)
+    lifespan = Lifespan([dispatcher, admission, models], problem)
     app = Api(middleware=[lifespan, *_access_middleware(settings)])
     app.verifier = verifier
     app.req_options.strip_url_path_trailing_slash = True
@@ -116,6 +124,9 @@ def create_app(settings: Settings | None = None) -> Api:
     app.add_error_handler(RequestError, answer_request_error)
     app.set_error_serializer(serialize_http_error)
     app.add_route("/info", InfoResource())
+    app.add_route("/health/live", LiveResource())
+    readiness = Readiness(dispatcher, models, problem)
+    app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
     app.add_route("/predict", predict)
     app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
     app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
@@ -143,6 +154,7 @@ def _access_middleware(settings: Settings) -> list[Any]:
                 expose_headers=[
                     TASK_ID_HEADER,
                     REPLAYED_HEADER,
+                    MODEL_HEADER,
                     "Preference-Applied",
                     "Retry-After",
                 ],

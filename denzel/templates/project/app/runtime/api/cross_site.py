@@ -12,6 +12,8 @@ from app.runtime.hosts import is_known_host, is_same_origin
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Those that change nothing: a browser keeps their answers from pages of other sites."""
 ANY = "*"
+PROBE_PATHS = frozenset({"/health/live", "/health/ready"})
+"""What a probe may ask under any name: it often uses an address that nobody else does."""
 
 
 class CrossSiteGuard:
@@ -28,6 +30,9 @@ class CrossSiteGuard:
         """Raise UnknownHost or ForeignOrigin."""
         host = req.get_header("Host") or ""
         if self._checks_host and not is_known_host(host, self._allowed_hosts):
+            if req.path in PROBE_PATHS and req.method in SAFE_METHODS:
+                req.context.is_stranger = True
+                return
             raise UnknownHost(
                 "The API is bound to this machine alone and does not answer under this name; "
                 "ALLOWED_HOSTS in .env can add it"
@@ -39,3 +44,8 @@ class CrossSiteGuard:
             raise ForeignOrigin(
                 "Pages of this origin may not ask; CORS_ORIGINS in .env can allow it"
             )
+
+
+def is_stranger(req: falcon.asgi.Request) -> bool:
+    """Tell whether a request was let in although its Host may be a stranger's."""
+    return getattr(req.context, "is_stranger", False)

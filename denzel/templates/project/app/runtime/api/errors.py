@@ -94,6 +94,14 @@ class TooManyWaiting(ApiError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
+class ModelUnavailable(ApiError):
+    """No worker has its model: it is being loaded, or load_model raised."""
+
+    status = 503
+    title = "Model unavailable"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
 class PredictionCancelled(ApiError):
     """Somebody cancelled the request while its client waited."""
 

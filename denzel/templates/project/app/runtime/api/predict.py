@@ -22,6 +22,7 @@ from app.runtime.api.errors import (
     PredictionFailed,
     PredictionTimeout,
 )
+from app.runtime.api.models import Models
 from app.runtime.api.preferences import Preference, parse_prefer
 from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
 from app.runtime.api.verification import Verifier
@@ -31,6 +32,8 @@ from app.runtime.requests.errors import QueueUnavailable
 from app.runtime.settings import Settings
 
 REPLAYED_HEADER = "Idempotent-Replayed"
+MODEL_HEADER = "Denzel-Model"
+"""Tells the state of a model that is not there yet, where a request is accepted all the same."""
 CONFIRM_SECONDS = 0.5
 """How long Redis may take to confirm a request, however little its client waits for the rest."""
 IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
@@ -48,11 +51,13 @@ class PredictResource:
         dispatcher: Dispatcher,
         admission: Admission,
         verifier: Verifier,
+        models: Models,
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
         self._admission = admission
         self._verify = verifier
+        self._models = models
         self._policy = deployment_policy(settings)
         self._has_hinted = False
 
@@ -63,7 +68,6 @@ class PredictResource:
         callback_uri = find_callback_uri(json_data, self._policy)
         key = read_idempotency_key(req)
         payload = await self._verify(json_data)
-        self._admission.admit(len(payload))
         preference = parse_prefer(req.get_header("Prefer"))
         if preference.applied:
             resp.set_header("Preference-Applied", preference.applied)
@@ -71,6 +75,11 @@ class PredictResource:
         owner = owner_of(caller(req))
         is_async = self._answers_async(preference)
         wait = self._wait(preference, is_async)
+        if not is_async:
+            await self._models.require()
+        elif (missing := await self._models.missing()) is not None:
+            resp.set_header(MODEL_HEADER, missing.state.rstrip("."))
+        self._admission.admit(len(payload))
         if not is_async and key is None:
             await self._predict(resp, payload, owner, wait or 0.0)
             return

@@ -11,6 +11,7 @@
 ``denzel:abandoned``              sorted set: synchronous requests whose clients have gone, until
                                   their time is up
 ``denzel:workers``                sorted set: workers ("holders"), by the time their lease ends
+``denzel:models``                 hash: how the workers are with their models (``model_states.py``)
 ``denzel:held:HOLDER``            set: asynchronous requests a worker holds
 ``denzel:held.sync:HOLDER``       set: synchronous requests a worker holds
 ``denzel:stop:HOLDER``            list: requests a worker shall stop
@@ -42,6 +43,7 @@ CONTROL_CHANNEL = "denzel:control"
 LOST_CHANNEL = "denzel:lost"
 RESPONSE_KEY = "denzel:response"
 WORKERS_KEY = "denzel:workers"
+MODELS_KEY = "denzel:models"
 CALLBACKS_DUE_KEY = "denzel:callbacks:due"
 CALLBACKS_FAILED_KEY = "denzel:callbacks:failed"
 CALLBACKS_CROWDED_KEY = "denzel:callbacks:crowded"

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from app.runtime import state
 from app.runtime.pipeline.loading import PipelineError
-from app.runtime.settings import load_settings
+from app.runtime.settings import Settings, load_settings
+from app.runtime.worker.announcer import announce_failure, announce_loading
 from app.runtime.worker.logs import configure_logging
 from app.runtime.worker.model_loading import choose_plan, load_shared_model
 from app.runtime.worker.orphans import end_leftovers
@@ -30,6 +31,7 @@ def main() -> int:
     end_leftovers(settings.denzel_run_dir)
     try:
         plan = choose_plan(settings)
+        announce_loading(settings)
         # It imports app/tasks.py, where the user may import libraries that start threads.
         from app.runtime.worker.service import serve
 
@@ -37,17 +39,18 @@ def main() -> int:
             plan = replace(plan, reason=load_shared_model(settings))
     except PipelineError as error:
         log.error("%s", error, exc_info=error.__cause__)
-        return _fail(str(error))
+        return _fail(settings, str(error))
     log.info("%s", plan.summary)
     serve(settings, plan)
     return 0
 
 
-def _fail(reason: str) -> int:
+def _fail(settings: Settings, reason: str) -> int:
     """Show ERROR for a while, then end, so that the supervisor starts another try."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    announce_failure(settings, reason, RETRY_AFTER_SECONDS)
     state.write_state(state.WORKER, state.ERROR, reason)
     log.error("Another try in %.0f s, or at the next `denzel restart`", RETRY_AFTER_SECONDS)
     stopped.wait(RETRY_AFTER_SECONDS)

@@ -11,6 +11,7 @@ from typing import Any
 from app.runtime import state
 from app.runtime.pipeline.plan import Plan
 from app.runtime.settings import Settings
+from app.runtime.worker.announcer import ModelAnnouncer
 from app.runtime.worker.orphans import Orphans
 from app.runtime.worker.report import Report, Stall, read_processes
 from app.runtime.worker.stall import StallWatch, running_predictions
@@ -25,7 +26,8 @@ class PoolWatch:
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
         self._run_directory = settings.denzel_run_dir
-        self._report = Report(settings.denzel_run_dir, plan)
+        self._announcer = ModelAnnouncer(settings)
+        self._report = Report(settings.denzel_run_dir, plan, self._announcer.tell)
         self._stalls = StallWatch(settings.stall_seconds, settings.denzel_run_dir)
         self._orphans: Orphans | None = None
         self._pids: set[int] = set()
@@ -40,6 +42,7 @@ class PoolWatch:
     def on_shutting_down(self, **_: object) -> None:
         """From now on, wait for no process that would not end by itself."""
         self._is_ending = True
+        self._announcer.withdraw()
 
     def end(self) -> None:
         """End what the pool's processes have left behind; they have ended."""

@@ -8,7 +8,7 @@ process alone writes that file.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,16 +70,24 @@ def forget_processes(run_directory: str) -> None:
 
 
 class Report:
-    """Keeps ``worker.json`` up to date, in the worker's main process."""
+    """Keeps ``worker.json`` up to date, in the worker's main process.
 
-    def __init__(self, run_directory: str, plan: Plan) -> None:
+    ``tell(state, detail)`` is called with each look at the model: UP as soon as one process has it.
+    """
+
+    def __init__(
+        self, run_directory: str, plan: Plan, tell: Callable[[str, str], None] | None = None
+    ) -> None:
         self._run_directory = run_directory
         self._plan = plan
+        self._tell = tell
         self._written: tuple[Any, ...] = ()
 
     def update(self, pids: Collection[int], expected: int, stalls: Sequence[Stall]) -> None:
         """Write the state if it has changed; ``pids`` are the processes that live."""
-        value, detail = self._sum_up(pids, expected)
+        value, detail, is_served = self._sum_up(pids, expected)
+        if self._tell is not None:  # first: whoever reads UP in the file may ask at once
+            self._tell(*((state.UP, "") if is_served else (value, detail)))
         notes = [] if self._plan.shared and not self._plan.reason else [self._plan.summary]
         if value == state.UP:
             detail = "; ".join([*map(str, stalls), *notes])
@@ -89,12 +97,13 @@ class Report:
             state.write_state(state.WORKER, value, detail, model=facts, stalled=stalled)
             self._written = (value, detail)
 
-    def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str]:
+    def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str, bool]:
+        """Return the worker's state, its detail, and whether any process can predict."""
         if self._plan.shared and not warms_up():
-            return state.UP, ""
+            return state.UP, "", True
         alive = [each for each in read_processes(self._run_directory) if each.pid in pids]
         failed = [each.detail for each in alive if each.state == state.ERROR]
-        if failed:
-            return state.ERROR, failed[0]
         loaded = sum(each.state == state.UP for each in alive)
-        return (state.UP if loaded >= expected else state.LOADING), ""
+        if failed:
+            return state.ERROR, failed[0], loaded > 0
+        return (state.UP if loaded >= expected else state.LOADING), "", loaded > 0

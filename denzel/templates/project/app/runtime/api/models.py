@@ -1,0 +1,86 @@
+"""What an API process knows of the workers' models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from app.runtime import state
+from app.runtime.api.errors import ModelUnavailable
+from app.runtime.store.model_states import ModelState, ModelStates
+
+LOADING = "The model is being loaded"
+LOOK_SECONDS = 0.5
+ANSWER_SECONDS = 0.5
+"""How long a request waits for Redis to say that there is no model, before it goes on as if."""
+
+
+class Models:
+    """Looks twice a second at how the workers are with their models.
+
+    While one is known to have its model, nothing of this is on a request's way.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._states = ModelStates(client)
+        self._looking: asyncio.Task[None] | None = None
+        self._has_any = False
+
+    async def start(self) -> None:
+        """Begin to look; Redis need not be there yet."""
+        self._looking = asyncio.create_task(self._look_again())
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def find(self) -> list[ModelState]:
+        """Return how each worker that has told it is; may raise RedisError and OSError."""
+        found = await self._states.find()
+        self._has_any = any(each.state == state.UP for each in found)
+        return found
+
+    async def missing(self) -> ModelState | None:
+        """Return why no worker can predict now, None when one can or nothing is known.
+
+        Nothing is known while no worker has told anything, as in the moment of a restart: whoever
+        waits then may well be answered in time.
+        """
+        if self._has_any:
+            return None
+        with suppress(RedisError, OSError):  # which the request itself will find out
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return missing_model(await self.find())
+        return None
+
+    async def require(self) -> None:
+        """Raise ModelUnavailable when no worker can predict now."""
+        missing = None if self._has_any else await self.missing()
+        if missing is not None:
+            raise ModelUnavailable(describe(missing))
+
+    async def _look_again(self) -> None:
+        while True:
+            with suppress(RedisError, OSError):
+                await self.find()
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def describe(missing: ModelState) -> str:
+    """Return why there is no model, as a sentence for a client."""
+    if missing.state == state.ERROR:
+        return f"The model could not be loaded: {missing.detail}"
+    return LOADING
+
+
+def missing_model(found: Sequence[ModelState]) -> ModelState | None:
+    """Return the worker nearest to having a model; None when one has it, or there is none."""
+    if any(each.state == state.UP for each in found):
+        return None
+    loading = [each for each in found if each.state == state.LOADING]
+    return next(iter([*loading, *found]), None)

@@ -1,0 +1,74 @@
+"""How the workers are with their models, where every API process finds it.
+
+Each worker has a line in ``denzel:models`` that it repeats every few seconds; one that is not
+repeated is believed for a while, by Redis's clock, and then forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import redis.asyncio
+
+from app.runtime.store.client import script
+from app.runtime.store.keys import MODELS_KEY
+from app.runtime.store.lua_scripts import load_script
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What a worker tells of its model: a state as ``state.py`` names them, and why."""
+
+    holder: str
+    state: str
+    detail: str = ""
+
+    @property
+    def worker(self) -> str:
+        """The worker's name as Celery has it: ``worker@PROJECT``."""
+        return self.holder.partition("/")[0]
+
+
+class ModelAnnouncement:
+    """The line of the worker called ``holder``; methods may raise RedisError.
+
+    ``place`` is what the names of its predecessors begin with, whose lines it replaces.
+    """
+
+    def __init__(self, client: redis.Redis, holder: str, place: str) -> None:
+        self._redis = client
+        self._holder = holder
+        self._place = place
+        self._announce = script(client, "announce_model")
+
+    def make(self, state: str, detail: str, seconds: float) -> None:
+        """Tell the state, to be believed for so many seconds unless it is told again."""
+        self._announce(args=[self._holder, self._place, state, detail, seconds])
+
+    def withdraw(self) -> None:
+        """Tell nothing any more."""
+        self._redis.hdel(MODELS_KEY, self._holder)
+
+
+class ModelStates:
+    """Reads the lines of all workers, in an API process."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
+        self._find: Any = client.register_script(load_script("find_models"))
+
+    async def find(self) -> list[ModelState]:
+        """Return what the workers tell that are believed; may raise RedisError and OSError."""
+        return decode_model_states(await self._find())
+
+
+def decode_model_states(found: Sequence[bytes]) -> list[ModelState]:
+    """Return what ``find_models.lua`` has found."""
+    states = []
+    for holder, line in zip(found[::2], found[1::2], strict=True):
+        _, state, detail = line.decode(errors="replace").split(" ", 2)
+        states.append(ModelState(holder.decode(errors="replace"), state, detail))
+    return sorted(states, key=lambda each: each.holder)
