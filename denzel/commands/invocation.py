@@ -40,6 +40,11 @@ def wait_until_ready(project: Project, timeout: float) -> Status:
     return status
 
 
+def show_readiness(project: Project, timeout: float) -> None:
+    """Wait until every line says UP, for ``timeout`` seconds at most, and print the status."""
+    console.print_status(wait_until_ready(project, timeout), as_json=False)
+
+
 @contextmanager
 def until_interrupted() -> Iterator[None]:
     """Take Ctrl-C as the way to end what never ends by itself."""

@@ -47,6 +47,14 @@ ready_timeout_option = click.option(
 )
 
 
+def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --wait and --timeout."""
+    wait = click.option(
+        "--wait/--no-wait", default=False, show_default=True, help="Wait until it is ready."
+    )
+    return wait(ready_timeout_option(command))
+
+
 def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --local and --docker, of which one may be given."""
     local = click.option("--local", is_flag=True, help="Use local processes, without Docker.")

@@ -5,36 +5,48 @@ from __future__ import annotations
 import click
 
 from denzel import console, operations
-from denzel.commands.invocation import RESTARTING, current_project, interruptible
+from denzel.commands.invocation import (
+    RESTARTING,
+    current_project,
+    interruptible,
+    show_readiness,
+)
+from denzel.commands.options import wait_options
 
 
 @click.command()
-def updatepipreqs() -> None:
+@wait_options
+def updatepipreqs(wait: bool, timeout: float) -> None:
     """Install requirements.txt, then restart.
 
     The packages are installed in the running services, and upgraded where they are there.
     """
-    _update(pip=True, os=False)
+    _update(pip=True, os=False, wait=wait, timeout=timeout)
 
 
 @click.command()
-def updateosreqs() -> None:
+@wait_options
+def updateosreqs(wait: bool, timeout: float) -> None:
     """Run requirements.sh, then restart.
 
     All of it is run with bash, as root, in the running services.
     """
-    _update(pip=False, os=True)
+    _update(pip=False, os=True, wait=wait, timeout=timeout)
 
 
 @click.command()
-def updatereqs() -> None:
+@wait_options
+def updatereqs(wait: bool, timeout: float) -> None:
     """Apply both requirements files, then restart.
 
     The same as updateosreqs and updatepipreqs one after the other, but faster.
     """
-    _update(pip=True, os=True)
+    _update(pip=True, os=True, wait=wait, timeout=timeout)
 
 
-def _update(*, pip: bool, os: bool) -> None:
+def _update(*, pip: bool, os: bool, wait: bool, timeout: float) -> None:
+    project = current_project()
     with interruptible(RESTARTING):
-        operations.update(current_project(), pip=pip, os=os, report=console.progress)
+        operations.update(project, pip=pip, os=os, report=console.progress)
+    if wait:
+        show_readiness(project, timeout)

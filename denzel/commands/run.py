@@ -10,13 +10,13 @@ from denzel.commands.invocation import (
     current_deployment,
     current_project,
     interruptible,
-    wait_until_ready,
+    show_readiness,
 )
 from denzel.commands.options import (
     PORT,
     backend_name,
     backend_options,
-    ready_timeout_option,
+    wait_options,
 )
 
 
@@ -28,8 +28,7 @@ from denzel.commands.options import (
     "--monitor-port", type=PORT, show_default="5555, or what .env says", help="Port of the monitor."
 )
 @backend_options
-@click.option("--wait/--no-wait", default=False, show_default=True, help="Wait until it is ready.")
-@ready_timeout_option
+@wait_options
 def launch(
     api_port: int | None,
     monitor_port: int | None,
@@ -50,16 +49,20 @@ def launch(
             report=console.progress,
         )
     if wait:
-        console.print_status(wait_until_ready(project, timeout), as_json=False)
+        show_readiness(project, timeout)
     else:
         console.progress("The services are starting; `denzel status --live` shows how far they are")
     console.progress(f"API: {deployment.api_url}  Monitor: {deployment.monitor_url}")
 
 
 @click.command()
-def start() -> None:
+@wait_options
+def start(wait: bool, timeout: float) -> None:
     """Start the stopped services."""
-    operations.start(current_project(), report=console.progress)
+    project = current_project()
+    operations.start(project, report=console.progress)
+    if wait:
+        show_readiness(project, timeout)
 
 
 @click.command()
@@ -69,10 +72,14 @@ def stop() -> None:
 
 
 @click.command()
-def restart() -> None:
+@wait_options
+def restart(wait: bool, timeout: float) -> None:
     """Stop and start the services: changed code takes effect."""
+    project = current_project()
     with interruptible(RESTARTING):
-        operations.restart(current_project(), report=console.progress)
+        operations.restart(project, report=console.progress)
+    if wait:
+        show_readiness(project, timeout)
 
 
 @click.command()
