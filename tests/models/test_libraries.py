@@ -116,7 +116,7 @@ def test_many_clients_are_answered_by_every_process(served: tuple[Deployment, bo
 
     def all_have_answered() -> bool:
         seen.update(check_answers(deployment))
-        return len(seen) == model(deployment)["processes"]
+        return bool(len(seen) == model(deployment)["processes"])
 
     deployment.wait(all_have_answered, "each process has answered", START_SECONDS)
 
