@@ -88,7 +88,7 @@ class Stage:
         """Return the process id and the role of every process of the services."""
         commands = {}
         with suppress(FileNotFoundError):  # the mark goes with the deployment
-            for pid in find_processes(Layout.of(Project(self.root)).mark, None):
+            for pid in find_processes(Layout.of(Project(self.root)).mark):
                 commands[pid] = command_line(pid)
         roles = {}
         for pid, command in commands.items():

@@ -60,7 +60,7 @@ def runs(backend: str, root: Path) -> bool:
     if backend == "docker":
         label = "label=com.docker.compose.project=denzel_demo"
         return bool(docker("ps", "--quiet", "--filter", label).strip())
-    return bool(find_processes(Layout.of(Project(root)).mark, None))
+    return bool(find_processes(Layout.of(Project(root)).mark))
 
 
 @pytest.mark.usefixtures("taken_ports")

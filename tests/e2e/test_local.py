@@ -200,7 +200,7 @@ class Life:
 
     def processes(self) -> list[int]:
         """Return the process ids of the services and their children."""
-        return find_processes(Layout.of(Project(self.root)).mark, None)
+        return find_processes(Layout.of(Project(self.root)).mark)
 
     def main_process(self, words: str) -> int:
         """Return the service process whose command line holds ``words`` and that has the others."""
@@ -462,7 +462,7 @@ def test_shutdown_leaves_nothing_but_the_users_files(life: Life) -> None:
     files = life.user_files()
     mark = Layout.of(Project(life.root)).mark
     life.denzel("shutdown", "--purge")
-    assert find_processes(mark, None) == []
+    assert find_processes(mark) == []
     assert not (life.root / ".denzel").exists()
     assert life.user_files() == files
     assert "denzel launch" in life.denzel("status")

@@ -28,7 +28,13 @@ from denzel.backends.local.preflight import (
 )
 from denzel.backends.local.redis_server import redis_answers
 from denzel.backends.local.status import Record, read_record, service_status, worker_status
-from denzel.backends.local.supervision import Crashes, NotSupervised, Process, read_crashes
+from denzel.backends.local.supervision import (
+    UNSUPERVISED,
+    Crashes,
+    NotSupervised,
+    Process,
+    read_crashes,
+)
 from denzel.backends.log_files import follow_logs, read_logs
 from denzel.errors import (
     CommandError,
@@ -208,11 +214,12 @@ class LocalBackend(Backend):
             return False
 
     def _processes(self) -> dict[str, Process]:
-        """Return supervisord's knowledge of each service; nothing when there is no supervisord."""
+        """Return supervisord's knowledge of each service; without one, which services run."""
         try:
             return self._lifecycle.supervisor.processes()
         except NotSupervised:
-            return {}
+            names = self._lifecycle.unsupervised()
+            return {name: Process(name, UNSUPERVISED, started=0) for name in names}
 
     def _record(self, name: str, examined: Mapping[str, tuple[State, str]]) -> Record | None:
         """Return how a service is: what it recorded, unless it was found not to work.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +17,13 @@ from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
 from denzel.backends.local.health import write_probe_settings
 from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
-from denzel.backends.local.process_table import MARK_VARIABLE, end_processes, find_processes
+from denzel.backends.local.process_table import (
+    MARK_VARIABLE,
+    end_processes,
+    find_processes,
+    find_services,
+    main_processes,
+)
 from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
 from denzel.backends.local.supervision import (
     PROGRAMS,
@@ -75,7 +83,7 @@ class Lifecycle:
         try:
             self._stop_services()
         except NotSupervised:
-            pass
+            self._stop_unsupervised()
         except ServiceError as error:
             self.report(f"{error}. All processes are ended now")
         self._end_leftovers()
@@ -86,7 +94,13 @@ class Lifecycle:
             return []
         record = DeploymentRecord.read(self.layout)
         session = record.session(self.layout) if record else None
-        return find_processes(self.layout.mark, session)
+        return find_processes(self.layout.mark, session, self.layout.root)
+
+    def unsupervised(self) -> set[str]:
+        """Return the services that run although no supervisord answers."""
+        if not self.layout.private.exists():
+            return set()
+        return set(find_services(self.layout.mark).values()) - {""}
 
     def _spawn_supervisor(self) -> None:
         layout = self.layout
@@ -94,6 +108,7 @@ class Lifecycle:
         environment = {
             **service_environment(self.project, layout, sockets),
             MARK_VARIABLE: layout.mark,
+            "SPT_NOENV": "1",  # setproctitle, too, keeps the environment with the mark in it
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
             REDIS_VARIABLE: str(find_redis_server()),
         }
@@ -146,6 +161,25 @@ class Lifecycle:
                 self.supervisor.stop(name)
             self._await_stopped(names)
         self.supervisor.shut_down()
+
+    def _stop_unsupervised(self) -> None:
+        """Tell services whose supervisord was killed to end, Redis after the others."""
+        if not self.unsupervised():
+            return
+        longest = max(program.stop_seconds for program in PROGRAMS)
+        for names in (self.unsupervised() - {"redis"}, {"redis"}):
+            mains = main_processes(self.layout.mark)
+            waiting = {name: set(mains[name]) for name in names & set(mains)}
+            for pid in (pid for pids in waiting.values() for pid in pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            for _ in polls(POLL_SECONDS, timeout=longest):
+                alive = set(find_services(self.layout.mark))
+                for name in sorted(name for name, pids in waiting.items() if not pids & alive):
+                    self._report_done("Stopping", name)
+                    del waiting[name]
+                if not waiting:
+                    break
 
     def _await_stopped(self, names: set[str]) -> None:
         longest = max(program.stop_seconds for program in PROGRAMS)

@@ -2,8 +2,9 @@
 
 supervisord ends what it knows.  What is left over is found here: children that outlived their
 service, and everything when supervisord itself was killed.  All of them carry the deployment's
-mark in their environment.  A program may overwrite that (setproctitle does), so on Linux the
-session that supervisord made is looked at, too.
+mark in their environment.  A program may start another without it, so on Linux the session that
+supervisord made is looked at, too; but its number alone, which may have been given to someone else
+since, makes nobody ours.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,27 +21,47 @@ from denzel import process
 from denzel.errors import CommandError, ServiceError
 
 MARK_VARIABLE = "DENZEL_DEPLOYMENT"
+SERVICE_VARIABLE = "SUPERVISOR_PROCESS_NAME"
+"""What supervisord tells each program in its environment (supervisord.org/subprocess.html)."""
 PROC = Path("/proc")
 GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.05
 
 
-def find_processes(mark: str, session: int | None) -> list[int]:
+def find_processes(mark: str, session: int | None = None, root: Path | None = None) -> list[int]:
     """Return the deployment's processes, but for this one and those it descends from.
 
-    ``session`` is the process id of the supervisord that was started last, if it is known.
+    ``session`` is the process id of the supervisord that was started last, if it is known; ``root``
+    is the project's directory, in which its services run.
     """
-    if not PROC.joinpath("self", "environ").exists():
-        found = _find_with_ps(mark)
-    else:
-        pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
-        marked = {pid for pid in pids if _is_marked(pid, mark)}
-        # While a session has members its number is given to no other process; a leader that
-        # is alive and not ours means that the number is in use by someone else.
-        alien = session is None or (session in pids and session not in marked)
-        members = set() if alien else {pid for pid in pids if _session(pid) == session}
-        found = marked | members
+    found = set(find_services(mark))
+    if _has_proc():
+        pids = _all_pids()
+        # A leader that is alive and not ours means that the number is in use by someone else.
+        if session is not None and root is not None and (session in found or session not in pids):
+            found |= {pid for pid in pids if _session(pid) == session and _works_in(pid, root)}
+        found = _with_descendants(found, pids)
     return sorted(found - _own_line())
+
+
+def find_services(mark: str) -> dict[int, str]:
+    """Return the marked processes, each with the name of its service; supervisord has none."""
+    if not _has_proc():
+        return _find_with_ps(mark)
+    entry = f"{MARK_VARIABLE}={mark}"
+    found = {pid: environment for pid in _all_pids() if entry in (environment := _environ(pid))}
+    return {pid: _service(environment) for pid, environment in found.items()}
+
+
+def main_processes(mark: str) -> dict[str, list[int]]:
+    """Return each service's processes that no other of the service started: it ends with them."""
+    services = find_services(mark)
+    mains: dict[str, list[int]] = {}
+    for pid, name in services.items():
+        fields = _status_fields(pid)
+        if name and fields and services.get(int(fields[1])) != name:
+            mains.setdefault(name, []).append(pid)
+    return mains
 
 
 def end_processes(find: Callable[[], list[int]], grace: float = GRACE_SECONDS) -> None:
@@ -68,12 +89,42 @@ def end_processes(find: Callable[[], list[int]], grace: float = GRACE_SECONDS) -
     )
 
 
-def _is_marked(pid: int, mark: str) -> bool:
-    entry = f"{MARK_VARIABLE}={mark}".encode()
+def _has_proc() -> bool:
+    return PROC.joinpath("self", "environ").exists()
+
+
+def _all_pids() -> set[int]:
+    return {int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()}
+
+
+def _environ(pid: int) -> list[str]:
     try:
-        return entry in (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        return (PROC / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
     except OSError:
+        return []
+
+
+def _service(environment: Iterable[str]) -> str:
+    """Return the service whose process has an environment; empty for supervisord's own."""
+    prefix = f"{SERVICE_VARIABLE}="
+    return next((entry[len(prefix) :] for entry in environment if entry.startswith(prefix)), "")
+
+
+def _with_descendants(found: set[int], pids: Iterable[int]) -> set[int]:
+    """Return processes and all that they and their children have started."""
+    parents = {pid: int(fields[1]) for pid in pids if (fields := _status_fields(pid))}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found = found | more
+    return found
+
+
+def _works_in(pid: int, directory: Path) -> bool:
+    """Tell whether a process of this user's has ``directory``, or one in it, as its current one."""
+    try:
+        current = (PROC / str(pid) / "cwd").readlink()
+    except OSError:  # it has ended, or is another user's
         return False
+    return current.is_relative_to(directory.resolve())
 
 
 def _status_fields(pid: int) -> list[str]:
@@ -99,13 +150,13 @@ def _own_line() -> set[int]:
     return line
 
 
-def _find_with_ps(mark: str) -> set[int]:
+def _find_with_ps(mark: str) -> dict[int, str]:
     """Find marked processes where there is no /proc: ps shows environments, too."""
     shows_environment = ["-E"] if sys.platform == "darwin" else ["e"]
     try:
         listing = process.run(["ps", "-A", *shows_environment, "-ww", "-o", "pid=,command="])
     except CommandError:
-        return set()
-    entry = f" {MARK_VARIABLE}={mark} "
-    lines = listing.decode(errors="replace").splitlines()
-    return {int(line.split()[0]) for line in lines if entry in f"{line} "}
+        return {}
+    lines = [line.split() for line in listing.decode(errors="replace").splitlines()]
+    entry = f"{MARK_VARIABLE}={mark}"
+    return {int(words[0]): _service(words) for words in lines if entry in words}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from denzel.backends.local.supervision import Crashes, Process
+from denzel.backends.local.supervision import UNSUPERVISED, Crashes, Process
 from denzel.services import ServiceStatus, State, WorkerStatus
 
 LOOP_CRASHES = 2
@@ -55,6 +55,11 @@ def service_status(
     where = f"see logs/{name}.log or `denzel logs --service {name}`"
     if process is None or process.state in ("STOPPED", "STOPPING"):
         return ServiceStatus(name, State.DOWN, port)
+    if process.state == UNSUPERVISED:
+        return ServiceStatus(
+            name, State.ERROR, port,
+            "runs, but its supervisor was ended and will not start it again: `denzel restart`",
+        )  # fmt: skip
     if process.state == "FATAL":
         return ServiceStatus(
             name, State.ERROR, port, f"given up after many crashes; {where}, then `denzel restart`"

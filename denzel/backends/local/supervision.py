@@ -16,6 +16,8 @@ from denzel.errors import ServiceError
 ANSWER_SECONDS = 10.0
 SHUTDOWN_STATE, NOT_RUNNING = 6, 70
 """Fault codes of supervisor's XML-RPC (supervisor/xmlrpc.py, Faults)."""
+UNSUPERVISED = "UNSUPERVISED"
+"""A process state of ours beside supervisor's: the program runs, its supervisord is gone."""
 LOG_TAIL_BYTES = 64 * 1024
 SOCKET_VARIABLE = "DENZEL_SUPERVISOR_SOCKET"
 REDIS_VARIABLE = "DENZEL_REDIS_SERVER"
@@ -89,7 +91,7 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether the program runs, be it only for a moment."""
-        return self.state in ("STARTING", "RUNNING", "STOPPING")
+        return self.state in ("STARTING", "RUNNING", "STOPPING", UNSUPERVISED)
 
 
 class NotSupervised(Exception):

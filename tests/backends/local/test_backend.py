@@ -24,7 +24,7 @@ from denzel.backends.local.process_table import find_processes
 from denzel.errors import EngineError, RequirementsError, ServiceError, UsageError
 from denzel.ports import free_port
 from denzel.project import Project
-from denzel.services import ServiceStatus, State
+from denzel.services import SERVICES, ServiceStatus, State
 
 SOON = 30.0
 
@@ -43,7 +43,7 @@ def supervisor_pid(project: Project) -> int:
 
 
 def processes(project: Project) -> list[int]:
-    return find_processes(Layout.of(project).mark, None)
+    return find_processes(Layout.of(project).mark)
 
 
 def alive(pid: int) -> bool:
@@ -138,21 +138,30 @@ def test_children_that_left_their_service_are_ended(project: Project) -> None:
         assert not [pid for pid in children if alive(pid)]
 
 
-def test_services_whose_supervisor_was_killed_are_found_and_ended(project: Project) -> None:
+def test_services_whose_supervisor_was_killed_are_shown_and_ended(project: Project) -> None:
     behave(project, "api", "daemon")
-    with Launched(project) as backend:
+    launched = Launched(project)
+    with launched as backend:
         wait_until_ready(backend, SOON)
         orphans = processes(project)
         os.kill(supervisor_pid(project), signal.SIGKILL)
-        wait_until(lambda: set(states(backend).values()) == {State.DOWN}, SOON, backend.status)
+        wait_until(lambda: set(states(backend).values()) == {State.ERROR}, SOON, backend.status)
+        assert "`denzel restart`" in line(backend, "redis").detail
         assert backend.launched()
         assert backend.running()  # so that `denzel start` takes no port of theirs for a stranger's
+        assert backend.run("api", "app.contract_probe", "redis", "PING") == "+PONG\r\n"
+        os.kill(supervised(project, "monitor"), signal.SIGKILL)
+        wait_until(lambda: states(backend)["monitor"] is State.DOWN, SOON, backend.status)
         backend.start()
         wait_until_ready(backend, SOON)
         assert not set(orphans) & set(processes(project))
         os.kill(supervisor_pid(project), signal.SIGKILL)
+        launched.reported.clear()
         backend.down(purge=False)
         assert processes(project) == []
+        stopped = [said.split()[1] for said in launched.reported]
+        assert set(stopped) == set(SERVICES)
+        assert stopped[-1] == "redis"
 
 
 def test_a_supervisor_that_hangs_is_replaced(

@@ -50,9 +50,9 @@ class TestLocalBackend(BackendContract):
         backend.project.record_backend(backend.name)
         backend.up()
         mark = Layout.of(backend.project).mark
-        assert len(find_processes(mark, None)) >= 1 + len(SERVICES)  # and what they start
+        assert len(find_processes(mark)) >= 1 + len(SERVICES)  # and what they start
         backend.down(purge=False)
-        assert find_processes(mark, None) == []
+        assert find_processes(mark) == []
 
     def test_purge_removes_the_private_directory(self, backend: Backend) -> None:
         backend.down(purge=True)

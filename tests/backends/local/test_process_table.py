@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from denzel.backends.local import process_table
-from denzel.backends.local.process_table import MARK_VARIABLE, end_processes, find_processes
+from denzel.backends.local.process_table import (
+    MARK_VARIABLE,
+    SERVICE_VARIABLE,
+    end_processes,
+    find_processes,
+    find_services,
+    main_processes,
+)
 
 DEAF = """
 import signal, time
@@ -30,9 +37,11 @@ FORGETFUL = (
 
 
 @contextmanager
-def started(program: str, mark: str | None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(
+    program: str, mark: str | None, **more: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a Python program in a session of its own; give it and the first line it prints."""
-    environment = {**os.environ, **({MARK_VARIABLE: mark} if mark else {})}
+    environment = {**os.environ, **({MARK_VARIABLE: mark} if mark else {}), **more}
     with subprocess.Popen(
         [sys.executable, "-c", program],
         env=environment,
@@ -54,7 +63,7 @@ def mark(tmp_path: Path) -> str:
 
 def test_marked_processes_are_found(mark: str) -> None:
     with started(POLITE, mark) as (ours, _), started(POLITE, f"{mark}0"), started(POLITE, None):
-        assert find_processes(mark, None) == [ours.pid]
+        assert find_processes(mark) == [ours.pid]
 
 
 def test_marked_processes_are_found_without_proc(
@@ -62,28 +71,56 @@ def test_marked_processes_are_found_without_proc(
 ) -> None:
     monkeypatch.setattr(process_table, "PROC", tmp_path / "missing")
     with started(POLITE, mark) as (ours, _), started(POLITE, f"{mark}0"):
-        assert find_processes(mark, None) == [ours.pid]
+        assert find_processes(mark) == [ours.pid]
 
 
 def test_the_session_tells_of_those_who_lost_their_mark(mark: str) -> None:
     with started(FORGETFUL, mark) as (leader, child):
-        assert find_processes(mark, None) == [leader.pid]
-        assert find_processes(mark, leader.pid) == sorted([leader.pid, int(child)])
         leader.kill()
         leader.wait()
-        assert find_processes(mark, leader.pid) == [int(child)]
-        end_processes(lambda: find_processes(mark, leader.pid))
+        assert find_processes(mark, leader.pid, Path.cwd()) == [int(child)]
+        end_processes(lambda: find_processes(mark, leader.pid, Path.cwd()))
+
+
+def test_what_a_process_has_started_belongs_to_it(mark: str) -> None:
+    leaves = FORGETFUL.replace("environ['PATH']}", "environ['PATH']}, start_new_session=True")
+    with started(leaves, mark) as (parent, child):
+        assert find_processes(mark) == sorted([parent.pid, int(child)])
+        os.kill(int(child), 9)
 
 
 def test_a_session_that_someone_else_leads_is_left_alone(mark: str) -> None:
     with started(POLITE, None) as (other, _):
-        assert find_processes(mark, other.pid) == []
+        assert find_processes(mark, other.pid, Path.cwd()) == []
+
+
+def test_a_recorded_number_that_another_session_has_by_now_ends_nobody(
+    mark: str, tmp_path: Path
+) -> None:
+    with started(FORGETFUL, None) as (leader, child):
+        leader.kill()
+        leader.wait()
+        try:
+            assert find_processes(mark, leader.pid, tmp_path) == []
+        finally:
+            os.kill(int(child), 9)
+
+
+def test_services_are_told_by_what_supervisord_named_them(mark: str) -> None:
+    starts = (
+        "import subprocess, sys; child = subprocess.Popen(['sleep', '600']); "
+        "print(child.pid, flush=True); child.wait()"
+    )
+    with started(starts, mark, **{SERVICE_VARIABLE: mark}) as (main, child):
+        assert find_services(mark) == {main.pid: mark, int(child): mark}
+        assert main_processes(mark) == {mark: [main.pid]}
+        os.kill(int(child), 9)
 
 
 def test_who_asks_is_not_found(mark: str) -> None:
     asks = (
         "import sys; from denzel.backends.local.process_table import find_processes;"
-        f"print(find_processes({mark!r}, None))"
+        f"print(find_processes({mark!r}))"
     )
     environment = {**os.environ, MARK_VARIABLE: mark}
     done = subprocess.run(
@@ -94,11 +131,11 @@ def test_who_asks_is_not_found(mark: str) -> None:
 
 def test_processes_are_asked_to_end_first(mark: str) -> None:
     with started(POLITE, mark) as (polite, _):
-        end_processes(lambda: find_processes(mark, None))
+        end_processes(lambda: find_processes(mark))
         assert polite.wait() == -15
 
 
 def test_processes_that_do_not_listen_are_killed(mark: str) -> None:
     with started(DEAF, mark) as (deaf, _):
-        end_processes(lambda: find_processes(mark, None), grace=0.2)
+        end_processes(lambda: find_processes(mark), grace=0.2)
         assert deaf.wait() == -9
