@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from denzel import process
 from denzel.backends.base import Report
+from denzel.backends.local.append_only_file import AppendOnlyFile
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
 from denzel.backends.local.health import write_probe_settings
@@ -69,6 +70,7 @@ class Lifecycle:
         self._end_leftovers()
         self._forget_moved_venv()
         try:
+            self._repair_append_only_file()
             self._spawn_supervisor()
             DeploymentRecord.of(self.layout, self.supervisor.pid()).write(self.layout)
             self._await_redis()
@@ -135,6 +137,18 @@ class Lifecycle:
             raise EngineError(f"The services' supervisor could not be started: {error}") from error
         self._poll_until(self._supervisor_answers, ANSWER_SECONDS)
 
+    def _append_only_file(self) -> AppendOnlyFile | None:
+        layout = self.layout
+        return AppendOnlyFile.of(layout.redis_data, find_redis_server(), layout.private)
+
+    def _repair_append_only_file(self) -> None:
+        file = self._append_only_file()
+        if file and (cut := file.repair()):
+            self.report(
+                f"{file.path.relative_to(self.layout.root)} ended as after a power failure: {cut} "
+                "were cut off. Redis had confirmed none of it"
+            )
+
     def _supervisor_answers(self) -> bool:
         try:
             return self.supervisor.pid() > 0
@@ -148,9 +162,10 @@ class Lifecycle:
             if "redis" in read_crashes(self.layout.supervisor_log):
                 log = self.layout.logs / "redis.log"
                 end = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-                raise ServiceError(
-                    "\n".join(["Redis does not start; the end of its log says:", *end])
-                )
+                lines = ["Redis does not start; the end of its log says:", *end]
+                if (file := self._append_only_file()) and (damage := file.damage(self.layout.root)):
+                    lines.append(damage)
+                raise ServiceError("\n".join(lines))
 
     def _stop_services(self) -> None:
         """Stop the services side by side, Redis after them, supervisord at last."""
