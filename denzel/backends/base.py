@@ -10,6 +10,8 @@ from typing import ClassVar
 from denzel.project import Project
 from denzel.services import Status
 
+START = "app/runtime/start.py"
+"""What runs a module in the project's directory; ``python -P`` does not look there first."""
 CHECK_MODULE = "app.runtime.pipeline.check"
 """What runs the pipeline in the project."""
 
@@ -84,7 +86,7 @@ class Backend(ABC):
 
     @abstractmethod
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
-        """Run ``python -m module`` of the project where ``service`` runs; return its stdout.
+        """Run a module of the project where ``service`` runs; return its stdout.
 
         Raises ServiceError when the service is down, CommandError (with the end of stderr)
         when the module exits with a code other than 0.
@@ -102,7 +104,7 @@ class Backend(ABC):
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services; return its report as JSON.
 
-        ``options`` are those of ``python -m app.runtime.pipeline.check``.
+        ``options`` are those of the module ``app.runtime.pipeline.check``.
         """
 
     @abstractmethod

@@ -156,7 +156,7 @@ class ComposeBackend(Backend):
         return process.attach(argv, **self._place())
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
-        """Run ``python -m module`` of the project in ``service``; return its stdout."""
+        """Run a module of the project in ``service``; return its stdout."""
         self._running_container(service)
         argv = self._commands().module(service, module, *arguments)
         with explained():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from denzel.backends.base import START
+
 BUILDING_SERVICE = "api"
 """The service whose image all services with the project's code use."""
 
@@ -13,9 +15,12 @@ VENV_PYTHON = "/opt/denzel/venv/bin/python"
 BARE_PYTHON = "/opt/denzel/python"
 STATES = (
     "sh", "-c",
-    f"{BARE_PYTHON} -S -m app.runtime.health || grep -r '' /run/denzel",
+    f"{BARE_PYTHON} -EPS {START} app.runtime.health || grep -r '' /run/denzel",
 )  # fmt: skip
 """Print a container's state files, examined there; as they are, if its project is older."""
+
+BOOTSTRAP = (BARE_PYTHON, "-P", START, "app.runtime.bootstrap")
+"""What prepares a service."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +64,31 @@ class ComposeCommands:
     def module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module of the project in a running service, as the user who serves."""
         return self._execute(
-            service, SERVING_USER, False, VENV_PYTHON, "-m", module, *arguments
+            service, SERVING_USER, False, VENV_PYTHON, "-P", START, module, *arguments
         )  # fmt: skip
 
     def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module with the Python that prepares a running service."""
         return self._execute(
-            service, SERVING_USER, False, BARE_PYTHON, "-m", module, *arguments
+            service, SERVING_USER, False, BARE_PYTHON, "-P", START, module, *arguments
         )  # fmt: skip
 
     def install(self, service: str, *, pip: bool, os: bool) -> list[str]:
         """Install requirements in a running service, as root."""
         wanted = [*(["--install", "os"] if os else []), *(["--install", "pip"] if pip else [])]
-        return self._execute(
-            service, "root", False, BARE_PYTHON, "-m", "app.runtime.bootstrap", *wanted, service
-        )  # fmt: skip
+        return self._execute(service, "root", False, *BOOTSTRAP, *wanted, service)
 
     def install_changed(self, service: str) -> list[str]:
         """Install what a start of a running service would install, as root."""
-        prepare = (BARE_PYTHON, "-m", "app.runtime.bootstrap")
         wanted = ("--install", "check", "--os-commands", service)
-        return self._execute(service, "root", False, *prepare, *wanted)
+        return self._execute(service, "root", False, *BOOTSTRAP, *wanted)
 
     def prepared_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module in a container of its own that is prepared as the service's would be."""
-        prepare = [BARE_PYTHON, "-m", "app.runtime.bootstrap", "--os-commands", "--once", service]
+        prepare = [*BOOTSTRAP, "--os-commands", "--once", service]
         return self._compose(
             "run", "--rm", "--no-deps", "-T", "--quiet-pull", "--entrypoint", prepare[0],
-            service, *prepare[1:], "python", "-m", module, *arguments,
+            service, *prepare[1:], "python", "-P", START, module, *arguments,
         )  # fmt: skip
 
     def _execute(self, service: str, user: str | None, terminal: bool, *command: str) -> list[str]:

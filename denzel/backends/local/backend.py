@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from denzel import process
-from denzel.backends.base import CHECK_MODULE, Backend, LogLine
+from denzel.backends.base import CHECK_MODULE, START, Backend, LogLine
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import (
     inner_environment,
@@ -169,18 +169,17 @@ class LocalBackend(Backend):
         )
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
-        """Run ``python -m module`` with the services' environment; return its stdout."""
+        """Run a module of the project with the services' environment; return its stdout."""
         self._require(service)
         return self._run_module(module, *arguments, stdin=stdin)
 
     def run_bare(self, service: str, module: str, *arguments: str) -> str:
         """Run a module that needs the standard library alone, be the services ready or not."""
         self._line(service)
-        environment = service_environment(self.project, self._layout, self._layout.sockets)
         output = process.run(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-P", START, module, *arguments],
             cwd=self.project.root,
-            env={**environment, "PYTHONPATH": "."},
+            env=service_environment(self.project, self._layout, self._layout.sockets),
         )
         return output.decode(errors="replace")
 
@@ -252,7 +251,7 @@ class LocalBackend(Backend):
 
     def _run_module(self, module: str, *arguments: str, stdin: bytes) -> str:
         output = process.run(
-            [str(self._layout.python), "-m", module, *arguments],
+            [str(self._layout.python), "-P", START, module, *arguments],
             cwd=self.project.root,
             env=inner_environment(self.project, self._layout),
             stdin=stdin,
@@ -260,13 +259,11 @@ class LocalBackend(Backend):
         return output.decode(errors="replace")
 
     def _prepare(self, what: str) -> None:
-        """Run ``app.runtime.bootstrap.prepare --install``; its output goes to ``report``."""
-        argv = [sys.executable, "-m", "app.runtime.bootstrap", "--install", what, "update"]
+        """Run ``app.runtime.bootstrap`` with ``--install``; its output goes to ``report``."""
+        argv = [sys.executable, "-P", START, "app.runtime.bootstrap", "--install", what, "update"]
         environment = service_environment(self.project, self._layout, self._layout.sockets)
         try:
-            process.relay(
-                argv, self.report, cwd=self.project.root, env={**environment, "PYTHONPATH": "."}
-            )
+            process.relay(argv, self.report, cwd=self.project.root, env=environment)
         except CommandError as error:
             # The last line that app.runtime.bootstrap prints is the reason and the log's place.
             raise RequirementsError(str(error).splitlines()[-1]) from error

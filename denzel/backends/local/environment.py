@@ -49,7 +49,7 @@ def inner_environment(project: Project, layout: Layout) -> dict[str, str]:
     """Return the environment of a program that runs in the services' virtual environment."""
     environment = service_environment(project, layout, layout.sockets)
     path = f"{layout.venv / 'bin'}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    return {**environment, "PYTHONPATH": ".", "VIRTUAL_ENV": str(layout.venv), "PATH": path}
+    return {**environment, "VIRTUAL_ENV": str(layout.venv), "PATH": path}
 
 
 def shell_startup(layout: Layout) -> Path:

@@ -128,8 +128,8 @@ class Lifecycle:
         )
         layout.supervisor_config.write_text(supervisor_config(), encoding="utf-8")
         config = str(layout.supervisor_config.relative_to(layout.root))
-        # -P: a module of the user's in the current directory must not stand in for another.
-        argv = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", config]
+        # -EP: modules of the user's, there or on PYTHONPATH, must not stand in for others.
+        argv = [sys.executable, "-EP", "-m", "supervisor.supervisord", "-c", config]
         _allow_many_files()
         try:
             process.run(argv, cwd=layout.root, env=environment)

@@ -43,7 +43,6 @@ PROGRAM = """
 [program:{name}]
 command={command}
 priority={priority}
-environment=PYTHONPATH="."
 autorestart=true
 ; A program that ends sooner has crashed at start: it is started again after 1 s, 2 s, 3 s ...
 startsecs=20

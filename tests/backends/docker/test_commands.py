@@ -6,7 +6,8 @@ from denzel.backends.docker.commands import ComposeCommands
 
 COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", "shop"]
 COMMANDS = ComposeCommands(("docker", "compose"), "shop")
-PREPARE = "app.runtime.bootstrap"
+START = ["-P", "app/runtime/start.py"]
+PREPARE = [*START, "app.runtime.bootstrap"]
 
 
 def test_build() -> None:
@@ -60,20 +61,20 @@ def test_a_shell_without_a_terminal() -> None:
 def test_a_module_runs_as_the_user_who_serves() -> None:
     assert COMMANDS.module("api", "app.runtime.admin", "response", "--async") == [
         *COMPOSE, "exec", "-T", "--user", "denzel", "api",
-        "/opt/denzel/venv/bin/python", "-m", "app.runtime.admin", "response", "--async",
+        "/opt/denzel/venv/bin/python", *START, "app.runtime.admin", "response", "--async",
     ]  # fmt: skip
 
 
 def test_requirements_are_installed_as_root() -> None:
-    executed = [*COMPOSE, "exec", "-T", "--user", "root", "api", "/opt/denzel/python", "-m"]
+    executed = [*COMPOSE, "exec", "-T", "--user", "root", "api", "/opt/denzel/python"]
     assert COMMANDS.install("api", pip=True, os=False) == [
-        *executed, PREPARE, "--install", "pip", "api"
+        *executed, *PREPARE, "--install", "pip", "api"
     ]  # fmt: skip
     assert COMMANDS.install("api", pip=False, os=True) == [
-        *executed, PREPARE, "--install", "os", "api"
+        *executed, *PREPARE, "--install", "os", "api"
     ]  # fmt: skip
     assert COMMANDS.install("api", pip=True, os=True) == [
-        *executed, PREPARE, "--install", "os", "--install", "pip", "api"
+        *executed, *PREPARE, "--install", "os", "--install", "pip", "api"
     ]  # fmt: skip
 
 
@@ -81,8 +82,8 @@ def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
     assert COMMANDS.prepared_module("denzel", "app.runtime.pipeline.check", "--repeat", "3") == [
         *COMPOSE, "run", "--rm", "--no-deps", "-T", "--quiet-pull",
         "--entrypoint", "/opt/denzel/python", "denzel",
-        "-m", PREPARE, "--os-commands", "--once", "denzel",
-        "python", "-m", "app.runtime.pipeline.check", "--repeat", "3",
+        *PREPARE, "--os-commands", "--once", "denzel",
+        "python", *START, "app.runtime.pipeline.check", "--repeat", "3",
     ]  # fmt: skip
 
 

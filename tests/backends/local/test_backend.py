@@ -272,6 +272,21 @@ def test_odd_values_reach_the_services(project: Project, value: str) -> None:
         assert backend.run("api", "app.contract_probe", "environment", "SPOKEN") == value
 
 
+def test_a_python_path_in_the_settings_reaches_the_services_alone(project: Project) -> None:
+    (project.root / "lib").mkdir()
+    for name in ("logging", "supervisor"):  # supervisord would not start with these
+        (project.root / f"{name}.py").write_text("raise SystemExit('not this one')")
+        (project.root / "lib" / f"{name}.py").write_text("raise SystemExit('nor this')")
+    (project.root / "lib" / "shared.py").write_text("print('shared')")
+    with project.env_file.open("a") as file:
+        file.write("\nPYTHONPATH=lib\n")
+    project.forget()
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        assert backend.run("api", "app.contract_probe", "environment", "PYTHONPATH") == "lib"
+        assert backend.run("api", "shared") == "shared\n"
+
+
 def test_only_env_file_sets_settings(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_PORT", "1")
     monkeypatch.setenv("RESULT_TTL", "77")

@@ -3,4 +3,4 @@
 # Each command ends in a comment: there, the line ends of Windows do no harm.
 set -euo pipefail #
 cd "$(dirname "$0")/.." #
-exec "${DENZEL_PYTHON:-python3}" -m app.runtime.bootstrap callbacks python -m app.runtime.callbacks #
+exec "${DENZEL_PYTHON:-python3}" -P app/runtime/start.py app.runtime.bootstrap callbacks python -P app/runtime/start.py app.runtime.callbacks #

@@ -1,6 +1,6 @@
 """Whether a service that says UP works: its heartbeat, its port, and Redis.
 
-``python -m app.runtime.health SERVICE`` is the containers' health check: it exits with 0 when the
+The module ``app.runtime.health SERVICE`` is the containers' health check: it exits with 0 when the
 service works, and else prints what is wrong and exits with 1.  Without a service it prints
 the state of each service that has one in ``$DENZEL_RUN_DIR``, as ``denzel status`` reads them.
 

@@ -47,7 +47,7 @@ OTHER_SERVICES_SECONDS = 900.0
 def is_installed() -> bool:
     """Tell whether the virtual environment holds what the requirement files ask for now."""
     stamp = read_stamp(_stamp()).get("installed")
-    return stamp == _fingerprint() and not _changing().exists()
+    return stamp == _fingerprint() and not _changing().exists() and _python().exists()
 
 
 def install_packages(service: str, *, upgrade: bool = False, retry: bool = False) -> None:
@@ -121,7 +121,7 @@ def _install_user_requirements(lock: int, upgrade: bool) -> None:
 def _pip(
     lock: int, arguments: Sequence[str], *, upgrade: bool, runtime: Sequence[str] = ()
 ) -> None:
-    command = [str(_python()), "-m", "pip", "install"]
+    command = [str(_python()), "-P", "-m", "pip", "install"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     command += ["--upgrade"] if upgrade else []
     code, tail = run_logged([*command, *arguments], PIP_LOG, inherited=lock)
@@ -167,7 +167,7 @@ def _create_venv(lock: int) -> None:
     if (seed / _library().relative_to(venv_directory())).exists():
         _copy_seed(seed)
         return
-    command = [sys.executable, "-m", "venv", str(venv_directory())]
+    command = [sys.executable, "-P", "-m", "venv", str(venv_directory())]
     code, tail = run_logged(command, PIP_LOG, inherited=lock)
     if code:
         raise PreparationFailed(f"no virtual environment could be made: {tail[-1]}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.runtime.bootstrap.environment import install_packages, wait_for_packages
 from app.runtime.bootstrap.errors import PreparationFailed
+from app.runtime.bootstrap.hidden_modules import warn_of_hidden_modules
 from app.runtime.bootstrap.os_commands import commands_due, run_os_commands
 from app.runtime.bootstrap.paths import venv_directory
 from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
@@ -23,7 +24,7 @@ STOPPED = 128 + signal.SIGTERM
 
 def main() -> int:
     """Prepare a service and become it; or, with ``--install``, only install."""
-    parser = argparse.ArgumentParser(prog="python3 -m app.runtime.bootstrap")
+    parser = argparse.ArgumentParser(prog="app.runtime.bootstrap")
     parser.add_argument("--install", choices=["pip", "os", "check"], action="append", default=[])
     parser.add_argument("--os-commands", action="store_true", help="run requirements.sh, too")
     parser.add_argument("--once", action="store_true", help="end at once when it fails")
@@ -40,6 +41,8 @@ def main() -> int:
     try:
         _check_settings()
         prepare(arguments.service, os_commands=arguments.os_commands)
+        for line in warn_of_hidden_modules(Path.cwd()):
+            print(line, file=sys.stderr, flush=True)
         become(arguments.program)
     except (PreparationFailed, OSError) as error:  # OSError: no disk space, say
         if arguments.once:

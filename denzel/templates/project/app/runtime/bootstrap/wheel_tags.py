@@ -32,7 +32,7 @@ def other_pythons(python: Path, requirement: str, options: Sequence[str]) -> lis
     wanted = PINNED.fullmatch(requirement)
     if not wanted:
         return []
-    command = [str(python), "-m", "pip", "index", "versions", "-vv", *options, wanted["name"]]
+    command = [str(python), "-P", "-m", "pip", "index", "versions", "-vv", *options, wanted["name"]]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

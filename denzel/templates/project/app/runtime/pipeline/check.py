@@ -133,7 +133,8 @@ def _started(
     """Yield the process, and the end of a pipe that its messages come from; end it at last."""
     readable, writable = os.pipe()
     command = [
-        sys.executable, "-m", "app.runtime.pipeline.check_process", directory, str(writable),
+        sys.executable, "-P", "app/runtime/start.py", "app.runtime.pipeline.check_process",
+        directory, str(writable),
         "--threads", str(plan.threads), "--repeat", str(repeat),
         *(["--shared"] if plan.shared else []),
     ]  # fmt: skip
