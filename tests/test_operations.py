@@ -158,6 +158,15 @@ def test_launch_records_backend_and_ports(
     assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
 
 
+def test_launch_says_under_which_paths_the_services_are(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(API_PREFIX="/iris", MONITOR_PREFIX="/monitor")
+    deployment = launch(project, ports, "local")
+    assert deployment.api_url == f"http://127.0.0.1:{ports[0]}/iris"
+    assert deployment.monitor_url == f"http://127.0.0.1:{ports[1]}/monitor"
+
+
 def test_launch_takes_the_ports_of_env_when_none_is_given(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:

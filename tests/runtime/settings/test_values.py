@@ -23,6 +23,7 @@ REFUSED = {
     "CALLBACK_TIMEOUT": ["0", "nan"],
     "CALLBACK_ALLOW": ["10.1.0.1/8", "10.0.0.0/33", "http://a.example", "a.example:80", "a b"],
     "LOG_LEVEL": ["loud"],
+    "API_PREFIX": ["/with space", "/a#b", "/a/../b", "https://a.example/b", "/{name}", "/."],
 }
 
 
@@ -74,3 +75,10 @@ def test_values_are_parsed() -> None:
     assert settings.log_level == "debug"
     assert settings.max_body_bytes == 2**19
     assert settings.worker_name == "worker@iris_classifier-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"), [("iris", "/iris"), ("/models/iris/", "/models/iris"), ("/", ""), ("", "")]
+)
+def test_a_prefix_begins_with_a_slash_and_ends_without(text: str, path: str) -> None:
+    assert parse_settings({"API_PREFIX": text}).api_prefix == path

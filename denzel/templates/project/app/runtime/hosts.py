@@ -49,6 +49,13 @@ def host_name(header: str) -> str | None:
     return (parts.hostname or "").rstrip(".")
 
 
+def without_prefix(path: str, prefix: str) -> str:
+    """Return a request's path without the prefix that a proxy may have passed on."""
+    if path == prefix or path.startswith(f"{prefix}/"):
+        return path[len(prefix) :] or "/"
+    return path
+
+
 def is_same_origin(origin: str, host: str) -> bool:
     """Tell whether an Origin is the one a request was sent to; a proxy may speak HTTPS for us."""
     try:

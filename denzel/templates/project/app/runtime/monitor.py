@@ -18,7 +18,7 @@ from tornado.options import options
 from tornado.web import RequestHandler
 
 from app.runtime import state
-from app.runtime.hosts import is_known_host, is_loopback, is_same_origin
+from app.runtime.hosts import is_known_host, is_loopback, is_same_origin, without_prefix
 from app.runtime.settings import Settings, load_settings
 
 NICENESS = 10
@@ -40,6 +40,8 @@ def main() -> int:
         f"--port={settings.monitor_port}",
         "--max_tasks=10000",  # of the tasks it has seen, those it keeps in memory
     ]
+    if settings.monitor_prefix:
+        arguments.append(f"--url_prefix={settings.monitor_prefix}")
     flower.command.Flower = guarded(settings)
     celery.add_command(flower.command.flower)
     # Runs when the loop starts, which is after the port was bound.
@@ -69,6 +71,7 @@ class RefusedHandler(RequestHandler):
 def guarded(settings: Settings) -> type[Flower]:
     """Return a Flower that refuses what a stranger's web page asks; see hosts.py."""
     checks_host = is_loopback(settings.monitor_address)
+    prefix = settings.monitor_prefix
 
     class GuardedFlower(Flower):
         """Flower, with a look at each request's Host and Origin."""
@@ -83,6 +86,8 @@ def guarded(settings: Settings) -> type[Flower]:
             elif is_cross_site(request):
                 reason = "Pages of other origins may not change anything here"
             else:
+                # Flower answers under the prefix alone; a proxy may have cut it off.
+                request.path = prefix + without_prefix(request.path, prefix)
                 return super().find_handler(request, **rest)
             return self.get_handler_delegate(request, RefusedHandler, {"reason": reason})
 

@@ -22,6 +22,7 @@ from app.runtime.api.errors import (
     answer_request_error,
     serialize_http_error,
 )
+from app.runtime.api.path_prefix import PathPrefix
 from app.runtime.api.predict import REPLAYED_HEADER, BrokenPredictResource, PredictResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
@@ -134,7 +135,7 @@ def _import_pipeline() -> tuple[Pipeline | None, str]:
 def _access_middleware(settings: Settings) -> list[Any]:
     """Return what decides who may ask, in the order in which it does."""
     origins = settings.cors_origins
-    middleware: list[Any] = []
+    middleware: list[Any] = [PathPrefix(settings.api_prefix)] if settings.api_prefix else []
     if origins:
         everybody = ANY in origins
         middleware.append(

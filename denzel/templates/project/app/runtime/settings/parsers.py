@@ -111,6 +111,14 @@ def origins(text: str) -> tuple[str, ...]:
     return found
 
 
+def url_path(text: str) -> str:
+    """Return a path such as /models/iris, without the slash at its end; the root is nothing."""
+    path = "".join(f"/{part}" for part in text.split("/") if part)
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", path):
+        raise ValueError
+    return path
+
+
 def host_names(text: str) -> tuple[str, ...]:
     """Return names and addresses of hosts, in lower case, without ports."""
     found = tuple(each.strip().lower() for each in text.split(",") if each.strip())

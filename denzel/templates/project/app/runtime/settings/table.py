@@ -29,6 +29,7 @@ from .parsers import (
     project_name,
     redis_url,
     signing_secrets,
+    url_path,
 )
 
 
@@ -110,6 +111,21 @@ SETTINGS: tuple[Setting, ...] = (
         "NAME:HASH, separated by commas, or empty",
         "Who may ask for predictions: SHA-256 hashes of keys, each with a name. `denzel apikey "
         "NAME` makes a key and adds its hash here. Empty: everybody who reaches the API.",
+    ),
+    Setting(
+        "API_PREFIX",
+        "",
+        url_path,
+        "a path such as /iris, or empty",
+        "Path under which a proxy publishes the API; it is answered with and without it, so the "
+        "proxy may pass the path on or cut it off.",
+    ),
+    Setting(
+        "MONITOR_PREFIX",
+        "",
+        url_path,
+        "a path such as /monitor, or empty",
+        "Path under which a proxy publishes the monitoring page, which links to itself under it.",
     ),
     Setting(
         "ALLOWED_HOSTS",

@@ -32,6 +32,8 @@ class Settings:
     monitor_password: str
     monitor_control: bool
     api_keys: tuple[tuple[str, str], ...]
+    api_prefix: str
+    monitor_prefix: str
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
     verify_threads: int
