@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
 
+PROXY = "127.0.0.2"
+FORWARDED = {
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "models.example",
+}
+
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Yield a deployment that is published under /iris and /iris/monitor; it has no worker."""
-    settings = {"API_PREFIX": "/iris", "MONITOR_PREFIX": "/iris/monitor"}
+    """Yield a deployment without a worker, published under /iris by a proxy at PROXY."""
+    settings = {
+        "API_PREFIX": "/iris",
+        "MONITOR_PREFIX": "/iris/monitor",
+        "TRUSTED_PROXIES": PROXY,
+        "ALLOWED_HOSTS": "models.example",
+        "LOG_LEVEL": "debug",
+    }
     with deployed(tmp_path_factory.mktemp("behind"), OBEDIENT, settings) as deployment:
         deployment.start_redis()
         deployment.start_monitor(wait=False)
@@ -47,3 +62,55 @@ def test_a_prediction_is_to_be_asked_for_under_the_prefix(behind: Deployment) ->
     assert f"/iris/status/{refusal['task_id']}" in refusal["description"]
     path = f"/iris/status/{refusal['task_id']}"
     assert requests.get(behind.url + path, timeout=10).status_code == 200
+
+
+class From(HTTPAdapter):
+    """Connects from a certain address of this machine."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Give the connections their source."""
+        super().init_poolmanager(*arguments, **options, source_address=(self._address, 0))
+
+
+def ask_from(address: str, method: str, url: str, **headers: str) -> requests.Response:
+    """Send a request that is no JSON from an address of this machine, with forwarded headers."""
+    with requests.Session() as session:
+        session.mount("http://", From(address))
+        return session.request(
+            method, url, data=b"no JSON", headers={**FORWARDED, **headers}, timeout=10
+        )
+
+
+def test_the_log_names_the_client_whom_a_trusted_proxy_names_and_no_other(
+    behind: Deployment,
+) -> None:
+    for address, path in ((PROXY, "/trusted"), ("127.0.0.1", "/forged")):
+        assert ask_from(address, "GET", f"{behind.url}{path}").status_code == 404
+    log = behind.services["api"].log.read_text(encoding="utf-8")
+    assert "GET /trusted: 404 Not Found from 203.0.113.7\n" in log
+    assert "GET /forged: 404 Not Found from 127.0.0.1\n" in log
+    assert '203.0.113.7:0 - "GET /trusted HTTP/1.1" 404' in log  # the access log
+    assert '203.0.113.7:0 - "GET /forged' not in log
+
+
+@pytest.mark.parametrize("service", ["api", "monitor"])
+def test_the_host_that_clients_used_is_the_one_a_trusted_proxy_names_and_no_other(
+    behind: Deployment, service: str
+) -> None:
+    """A page of the published origin may ask, although the proxy says Host: 127.0.0.1."""
+    url = behind.url + "/predict"
+    if service == "monitor":
+        url = behind.monitor_url + "/iris/monitor/api/task/revoke/some-id"
+    ask = {"Origin": "https://models.example", "Host": "127.0.0.1"}
+    allowed = ask_from(PROXY, "POST", url, **ask)
+    assert "rigin" not in allowed.text
+    refused = ask_from("127.0.0.1", "POST", url, **ask)
+    assert refused.status_code == 403
+    assert "rigin" in refused.text
+    unknown = ask_from(PROXY, "POST", url, **{**ask, "X-Forwarded-Host": "evil.example"})
+    assert unknown.status_code == 403
+    assert "ALLOWED_HOSTS" in unknown.text

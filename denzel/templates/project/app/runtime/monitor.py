@@ -19,6 +19,7 @@ from tornado.web import RequestHandler
 
 from app.runtime import state
 from app.runtime.hosts import is_known_host, is_loopback, is_same_origin, without_prefix
+from app.runtime.proxies import TrustedProxies
 from app.runtime.settings import Settings, load_settings
 
 NICENESS = 10
@@ -42,9 +43,11 @@ def main() -> int:
     ]
     if settings.monitor_prefix:
         arguments.append(f"--url_prefix={settings.monitor_prefix}")
-    flower.command.Flower = guarded(settings)
+    proxies = TrustedProxies(settings.trusted_proxies)
+    flower.command.Flower = guarded(settings, proxies)
     celery.add_command(flower.command.flower)
     # Runs when the loop starts, which is after the port was bound.
+    IOLoop.current().add_callback(proxies.start)
     IOLoop.current().add_callback(state.write_state, "monitor", state.UP)
     os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
     sys.argv = ["celery", "-A", "app.tasks", "flower", *arguments]
@@ -68,7 +71,7 @@ class RefusedHandler(RequestHandler):
         self.finish(f"{self._why}\n")
 
 
-def guarded(settings: Settings) -> type[Flower]:
+def guarded(settings: Settings, proxies: TrustedProxies) -> type[Flower]:
     """Return a Flower that refuses what a stranger's web page asks; see hosts.py."""
     checks_host = is_loopback(settings.monitor_address)
     prefix = settings.monitor_prefix
@@ -78,6 +81,7 @@ def guarded(settings: Settings) -> type[Flower]:
 
         def find_handler(self, request: HTTPServerRequest, **rest: Any) -> Any:
             """Return what answers a request."""
+            apply_forwarded(request, proxies)
             if checks_host and not is_known_host(request.host, settings.allowed_hosts):
                 reason = (
                     "The monitoring page is bound to this machine alone and does not answer "
@@ -92,6 +96,16 @@ def guarded(settings: Settings) -> type[Flower]:
             return self.get_handler_delegate(request, RefusedHandler, {"reason": reason})
 
     return GuardedFlower
+
+
+def apply_forwarded(request: HTTPServerRequest, proxies: TrustedProxies) -> None:
+    """Set client, scheme and host of a request to what a trusted proxy says."""
+    forwarded = proxies.read(request.remote_ip or "", request.headers.get_list)
+    if forwarded is None:
+        return
+    request.remote_ip = forwarded.client or request.remote_ip
+    request.protocol = forwarded.scheme or request.protocol
+    request.host = forwarded.host or request.host
 
 
 def is_cross_site(request: HTTPServerRequest) -> bool:

@@ -22,12 +22,14 @@ from app.runtime.api.errors import (
     answer_request_error,
     serialize_http_error,
 )
+from app.runtime.api.forwarding import apply_forwarded
 from app.runtime.api.path_prefix import PathPrefix
 from app.runtime.api.predict import REPLAYED_HEADER, BrokenPredictResource, PredictResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
+from app.runtime.proxies import TrustedProxies
 from app.runtime.requests.errors import RequestError
 from app.runtime.settings import Settings, load_settings
 
@@ -85,6 +87,13 @@ class Api(falcon.asgi.App[Any, Any]):
     """The ASGI application; the server asks it whether the event loop may stand still."""
 
     verifier: Verifier | None = None
+    proxies: TrustedProxies | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]
+        """Answer a request as that of the client whom a trusted proxy speaks for."""
+        if self.proxies and scope["type"] == "http":
+            apply_forwarded(scope, self.proxies)
+        await super().__call__(scope, receive, send)
 
     def is_verifying(self) -> bool:
         """Tell whether verify_input holds the event loop; from any thread."""
@@ -109,9 +118,11 @@ def create_app(settings: Settings | None = None) -> Api:
     else:
         verifier = Verifier(pipeline.verify_input, settings.verify_threads)
         predict = PredictResource(settings, dispatcher, admission, verifier)
-    lifespan = Lifespan([dispatcher, admission], problem)
+    proxies = TrustedProxies(settings.trusted_proxies)
+    lifespan = Lifespan([dispatcher, admission, proxies], problem)
     app = Api(middleware=[lifespan, *_access_middleware(settings)])
     app.verifier = verifier
+    app.proxies = proxies
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(ApiError, answer_api_error)
     app.add_error_handler(RequestError, answer_request_error)

@@ -127,6 +127,19 @@ def host_names(text: str) -> tuple[str, ...]:
     return found
 
 
+def proxies(text: str) -> tuple[str, ...]:
+    """Return addresses, networks and names, in their usual notation."""
+    found = []
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        try:
+            found.append(str(ip_network(entry)).removesuffix("/32").removesuffix("/128"))
+        except ValueError:
+            if not re.fullmatch(r"[a-z0-9_-]*[a-z_][a-z0-9._-]*", entry.lower()):
+                raise
+            found.append(entry.lower())
+    return tuple(found)
+
+
 def signing_secret(text: str) -> bytes:
     """Return a secret of Standard Webhooks, which is written as ``whsec_`` and base64."""
     try:

@@ -27,6 +27,7 @@ from .parsers import (
     origins,
     ports,
     project_name,
+    proxies,
     redis_url,
     signing_secrets,
     url_path,
@@ -126,6 +127,14 @@ SETTINGS: tuple[Setting, ...] = (
         url_path,
         "a path such as /monitor, or empty",
         "Path under which a proxy publishes the monitoring page, which links to itself under it.",
+    ),
+    Setting(
+        "TRUSTED_PROXIES",
+        "",
+        proxies,
+        "addresses, networks and host names, separated by commas, or empty",
+        "Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed; from "
+        "any other address they change nothing.",
     ),
     Setting(
         "ALLOWED_HOSTS",

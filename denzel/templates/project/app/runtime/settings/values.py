@@ -34,6 +34,7 @@ class Settings:
     api_keys: tuple[tuple[str, str], ...]
     api_prefix: str
     monitor_prefix: str
+    trusted_proxies: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
     verify_threads: int

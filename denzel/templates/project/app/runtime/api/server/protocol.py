@@ -193,7 +193,8 @@ class ClientProtocol(HttpToolsProtocol):
             self._abandon()
         path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
         method = self.parser.get_method().decode() if path else "-"
-        log_answer(method, path or "-", refusal.status, refusal.shown_title)
+        peer = self.client[0] if self.client else ""
+        log_answer(method, path or "-", refusal.status, refusal.shown_title, client=peer)
         self.transport.write(refusal.encode())
         self._linger(math.inf if refusal.status == 413 else LINGER_BYTES)
 
