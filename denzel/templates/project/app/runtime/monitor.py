@@ -37,7 +37,8 @@ def main() -> int:
         options.basic_auth = [f"{settings.monitor_user}:{settings.monitor_password}"]
     options.read_only = not settings.monitor_control
     arguments = [
-        f"--address={settings.monitor_host}",
+        # Tornado takes :: for IPv6 alone, and nothing for every address of both families.
+        f"--address={'' if settings.monitor_host == '::' else settings.monitor_host}",
         f"--port={settings.monitor_port}",
         "--max_tasks=10000",  # of the tasks it has seen, those it keeps in memory
     ]

@@ -72,8 +72,8 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         address,
         "an IP address, or empty",
-        "Address the API is published on. Empty: every interface in Docker, 127.0.0.1 with "
-        "local processes.",
+        "Address the API is published on, of IPv4 or IPv6. Empty: every interface in Docker, "
+        "127.0.0.1 with local processes, where :: stands for every address of both families.",
     ),
     Setting(
         "MONITOR_HOST",
