@@ -175,6 +175,15 @@ def test_launch_takes_the_ports_of_env_when_none_is_given(
     assert (project.settings.api_port, project.settings.monitor_port) == ports
 
 
+def test_settings_that_do_not_go_together_are_refused(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(CORS_ORIGINS="*", CORS_CREDENTIALS="1")
+    with pytest.raises(UsageError, match="CORS_CREDENTIALS=1 does not go with CORS_ORIGINS="):
+        launch(project, ports)
+    assert machine.done == []
+
+
 def test_a_misspelled_setting_is_told_and_no_error(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:

@@ -29,6 +29,8 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         "MONITOR_PREFIX": "/iris/monitor",
         "TRUSTED_PROXIES": PROXY,
         "ALLOWED_HOSTS": "models.example",
+        "CORS_ORIGINS": "https://app.example",
+        "CORS_CREDENTIALS": "1",
         "LOG_LEVEL": "debug",
     }
     with deployed(tmp_path_factory.mktemp("behind"), OBEDIENT, settings) as deployment:
@@ -114,3 +116,22 @@ def test_the_host_that_clients_used_is_the_one_a_trusted_proxy_names_and_no_othe
     unknown = ask_from(PROXY, "POST", url, **{**ask, "X-Forwarded-Host": "evil.example"})
     assert unknown.status_code == 403
     assert "ALLOWED_HOSTS" in unknown.text
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "https://evil.example", ""])
+def test_a_page_that_may_ask_may_read_why_the_server_refused_its_request(
+    behind: Deployment, origin: str
+) -> None:
+    """A browser hides the answer to a body that is too large unless it says who may read it."""
+    headers = {"Origin": origin} if origin else {}
+    answer = requests.post(
+        f"{behind.url}/predict", data=b"x" * (17 * 2**20), headers=headers, timeout=30
+    )
+    assert answer.status_code == 413
+    shared = {
+        "access-control-allow-origin": "https://app.example",
+        "access-control-allow-credentials": "true",
+        "vary": "Origin",
+    }
+    found = {name: answer.headers[name] for name in shared if name in answer.headers}
+    assert found == (shared if origin == "https://app.example" else {})

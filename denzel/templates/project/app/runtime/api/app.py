@@ -13,7 +13,8 @@ import falcon.asgi
 from app.runtime import state
 from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
-from app.runtime.api.cross_site import ANY, CrossSiteGuard
+from app.runtime.api.cors import Cors
+from app.runtime.api.cross_site import CrossSiteGuard
 from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
@@ -33,6 +34,15 @@ from app.runtime.proxies import TrustedProxies
 from app.runtime.requests.errors import RequestError
 from app.runtime.settings import Settings, load_settings
 
+EXPOSED_HEADERS = (
+    TASK_ID_HEADER,
+    REPLAYED_HEADER,
+    "Accept-Encoding",
+    "Preference-Applied",
+    "Retry-After",
+    "WWW-Authenticate",
+)
+"""What a page of another origin may read of an answer, besides what any may."""
 INFO_FILE = Path("app/assets/info.txt")
 
 log = logging.getLogger("denzel.api")
@@ -148,17 +158,8 @@ def _access_middleware(settings: Settings) -> list[Any]:
     origins = settings.cors_origins
     middleware: list[Any] = [PathPrefix(settings.api_prefix)] if settings.api_prefix else []
     if origins:
-        everybody = ANY in origins
         middleware.append(
-            falcon.CORSMiddleware(
-                allow_origins=ANY if everybody else origins,
-                expose_headers=[
-                    TASK_ID_HEADER,
-                    REPLAYED_HEADER,
-                    "Preference-Applied",
-                    "Retry-After",
-                ],
-            )
+            Cors(origins, exposed=EXPOSED_HEADERS, credentials=settings.cors_credentials)
         )
     middleware.append(
         CrossSiteGuard(

@@ -153,6 +153,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Empty: only pages that the API's own host serves.",
     ),
     Setting(
+        "CORS_CREDENTIALS",
+        "0",
+        flag,
+        "0 or 1",
+        "1: pages of CORS_ORIGINS, which must be named one by one then, may send cookies and HTTP "
+        "authentication, such as a proxy in front of the API asks for.",
+    ),
+    Setting(
         "VERIFY_THREADS",
         "8",
         integer(1, 1024),
