@@ -158,12 +158,30 @@ def test_launch_records_backend_and_ports(
     assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
 
 
+def test_launch_says_under_which_paths_the_services_are(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(API_PREFIX="/iris", MONITOR_PREFIX="/monitor")
+    deployment = launch(project, ports, "local")
+    assert deployment.api_url == f"http://127.0.0.1:{ports[0]}/iris"
+    assert deployment.monitor_url == f"http://127.0.0.1:{ports[1]}/monitor"
+
+
 def test_launch_takes_the_ports_of_env_when_none_is_given(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:
     project.set_environment(API_PORT=str(ports[0]), MONITOR_PORT=str(ports[1]))
     operations.launch(project, backend=None, api_port=None, monitor_port=None, report=silent)
     assert (project.settings.api_port, project.settings.monitor_port) == ports
+
+
+def test_settings_that_do_not_go_together_are_refused(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(CORS_ORIGINS="*", CORS_CREDENTIALS="1")
+    with pytest.raises(UsageError, match="CORS_CREDENTIALS=1 does not go with CORS_ORIGINS="):
+        launch(project, ports)
+    assert machine.done == []
 
 
 def test_a_misspelled_setting_is_told_and_no_error(

@@ -24,9 +24,11 @@ def launched_backend(project: Project, report: Report) -> Backend:
 def check_settings(project: Project, report: Report) -> None:
     """Tell of names in ``.env`` that look like a setting's.
 
-    Raises UsageError when the monitor would be shown to whoever comes along.
+    Raises UsageError when the monitor would be shown to whoever comes along, and for settings that
+    do not go together.
     """
     for name, meant in project.misspelled.items():
         report(f"In {project.env_file}: {name} is no setting of denzel's. Did you mean {meant}?")
-    if project.settings.exposure:
-        raise UsageError(f"In {project.env_file}: {project.settings.exposure}")
+    problem = project.settings.exposure or project.settings.conflict
+    if problem:
+        raise UsageError(f"In {project.env_file}: {problem}")

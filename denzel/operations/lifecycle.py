@@ -58,7 +58,12 @@ def launch(
 
 def deployment(project: Project, backend: Backend) -> Deployment:
     """Return where the services of ``project`` are found."""
-    return Deployment(backend.name, api_url(project.settings), monitor_url(project.settings))
+    settings = project.settings
+    return Deployment(
+        backend.name,
+        api_url(settings) + settings.api_prefix,
+        monitor_url(settings) + settings.monitor_prefix,
+    )
 
 
 def start(project: Project, *, report: Report) -> None:

@@ -46,18 +46,27 @@ def test_every_answer_of_400_and_above_has_its_line(deployment: Deployment) -> N
         "POST /predict: 400 Malformed JSON",
         "POST /predict: 413 Body too large",
     ):
-        assert len(lines(deployment, re.escape(expected))) == 1, expected
+        assert len(lines(deployment, re.escape(f"{expected} from 127.0.0.1"))) == 1, expected
 
 
 def test_the_line_names_the_task(deployment: Deployment) -> None:
     answer = deployment.predict({"process": "fail"}, Prefer="wait=20")
     task_id = answer.headers["Denzel-Task-Id"]
     assert answer.status_code == 500
-    (line,) = lines(deployment, rf"POST /predict: 500 Prediction failed \[{task_id}\]")
+    (line,) = lines(
+        deployment, rf"POST /predict: 500 Prediction failed \[{task_id}\] from 127.0.0.1"
+    )
     assert "ERROR" in line
     late = deployment.predict({"do": "sleep", "seconds": 2}, Prefer="wait=1")
     task_id = late.json()["task_id"]
-    assert len(lines(deployment, rf"POST /predict: 504 Prediction timed out \[{task_id}\]")) == 1
+    assert (
+        len(
+            lines(
+                deployment, rf"POST /predict: 504 Prediction timed out \[{task_id}\] from 127.0.0.1"
+            )
+        )
+        == 1
+    )
 
 
 def test_an_answer_below_400_has_none(deployment: Deployment) -> None:

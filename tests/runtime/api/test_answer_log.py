@@ -15,10 +15,10 @@ from app.runtime.api.answer_log import log_answer
 def test_only_a_fault_of_the_service_is_an_error(
     caplog: pytest.LogCaptureFixture, status: int, level: str
 ) -> None:
-    log_answer("POST", "/predict", status, "A title", "an-id")
+    log_answer("POST", "/predict", status, "A title", "an-id", client="::1")
     (record,) = caplog.records
     assert record.levelname == level
-    assert record.getMessage() == f"POST /predict: {status} A title [an-id]"
+    assert record.getMessage() == f"POST /predict: {status} A title [an-id] from ::1"
 
 
 def test_a_client_cannot_write_lines_of_its_own(caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,30 @@ def test_cors_origins_lets_pages_in(origins: str, shown: str) -> None:
     answer = ask(settings, "POST", Origin=PAGE)
     assert answer.json["title"] == "Malformed JSON"
     assert answer.headers["Access-Control-Allow-Origin"] == shown
-    assert "Denzel-Task-Id" in answer.headers["Access-Control-Expose-Headers"]
+    exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+    assert {"Denzel-Task-Id", "Retry-After", "Preference-Applied", "Accept-Encoding"} <= exposed
+
+
+def test_an_answer_for_certain_origins_says_that_it_varies() -> None:
+    for headers in ({"Origin": PAGE}, {}):
+        answer = ask({**EVERYWHERE, "CORS_ORIGINS": PAGE}, **headers)
+        assert answer.headers["Vary"] == "Origin"
+    assert "Vary" not in ask({**EVERYWHERE, "CORS_ORIGINS": "*"}, Origin=PAGE).headers
+    assert "Vary" not in ask(EVERYWHERE, Origin=PAGE).headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("origins", "credentials", "allowed"),
+    [(PAGE, "1", True), (PAGE, "0", False), ("*", "1", False), ("http://x", "1", False)],
+)
+def test_credentials_are_allowed_to_named_origins_alone(
+    method: str, origins: str, credentials: str, allowed: bool
+) -> None:
+    settings = {**EVERYWHERE, "CORS_ORIGINS": origins, "CORS_CREDENTIALS": credentials}
+    preflight = {"Access-Control-Request-Method": "POST"} if method == "OPTIONS" else {}
+    answer = ask(settings, method, Origin=PAGE, **preflight)
+    assert (answer.headers.get("Access-Control-Allow-Credentials") == "true") is allowed
 
 
 def test_cors_origins_lets_no_others_in() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -23,6 +24,8 @@ REFUSED = {
     "CALLBACK_TIMEOUT": ["0", "nan"],
     "CALLBACK_ALLOW": ["10.1.0.1/8", "10.0.0.0/33", "http://a.example", "a.example:80", "a b"],
     "LOG_LEVEL": ["loud"],
+    "TRUSTED_PROXIES": ["*", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.256", "http://a", "a b", "::g"],
+    "API_PREFIX": ["/with space", "/a#b", "/a/../b", "https://a.example/b", "/{name}", "/."],
 }
 
 
@@ -36,7 +39,7 @@ def test_each_setting_has_a_field_and_a_default_that_can_be_used() -> None:
 
 @pytest.mark.parametrize(("name", "text"), [(n, t) for n, texts in REFUSED.items() for t in texts])
 def test_a_value_that_cannot_be_used_is_named(name: str, text: str) -> None:
-    with pytest.raises(SettingError, match=f"^{name}={text} cannot be used: it takes "):
+    with pytest.raises(SettingError, match=f"^{name}={re.escape(text)} cannot be used: it takes "):
         parse_settings({name: text})
 
 
@@ -74,3 +77,16 @@ def test_values_are_parsed() -> None:
     assert settings.log_level == "debug"
     assert settings.max_body_bytes == 2**19
     assert settings.worker_name == "worker@iris_classifier-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"), [("iris", "/iris"), ("/models/iris/", "/models/iris"), ("/", ""), ("", "")]
+)
+def test_a_prefix_begins_with_a_slash_and_ends_without(text: str, path: str) -> None:
+    assert parse_settings({"API_PREFIX": text}).api_prefix == path
+
+
+def test_proxies_are_addresses_networks_and_names() -> None:
+    text = "10.0.0.0/8, 192.0.2.1,2001:DB8::1, Nginx ,proxy.example,"
+    expected = ("10.0.0.0/8", "192.0.2.1", "2001:db8::1", "nginx", "proxy.example")
+    assert parse_settings({"TRUSTED_PROXIES": text}).trusted_proxies == expected

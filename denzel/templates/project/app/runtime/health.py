@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from . import state
+from .hosts import authority
 from .settings import Settings, load_settings
 
 BEAT_SECONDS = 15.0
@@ -76,7 +77,7 @@ def _beat_problem(path: Path) -> str:
 def http_problem(host: str, port: int, path: str) -> str:
     """Return why ``GET path`` gets no answer; any answer but a server's error will do."""
     host = ANY_ADDRESS.get(host, host)
-    request = f"GET {path} HTTP/1.1\r\nHost: {_authority(host, port)}\r\nConnection: close\r\n\r\n"
+    request = f"GET {path} HTTP/1.1\r\nHost: {authority(host, port)}\r\nConnection: close\r\n\r\n"
     try:
         with socket.create_connection((host, port), timeout=HTTP_SECONDS) as connection:
             connection.sendall(request.encode())
@@ -87,10 +88,6 @@ def http_problem(host: str, port: int, path: str) -> str:
     if len(status_line) < 2 or not status_line[1].isdigit() or int(status_line[1]) >= 500:
         return f"answers {' '.join(status_line[1:]) or 'nothing'} on port {port}".rstrip()
     return ""
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def redis_problem(url: str) -> str:

@@ -24,6 +24,11 @@ def is_loopback(host: str) -> bool:
         return host == LOOPBACK_NAME or host.endswith(f".{LOOPBACK_NAME}")
 
 
+def authority(host: str, port: int) -> str:
+    """Return host and port as a URL or a Host header has them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @lru_cache(maxsize=256)  # it takes 10 µs, and most requests bring the same
 def is_known_host(header: str, allowed: tuple[str, ...]) -> bool:
     """Tell whether a Host header cannot name a stranger's site; ``allowed`` are further names.
@@ -47,6 +52,13 @@ def host_name(header: str) -> str | None:
     if parts.username is not None or parts.path or parts.query or parts.fragment:
         return None
     return (parts.hostname or "").rstrip(".")
+
+
+def without_prefix(path: str, prefix: str) -> str:
+    """Return a request's path without the prefix that a proxy may have passed on."""
+    if path == prefix or path.startswith(f"{prefix}/"):
+        return path[len(prefix) :] or "/"
+    return path
 
 
 def is_same_origin(origin: str, host: str) -> bool:

@@ -18,7 +18,8 @@ from tornado.options import options
 from tornado.web import RequestHandler
 
 from app.runtime import state
-from app.runtime.hosts import is_known_host, is_loopback, is_same_origin
+from app.runtime.hosts import is_known_host, is_loopback, is_same_origin, without_prefix
+from app.runtime.proxies import TrustedProxies
 from app.runtime.settings import Settings, load_settings
 
 NICENESS = 10
@@ -36,13 +37,18 @@ def main() -> int:
         options.basic_auth = [f"{settings.monitor_user}:{settings.monitor_password}"]
     options.read_only = not settings.monitor_control
     arguments = [
-        f"--address={settings.monitor_host}",
+        # Tornado takes :: for IPv6 alone, and nothing for every address of both families.
+        f"--address={'' if settings.monitor_host == '::' else settings.monitor_host}",
         f"--port={settings.monitor_port}",
         "--max_tasks=10000",  # of the tasks it has seen, those it keeps in memory
     ]
-    flower.command.Flower = guarded(settings)
+    if settings.monitor_prefix:
+        arguments.append(f"--url_prefix={settings.monitor_prefix}")
+    proxies = TrustedProxies(settings.trusted_proxies)
+    flower.command.Flower = guarded(settings, proxies)
     celery.add_command(flower.command.flower)
     # Runs when the loop starts, which is after the port was bound.
+    IOLoop.current().add_callback(proxies.start)
     IOLoop.current().add_callback(state.write_state, "monitor", state.UP)
     os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
     sys.argv = ["celery", "-A", "app.tasks", "flower", *arguments]
@@ -66,15 +72,17 @@ class RefusedHandler(RequestHandler):
         self.finish(f"{self._why}\n")
 
 
-def guarded(settings: Settings) -> type[Flower]:
+def guarded(settings: Settings, proxies: TrustedProxies) -> type[Flower]:
     """Return a Flower that refuses what a stranger's web page asks; see hosts.py."""
     checks_host = is_loopback(settings.monitor_address)
+    prefix = settings.monitor_prefix
 
     class GuardedFlower(Flower):
         """Flower, with a look at each request's Host and Origin."""
 
         def find_handler(self, request: HTTPServerRequest, **rest: Any) -> Any:
             """Return what answers a request."""
+            apply_forwarded(request, proxies)
             if checks_host and not is_known_host(request.host, settings.allowed_hosts):
                 reason = (
                     "The monitoring page is bound to this machine alone and does not answer "
@@ -83,10 +91,22 @@ def guarded(settings: Settings) -> type[Flower]:
             elif is_cross_site(request):
                 reason = "Pages of other origins may not change anything here"
             else:
+                # Flower answers under the prefix alone; a proxy may have cut it off.
+                request.path = prefix + without_prefix(request.path, prefix)
                 return super().find_handler(request, **rest)
             return self.get_handler_delegate(request, RefusedHandler, {"reason": reason})
 
     return GuardedFlower
+
+
+def apply_forwarded(request: HTTPServerRequest, proxies: TrustedProxies) -> None:
+    """Set client, scheme and host of a request to what a trusted proxy says."""
+    forwarded = proxies.read(request.remote_ip or "", request.headers.get_list)
+    if forwarded is None:
+        return
+    request.remote_ip = forwarded.client or request.remote_ip
+    request.protocol = forwarded.scheme or request.protocol
+    request.host = forwarded.host or request.host
 
 
 def is_cross_site(request: HTTPServerRequest) -> bool:

@@ -13,7 +13,8 @@ import falcon.asgi
 from app.runtime import state
 from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
-from app.runtime.api.cross_site import ANY, CrossSiteGuard
+from app.runtime.api.cors import Cors
+from app.runtime.api.cross_site import CrossSiteGuard
 from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
@@ -22,7 +23,9 @@ from app.runtime.api.errors import (
     answer_request_error,
     serialize_http_error,
 )
+from app.runtime.api.forwarding import apply_forwarded
 from app.runtime.api.models import Models
+from app.runtime.api.path_prefix import PathPrefix
 from app.runtime.api.predict import (
     MODEL_HEADER,
     REPLAYED_HEADER,
@@ -34,9 +37,20 @@ from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
+from app.runtime.proxies import TrustedProxies
 from app.runtime.requests.errors import RequestError
 from app.runtime.settings import Settings, load_settings
 
+EXPOSED_HEADERS = (
+    TASK_ID_HEADER,
+    MODEL_HEADER,
+    REPLAYED_HEADER,
+    "Accept-Encoding",
+    "Preference-Applied",
+    "Retry-After",
+    "WWW-Authenticate",
+)
+"""What a page of another origin may read of an answer, besides what any may."""
 INFO_FILE = Path("app/assets/info.txt")
 
 log = logging.getLogger("denzel.api")
@@ -91,6 +105,13 @@ class Api(falcon.asgi.App[Any, Any]):
     """The ASGI application; the server asks it whether the event loop may stand still."""
 
     verifier: Verifier | None = None
+    proxies: TrustedProxies | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]
+        """Answer a request as that of the client whom a trusted proxy speaks for."""
+        if self.proxies and scope["type"] == "http":
+            apply_forwarded(scope, self.proxies)
+        await super().__call__(scope, receive, send)
 
     def is_verifying(self) -> bool:
         """Tell whether verify_input holds the event loop; from any thread."""
@@ -116,9 +137,11 @@ def create_app(settings: Settings | None = None) -> Api:
     else:
         verifier = Verifier(pipeline.verify_input, settings.verify_threads)
         predict = PredictResource(settings, dispatcher, admission, verifier, models)
-    lifespan = Lifespan([dispatcher, admission, models], problem)
+    proxies = TrustedProxies(settings.trusted_proxies)
+    lifespan = Lifespan([dispatcher, admission, models, proxies], problem)
     app = Api(middleware=[lifespan, *_access_middleware(settings)])
     app.verifier = verifier
+    app.proxies = proxies
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(ApiError, answer_api_error)
     app.add_error_handler(RequestError, answer_request_error)
@@ -145,20 +168,10 @@ def _import_pipeline() -> tuple[Pipeline | None, str]:
 def _access_middleware(settings: Settings) -> list[Any]:
     """Return what decides who may ask, in the order in which it does."""
     origins = settings.cors_origins
-    middleware: list[Any] = []
+    middleware: list[Any] = [PathPrefix(settings.api_prefix)] if settings.api_prefix else []
     if origins:
-        everybody = ANY in origins
         middleware.append(
-            falcon.CORSMiddleware(
-                allow_origins=ANY if everybody else origins,
-                expose_headers=[
-                    TASK_ID_HEADER,
-                    REPLAYED_HEADER,
-                    MODEL_HEADER,
-                    "Preference-Applied",
-                    "Retry-After",
-                ],
-            )
+            Cors(origins, exposed=EXPOSED_HEADERS, credentials=settings.cors_credentials)
         )
     middleware.append(
         CrossSiteGuard(

@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 import falcon.asgi
 
+from app.runtime.api.cors import ANY
 from app.runtime.api.errors import ForeignOrigin, UnknownHost
 from app.runtime.hosts import is_known_host, is_same_origin
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Those that change nothing: a browser keeps their answers from pages of other sites."""
-ANY = "*"
 PROBE_PATHS = frozenset({"/health/live", "/health/ready"})
 """What a probe may ask under any name: it often uses an address that nobody else does."""
 

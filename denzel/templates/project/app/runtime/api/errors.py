@@ -161,7 +161,8 @@ async def answer_request_error(
     resp.content_type = falcon.MEDIA_JSON
     if status == 503:
         resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
-    log_answer(req.method, sent_path(req), status, title, resp.get_header(TASK_ID_HEADER) or "")
+    task_id = resp.get_header(TASK_ID_HEADER) or ""
+    log_answer(req.method, sent_path(req), status, title, task_id, client=client_address(req))
 
 
 async def answer_api_error(
@@ -171,7 +172,8 @@ async def answer_api_error(
     resp.status = error.status
     resp.data = orjson.dumps(error.body)
     task_id = error.body.get("task_id") or resp.get_header(TASK_ID_HEADER) or ""
-    log_answer(req.method, sent_path(req), error.status, error.title, task_id)
+    sender = client_address(req)
+    log_answer(req.method, sent_path(req), error.status, error.title, task_id, client=sender)
     resp.content_type = falcon.MEDIA_JSON
     for name, value in error.headers.items():
         resp.set_header(name, value)
@@ -185,12 +187,18 @@ def serialize_http_error(
     resp.data = orjson.dumps({"title": error.title, "description": description})
     resp.content_type = falcon.MEDIA_JSON
     title = (error.title or "").removeprefix(f"{error.status_code} ")
-    log_answer(req.method, sent_path(req), error.status_code, title)
+    log_answer(req.method, sent_path(req), error.status_code, title, client=client_address(req))
 
 
 def sent_path(req: falcon.Request) -> str:
     """Return the path as the client sent it: still encoded, so it has no line ends."""
     return bytes(req.scope["raw_path"]).decode("ascii")  # type: ignore[attr-defined]
+
+
+def client_address(req: falcon.Request) -> str:
+    """Return the client's address: the peer's, or what a trusted proxy says of it."""
+    client = req.scope.get("client")  # type: ignore[attr-defined]
+    return str(client[0]) if client else ""
 
 
 def _describe(req: falcon.Request, error: falcon.HTTPError) -> str:

@@ -104,7 +104,7 @@ class PredictResource:
         resp.set_header(TASK_ID_HEADER, task_id)
         if outcome is None:
             self._hint(timeout)
-        resp.data = prediction(task_id, outcome, timeout)
+        resp.data = prediction(task_id, outcome, timeout, self._settings.api_prefix)
 
     def _hint(self, timeout: float) -> None:
         """Say once what to do about predictions that take longer than their clients wait."""
@@ -149,7 +149,7 @@ class PredictResource:
             outcome = None  # it is accepted, which is what the client was promised to be told
         if outcome is None and is_async:
             return accepted(task_id)
-        return prediction(task_id, outcome, wait)
+        return prediction(task_id, outcome, wait, self._settings.api_prefix)
 
     def _answers_async(self, preference: Preference) -> bool:
         """Tell how to answer: as the request prefers, else as the deployment is set."""
@@ -193,11 +193,14 @@ def accepted(task_id: str) -> bytes:
     return b'{"status":"success","data":{"task_id":"%b"}}' % task_id.encode()
 
 
-def prediction(task_id: str, outcome: Outcome | None, timeout: float) -> bytes:
-    """Return a prediction as it was serialised in the worker; raises what went wrong."""
+def prediction(task_id: str, outcome: Outcome | None, timeout: float, prefix: str = "") -> bytes:
+    """Return a prediction as it was serialised in the worker; raises what went wrong.
+
+    ``prefix`` is the path that the API is published under.
+    """
     if outcome is None:
         raise PredictionTimeout(
-            f"No prediction within {timeout:g} s; ask for it at /status/{task_id}",
+            f"No prediction within {timeout:g} s; ask for it at {prefix}/status/{task_id}",
             task_id=task_id,
         )
     if outcome.state == REVOKED and outcome.body != CANCELLED:

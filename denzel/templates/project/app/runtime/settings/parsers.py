@@ -111,12 +111,33 @@ def origins(text: str) -> tuple[str, ...]:
     return found
 
 
+def url_path(text: str) -> str:
+    """Return a path such as /models/iris, without the slash at its end; the root is nothing."""
+    path = "".join(f"/{part}" for part in text.split("/") if part)
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", path):
+        raise ValueError
+    return path
+
+
 def host_names(text: str) -> tuple[str, ...]:
     """Return names and addresses of hosts, in lower case, without ports."""
     found = tuple(each.strip().lower() for each in text.split(",") if each.strip())
     if not all(re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", name) for name in found):
         raise ValueError
     return found
+
+
+def proxies(text: str) -> tuple[str, ...]:
+    """Return addresses, networks and names, in their usual notation."""
+    found = []
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        try:
+            found.append(str(ip_network(entry)).removesuffix("/32").removesuffix("/128"))
+        except ValueError:
+            if not re.fullmatch(r"[a-z0-9_-]*[a-z_][a-z0-9._-]*", entry.lower()):
+                raise
+            found.append(entry.lower())
+    return tuple(found)
 
 
 def signing_secret(text: str) -> bytes:

@@ -27,8 +27,10 @@ from .parsers import (
     origins,
     ports,
     project_name,
+    proxies,
     redis_url,
     signing_secrets,
+    url_path,
 )
 
 
@@ -70,8 +72,8 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         address,
         "an IP address, or empty",
-        "Address the API is published on. Empty: every interface in Docker, 127.0.0.1 with "
-        "local processes.",
+        "Address the API is published on, of IPv4 or IPv6. Empty: every interface in Docker, "
+        "127.0.0.1 with local processes, where :: stands for every address of both families.",
     ),
     Setting(
         "MONITOR_HOST",
@@ -112,6 +114,29 @@ SETTINGS: tuple[Setting, ...] = (
         "NAME` makes a key and adds its hash here. Empty: everybody who reaches the API.",
     ),
     Setting(
+        "API_PREFIX",
+        "",
+        url_path,
+        "a path such as /iris, or empty",
+        "Path under which a proxy publishes the API; it is answered with and without it, so the "
+        "proxy may pass the path on or cut it off.",
+    ),
+    Setting(
+        "MONITOR_PREFIX",
+        "",
+        url_path,
+        "a path such as /monitor, or empty",
+        "Path under which a proxy publishes the monitoring page, which links to itself under it.",
+    ),
+    Setting(
+        "TRUSTED_PROXIES",
+        "",
+        proxies,
+        "addresses, networks and host names, separated by commas, or empty",
+        "Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed; from "
+        "any other address they change nothing.",
+    ),
+    Setting(
         "ALLOWED_HOSTS",
         "",
         host_names,
@@ -126,6 +151,14 @@ SETTINGS: tuple[Setting, ...] = (
         "origins such as https://app.example, separated by commas, or an asterisk, or empty",
         "Whose web pages may use the API from their visitors' browsers. An asterisk: everybody's. "
         "Empty: only pages that the API's own host serves.",
+    ),
+    Setting(
+        "CORS_CREDENTIALS",
+        "0",
+        flag,
+        "0 or 1",
+        "1: pages of CORS_ORIGINS, which must be named one by one then, may send cookies and HTTP "
+        "authentication, such as a proxy in front of the API asks for.",
     ),
     Setting(
         "VERIFY_THREADS",

@@ -32,8 +32,12 @@ class Settings:
     monitor_password: str
     monitor_control: bool
     api_keys: tuple[tuple[str, str], ...]
+    api_prefix: str
+    monitor_prefix: str
+    trusted_proxies: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
+    cors_credentials: bool
     verify_threads: int
     gpu: bool
     api_workers: int
@@ -101,6 +105,16 @@ class Settings:
             f"MONITOR_HOST={host} shows the monitoring page to other machines; set MONITOR_USER "
             "and MONITOR_PASSWORD in .env, too"
         )
+
+    @property
+    def conflict(self) -> str:
+        """Which settings do not go together, and what to do; empty when all do."""
+        if self.cors_credentials and "*" in self.cors_origins:
+            return (
+                "CORS_CREDENTIALS=1 does not go with CORS_ORIGINS=*, which would let any page act "
+                "for its visitors; name the origins"
+            )
+        return ""
 
     @property
     def worker_name(self) -> str:

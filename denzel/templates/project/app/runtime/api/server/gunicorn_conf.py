@@ -3,12 +3,13 @@
 import gc
 from pathlib import Path
 
+from app.runtime.hosts import authority
 from app.runtime.logs import API_DATE_FORMAT, API_LOG_FORMAT, configure_logging
 from app.runtime.settings import load_settings
 
 _settings = load_settings()
 
-bind = f"{_settings.api_host or '127.0.0.1'}:{_settings.api_port}"
+bind = authority(_settings.api_host or "127.0.0.1", _settings.api_port)
 worker_class = "app.runtime.api.server.worker.ApiWorker"
 workers = _settings.api_processes
 worker_connections = 10_000

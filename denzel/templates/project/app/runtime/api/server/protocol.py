@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -43,11 +44,17 @@ class ClientProtocol(HttpToolsProtocol):
     """One client's connection."""
 
     def __init__(
-        self, *args: Any, limits: Limits, connected: set[ClientProtocol], **kwargs: Any
+        self,
+        *args: Any,
+        limits: Limits,
+        connected: set[ClientProtocol],
+        share: Callable[[str], str],
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._connected = connected
+        self._share = share
         self._task: asyncio.Task[None] | None = None
         self._response: OneWrite | None = None
         self._running: RequestResponseCycle | None = None
@@ -193,9 +200,17 @@ class ClientProtocol(HttpToolsProtocol):
             self._abandon()
         path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
         method = self.parser.get_method().decode() if path else "-"
-        log_answer(method, path or "-", refusal.status, refusal.shown_title)
-        self.transport.write(refusal.encode())
+        peer = self.client[0] if self.client else ""
+        log_answer(method, path or "-", refusal.status, refusal.shown_title, client=peer)
+        self.transport.write(refusal.encode(self._cross_origin_headers()))
         self._linger(math.inf if refusal.status == 413 else LINGER_BYTES)
+
+    def _cross_origin_headers(self) -> str:
+        """Return what lets the page that sent the request read why it was refused."""
+        origin = next(
+            (value for name, value in getattr(self, "headers", ()) if name == b"origin"), b""
+        )
+        return self._share(origin.decode("latin-1")) if origin else ""
 
     def _abandon(self) -> None:
         """Stop what only this connection's client waits for."""

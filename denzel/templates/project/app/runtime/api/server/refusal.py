@@ -21,13 +21,13 @@ class Refusal:
         """The body's title: the status's own words unless the API has others for it."""
         return self.title or HTTPStatus(self.status).phrase
 
-    def encode(self) -> bytes:
-        """Return the whole response."""
+    def encode(self, headers: str = "") -> bytes:
+        """Return the whole response; ``headers`` are further lines of its head."""
         body = orjson.dumps({"title": self.shown_title, "description": self.description})
         head = (
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            "connection: close\r\n\r\n"
+            f"connection: close\r\n{headers}\r\n"
         )
         return head.encode() + body
 

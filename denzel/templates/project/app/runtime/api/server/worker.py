@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from uvicorn_worker import UvicornWorker
 
+from app.runtime.api.cors import headers_of_refusal
 from app.runtime.api.server.head import Limits
 from app.runtime.api.server.heartbeat import Heartbeat
 from app.runtime.api.server.protocol import ClientProtocol
@@ -43,7 +44,14 @@ class ApiWorker(UvicornWorker):
             max_connections=self.cfg.worker_connections,
         )
         self._connected: set[Any] = set()
-        protocol = partial(ClientProtocol, limits=self._limits, connected=self._connected)
+        share = partial(
+            headers_of_refusal,
+            origins=settings.cors_origins,
+            credentials=settings.cors_credentials,
+        )
+        protocol = partial(
+            ClientProtocol, limits=self._limits, connected=self._connected, share=share
+        )
         self.config.http = cast(Any, protocol)
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         # Anyone can send what is no HTTP, as often as they like.
