@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import click
 
-from denzel import console, operations
-from denzel.commands.invocation import RESTARTING, current_project, interruptible
+from denzel import operations
+from denzel.commands.invocation import (
+    RESTARTING,
+    current_project,
+    interruptible,
+    pip_progress,
+)
 
 
 @click.command()
 def updatepipreqs() -> None:
     """Install requirements.txt, then restart.
 
-    The packages are installed in the running services, and upgraded where they are there.
+    The packages are installed in the running services, and upgraded where they are there. What pip
+    changed is shown; logs/requirements.log has all it said.
     """
     _update(pip=True, os=False)
 
@@ -36,5 +42,5 @@ def updatereqs() -> None:
 
 
 def _update(*, pip: bool, os: bool) -> None:
-    with interruptible(RESTARTING):
-        operations.update(current_project(), pip=pip, os=os, report=console.progress)
+    with interruptible(RESTARTING), pip_progress() as report:
+        operations.update(current_project(), pip=pip, os=os, report=report)

@@ -10,6 +10,7 @@ from denzel.commands.invocation import (
     current_deployment,
     current_project,
     interruptible,
+    pip_progress,
     wait_until_ready,
 )
 from denzel.commands.options import (
@@ -71,8 +72,8 @@ def stop() -> None:
 @click.command()
 def restart() -> None:
     """Stop and start the services: changed code takes effect."""
-    with interruptible(RESTARTING):
-        operations.restart(current_project(), report=console.progress)
+    with interruptible(RESTARTING), pip_progress() as report:
+        operations.restart(current_project(), report=report)
 
 
 @click.command()
