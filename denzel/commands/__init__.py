@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Predict": {
         "predict": Entry("predictions", "Send the JSON in FILE to the running API."),
+        "result": Entry("predictions", "Print the prediction of an asynchronous request."),
         "response": Entry("predictions", "Choose how /predict answers from now on."),
         "callbacks": Entry("predictions", "List undelivered callbacks, retry or drop them."),
         "apikey": Entry("predictions", "Make an API key called NAME and print it."),
@@ -60,6 +61,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "First steps": {
         "demo": Entry("demo", "Serve an iris classifier and ask it for two predictions."),
         "doctor": Entry("doctor", "Look for what this machine lacks to run projects."),
+        "completion": Entry("completion", "Print what has SHELL complete commands and options."),
     },
 }
 
