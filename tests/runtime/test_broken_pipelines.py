@@ -25,6 +25,7 @@ BROKEN = {
     "leaving": (FUNCTIONS + "import sys; sys.exit('bye')", "SystemExit: bye"),
     "empty": ("", "function verify_input"),
     "null bytes": (FUNCTIONS + "\0", "SyntaxError"),
+    "no schema": (FUNCTIONS + "REQUEST = {'type': 'objekt'}", "REQUEST in app/logic/pipeline.py"),
 }
 
 LOADERS = {

@@ -117,6 +117,38 @@ def test_predict_batch_is_tried_as_well(tmp_path: Path, body: str, ok: bool) -> 
     assert names[8:] == ["predict_batch", "predict_batch's JSON"]
 
 
+DESCRIBED = f"""{FUNCTIONS}
+REQUEST = {{"properties": {{"n": {{"type": "integer"}}}}}}
+RESPONSE = {{"properties": {{"n": {{"type": "integer"}}}}}}
+def predict(model, data): return {{"n": data["m"]}}
+"""
+
+
+def test_request_and_response_are_tried_as_well(tmp_path: Path) -> None:
+    """A schema is checked without threads, so the model is shared all the same."""
+    report = check(tmp_path, DESCRIBED, b'{"n": 1, "m": 2}')
+    assert report["ok"], report
+    names = [step["name"] for step in report["steps"]]
+    assert names[2:4] == ["REQUEST", "verify_input"]
+    assert names[-1] == "RESPONSE"
+    assert report["model"]["shared"]
+
+
+@pytest.mark.parametrize(
+    ("sample", "step", "detail"),
+    [
+        (b'{"n": "x"}', "REQUEST", 'json_data["n"]: "x" is not of type "integer"'),
+        (b'{"n": 1, "m": "x"}', "RESPONSE", 'result["n"]: "x" is not of type "integer"'),
+    ],
+)
+def test_what_is_not_as_they_say_fails(
+    tmp_path: Path, sample: bytes, step: str, detail: str
+) -> None:
+    report = check(tmp_path, DESCRIBED, sample)
+    assert not report["ok"]
+    assert (report["steps"][-1]["name"], report["steps"][-1]["detail"]) == (step, detail)
+
+
 # Where it fails: the user's own lines
 
 LINES = """

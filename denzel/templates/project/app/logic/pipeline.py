@@ -69,3 +69,10 @@ def predict(model: Any, data: Any) -> dict[str, Any]:
 # and each worker process predicts it before it is UP, so that no client waits for a slow start.
 #
 # EXAMPLE = {"data": {"a123": {"sepal-length": 4.6}}}
+#
+# What requests and answers look like, as a JSON Schema or a pydantic model.  A request that is not
+# as REQUEST says is answered 400 before verify_input is called.  The API's description
+# (/openapi.json) and the form on its page are made from both.
+#
+# REQUEST = {"type": "object", "properties": {"data": {"type": "object"}}, "required": ["data"]}
+# RESPONSE = {"type": "object", "additionalProperties": {"type": "string"}}

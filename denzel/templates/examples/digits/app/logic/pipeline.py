@@ -18,6 +18,39 @@ SIDE = 8
 MAX_SIDE = 1024
 """Width and height of the largest image that is taken, in pixels."""
 
+REQUEST = {
+    "type": "object",
+    "properties": {
+        "data": {
+            "type": "object",
+            "description": "The images, each by an id of your own",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "string",
+                "description": f"A PNG file of {MAX_SIDE} × {MAX_SIDE} pixels at most, in base64",
+                "contentEncoding": "base64",
+                "contentMediaType": "image/png",
+            },
+        }
+    },
+    "required": ["data"],
+}
+"""What a request looks like, as a JSON Schema; the API checks it before ``verify_input``."""
+
+RESPONSE = {
+    "type": "object",
+    "description": "What each image shows, by the image's id",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {
+            "digit": {"type": "integer", "minimum": 0, "maximum": 9},
+            "probability": {"type": "number", "minimum": 0, "maximum": 1},
+        },
+        "required": ["digit", "probability"],
+    },
+}
+"""What an answer looks like."""
+
 EXAMPLE = {
     "data": {
         "a123": (

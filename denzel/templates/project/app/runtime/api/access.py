@@ -14,7 +14,7 @@ import falcon.asgi
 
 from app.runtime.api.errors import Unauthorized
 
-OPEN_PATHS = frozenset({"/info", "/health/live", "/health/ready"})
+OPEN_PATHS = frozenset({"/info", "/openapi.json", "/health/live", "/health/ready"})
 """What answers without a key: nothing that a caller sent, or that was predicted for one."""
 KEY_HEADER = "X-API-Key"
 

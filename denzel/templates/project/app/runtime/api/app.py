@@ -25,6 +25,7 @@ from app.runtime.api.errors import (
 )
 from app.runtime.api.forwarding import apply_forwarded
 from app.runtime.api.models import Models
+from app.runtime.api.openapi import OpenapiResource, describe_api
 from app.runtime.api.path_prefix import PathPrefix
 from app.runtime.api.predict import (
     MODEL_HEADER,
@@ -135,7 +136,7 @@ def create_app(settings: Settings | None = None) -> Api:
     if pipeline is None:
         predict = BrokenPredictResource(problem)
     else:
-        verifier = Verifier(pipeline.verify_input, settings.verify_threads)
+        verifier = Verifier(pipeline.verify_input, settings.verify_threads, pipeline.request)
         predict = PredictResource(settings, dispatcher, admission, verifier, models)
     proxies = TrustedProxies(settings.trusted_proxies)
     lifespan = Lifespan([dispatcher, admission, models, proxies], problem)
@@ -150,6 +151,8 @@ def create_app(settings: Settings | None = None) -> Api:
     app.add_route("/health/live", LiveResource())
     readiness = Readiness(dispatcher, models, problem)
     app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
+    description = describe_api(settings, pipeline)
+    app.add_route("/openapi.json", OpenapiResource(description, INFO_FILE.read_bytes))
     app.add_route("/predict", predict)
     app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
     app.add_route("/cancel/{task_id}", CancelResource(dispatcher))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.contract import text_of
 from app.runtime.pipeline.json_codec import dump_verified
+from app.runtime.pipeline.schemas import Mismatch, Schema
 
 SLOW_SECONDS = 0.005
 SLOW_CALLS = 3
@@ -44,11 +45,15 @@ class Verifier:
     """Calls ``verify_input``: on the event loop until it has shown itself slow, then in threads.
 
     Never in both at once: a call on the event loop holds it until it ends, and after the change
-    no other begins there.  An ``async def verify_input`` is awaited.
+    no other begins there.  An ``async def verify_input`` is awaited.  ``schema`` is what a request
+    must be like before it is called.
     """
 
-    def __init__(self, verify_input: Callable[[Any], Any], threads: int) -> None:
+    def __init__(
+        self, verify_input: Callable[[Any], Any], threads: int, schema: Schema | None = None
+    ) -> None:
         self._verify_input = verify_input
+        self._schema = schema
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._calls = 0
@@ -86,6 +91,8 @@ class Verifier:
 
     def _verify(self, json_data: Any) -> bytes | Awaitable[Any]:
         try:
+            if self._schema is not None:
+                json_data = self._schema.accept_request(json_data)
             verified = self._verify_input(json_data)
         except BaseException as error:
             raise _refuse(error) from error
@@ -144,6 +151,8 @@ def _refuse(error: BaseException) -> BadInput:
     description has its type, and the log its traceback, without this module's own line.
     """
     text = text_of(error)
+    if isinstance(error, Mismatch):
+        return BadInput(text, path=error.pointer)
     if isinstance(error, ValueError) and text:
         return BadInput(text)
     name = type(error).__name__

@@ -27,6 +27,7 @@ from app.runtime.pipeline.explanations import describe
 from app.runtime.pipeline.json_codec import InvalidJson, loads, parse_request
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
 from app.runtime.pipeline.plan import FORK
+from app.runtime.pipeline.schemas import Mismatch
 from app.runtime.pipeline.threads import limit_threads, why_not_forkable
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.pipeline.tracebacks import user_lines
@@ -73,7 +74,7 @@ class Steps:
             return self._called(name, started, function, arguments)
         except BaseException as error:
             cause = (error.__cause__ if isinstance(error, PipelineError) else None) or error
-            plain = isinstance(error, (InvalidJson, PipelineError))
+            plain = isinstance(error, (InvalidJson, Mismatch, PipelineError))
             step |= {
                 "ok": False,
                 "detail": str(error) if plain else describe(error),
@@ -147,6 +148,8 @@ class CheckProcess:
             result = predict_alone(self._steps, pipeline, model, payload)
             if pipeline.predict_batch is not None:
                 result = predict_as_batch(self._steps.but_process, pipeline, model, payload)
+            if pipeline.response is not None:
+                self._steps("RESPONSE", pipeline.response.accept, loads(result), "result")
             self._steps.say({"result": result.decode()})
             if self._repeat:
                 self._steps.say({"repeat": self._timed(pipeline, model, payload)})

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from app.runtime.pipeline.explanations import describe
+from app.runtime.pipeline.schemas import BadSchema, Schema, read_schema
 
 PIPELINE_MODULE = "app.logic.pipeline"
 REQUIRED = ("verify_input", "load_model", "process", "predict")
@@ -28,7 +29,8 @@ class PipelineError(Exception):
 class Pipeline:
     """The user's functions, as found in ``app/logic/pipeline.py``.
 
-    ``example`` is its ``EXAMPLE``, the JSON of a request; None when it has none.
+    ``example`` is its ``EXAMPLE``, the JSON of a request, ``request`` and ``response`` are what its
+    ``REQUEST`` and ``RESPONSE`` say; each is None when it has none.
     """
 
     verify_input: Callable[[Any], Any]
@@ -37,6 +39,8 @@ class Pipeline:
     predict: Callable[[Any, Any], Any]
     predict_batch: Callable[[Any, list[Any]], Sequence[Any]] | None = None
     example: Any = None
+    request: Schema | None = None
+    response: Schema | None = None
 
 
 def import_pipeline() -> Pipeline:
@@ -56,7 +60,17 @@ def import_pipeline() -> Pipeline:
         **functions,
         predict_batch=getattr(module, OPTIONAL, None),
         example=getattr(module, "EXAMPLE", None),
+        request=_schema(module, "REQUEST"),
+        response=_schema(module, "RESPONSE"),
     )
+
+
+def _schema(module: ModuleType, name: str) -> Schema | None:
+    """Return what the pipeline says of its requests or answers; raises PipelineError."""
+    try:
+        return read_schema(getattr(module, name, None), of_answers=name == "RESPONSE")
+    except BadSchema as error:
+        raise PipelineError(f"{name} in app/logic/pipeline.py cannot be used: {error}") from error
 
 
 def load_model(pipeline: Pipeline) -> Any:

@@ -33,6 +33,8 @@ async def _awaited(value: Any) -> Any:
 
 def verify(step: Step, pipeline: Pipeline, json_data: Any) -> bytes:
     """Do what the API does with a request: return what is sent to the worker, as JSON."""
+    if pipeline.request is not None:
+        json_data = step("REQUEST", pipeline.request.accept_request, json_data)
     verified = step("verify_input", call_verify_input, pipeline, json_data)
     return step("verify_input's JSON", dump_verified, verified)
 

@@ -1,0 +1,152 @@
+"""The OpenAPI document: complete, and true to the pipeline.  tests/web/ tries it for real."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from pydantic import BaseModel
+
+from app.runtime.api import app, errors
+from app.runtime.api.access import OPEN_PATHS
+from app.runtime.api.openapi import describe_api
+from app.runtime.pipeline.loading import Pipeline
+from app.runtime.pipeline.schemas import read_schema
+from app.runtime.settings import parse_settings
+
+KEY_HASH = "0" * 64
+
+
+class Point(BaseModel):
+    """A part of both requests and answers."""
+
+    x: float
+
+
+class Line(BaseModel):
+    """A request."""
+
+    ends: list[Point]
+
+
+TREE = {
+    "type": "object",
+    "properties": {
+        "children": {"type": "array", "items": {"$ref": "#"}},
+        "root": {"$ref": "#/$defs/Point/properties/x"},
+        "note": {"const": {"$ref": "#/not/a/reference"}},
+    },
+    "$defs": {"Point": {"type": "object", "properties": {"x": {"type": "string"}}}},
+}
+
+
+def document(
+    request: Any = None, response: Any = None, example: Any = None, **settings: str
+) -> dict[str, Any]:
+    pipeline = Pipeline(
+        verify_input=dict,
+        load_model=dict,
+        process=max,
+        predict=max,
+        example=example,
+        request=read_schema(request),
+        response=read_schema(response, of_answers=True),
+    )
+    return describe_api(parse_settings({"PROJECT_NAME": "iris", **settings}), pipeline)
+
+
+def references(value: Any) -> list[str]:
+    """Return every reference in a document, but those in data."""
+    if isinstance(value, list):
+        return [each for item in value for each in references(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+    return own + [
+        each for key, item in value.items() if key != "const" for each in references(item)
+    ]
+
+
+def resolve(whole: dict[str, Any], reference: str) -> Any:
+    found: Any = whole
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part.replace("~1", "/").replace("~0", "~")]
+    return found
+
+
+@pytest.mark.parametrize("schemas", [(None, None), (Line, Point), (TREE, Line), (Line, TREE)])
+def test_every_reference_leads_somewhere(schemas: tuple[Any, Any]) -> None:
+    described = document(*schemas)
+    for reference in references(described):
+        resolve(described, reference)
+
+
+def test_definitions_of_one_name_and_two_meanings_are_kept_apart() -> None:
+    schemas = document(Line, TREE)["components"]["schemas"]
+    x = schemas["PredictionRequest"]["properties"]["ends"]["items"]["$ref"]
+    y = schemas["Prediction"]["properties"]["root"]["$ref"]
+    assert resolve({"components": {"schemas": schemas}}, x)["properties"]["x"]["type"] == "number"
+    assert resolve({"components": {"schemas": schemas}}, y)["type"] == "string"
+    assert schemas["Prediction"]["properties"]["children"]["items"]["$ref"].endswith("/Prediction")
+
+
+def test_what_looks_like_a_reference_in_data_is_left_alone() -> None:
+    schemas = document(TREE)["components"]["schemas"]
+    assert schemas["PredictionRequest"]["properties"]["note"]["const"] == {
+        "$ref": "#/not/a/reference"
+    }
+
+
+def test_a_request_is_described_with_its_callback() -> None:
+    for request in (None, Line):
+        schemas = document(request)["components"]["schemas"]
+        assert schemas["PredictionRequest"]["properties"]["callback_uri"]["format"] == "uri"
+
+
+def test_the_example_is_the_requests() -> None:
+    content = document(example={"a": 1})["paths"]["/predict"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["example"] == {"a": 1}
+
+
+def test_a_pipeline_that_cannot_be_imported_leaves_the_rest() -> None:
+    described = describe_api(parse_settings({"PROJECT_NAME": "iris"}), None)
+    assert described["info"]["title"] == "iris"
+    assert described["components"]["schemas"]["Prediction"] == {"type": "object"}
+
+
+def test_keys_are_asked_for_where_there_are_some() -> None:
+    described = document(API_KEYS=f"shop:{KEY_HASH}")
+    assert described["security"] == [{"bearer": []}, {"header": []}]
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            is_open = path in OPEN_PATHS
+            assert (operation.get("security") == []) == is_open, path
+            assert ("401" in operation["responses"]) != is_open, path
+    without = document()
+    assert "security" not in without
+    assert "securitySchemes" not in without["components"]
+
+
+def test_every_endpoint_is_described() -> None:
+    source = Path(app.__file__).read_text(encoding="utf-8")
+    routes = re.findall(r'add_route\("([^"]+)"', source)
+    assert routes
+    assert set(routes) == set(document()["paths"])
+
+
+def test_every_error_is_described() -> None:
+    responses = document(API_KEYS=f"shop:{KEY_HASH}")["components"]["responses"]
+    described = " ".join(response["description"] for response in responses.values())
+    titles = [error.title for error in errors.ApiError.__subclasses__()]
+    titles += [title for _, title in errors.REQUEST_ERRORS.values()]
+    assert "Bad input format" in titles
+    for title in titles:
+        assert f"`{title}`" in described, title
+
+
+def test_its_schemas_are_json_schemas() -> None:
+    for schema in document(Line, Point)["components"]["schemas"].values():
+        assert jsonschema_rs.meta.is_valid(schema)
