@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from app.runtime.store.client import script
+from app.runtime.store.client import ScriptRunner
 from app.runtime.store.keys import SYNC_QUEUE, WORKERS_KEY, stop_key, stopping_key
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, marked_alone, rest_of_async_message
 
@@ -64,20 +64,13 @@ class WorkerQueue:
         self._redis: Any = client
         self.holder = holder
         self._lease_seconds = lease_seconds
-        self._take = script(client, "take")
-        self._requeue = script(client, "requeue")
-        self._requeue_sync = script(client, "requeue_sync")
-        self._heartbeat = script(client, "heartbeat")
-        self._recover = script(client, "recover")
-        self._report_lost = script(client, "report_lost")
+        self._run = ScriptRunner(client)
 
     def take(self, demand: Demand, first_queue: str) -> Taken:
         """Take the next batch, from ``first_queue`` if there is anything."""
-        answer = self._take(
-            args=[
-                self.holder, demand.size, BATCH_BYTES, demand.wait, demand.seconds,
-                INLINE_PAYLOAD_BYTES, demand.free, first_queue, REVOKED_SECONDS,
-            ]
+        answer = self._run(
+            "take", self.holder, demand.size, BATCH_BYTES, demand.wait, demand.seconds,
+            INLINE_PAYLOAD_BYTES, demand.free, first_queue, REVOKED_SECONDS,
         )  # fmt: skip
         if answer is None:
             return NOTHING
@@ -96,7 +89,7 @@ class WorkerQueue:
         """
         if task_ids:
             rest = rest_of_async_message(alone=is_begun)
-            self._requeue(args=[self.holder, int(is_begun), rest, *task_ids])
+            self._run("requeue", self.holder, int(is_begun), rest, *task_ids)
 
     def requeue_sync(
         self, task_ids: Sequence[str], messages: Sequence[bytes], *, is_begun: bool
@@ -105,16 +98,16 @@ class WorkerQueue:
         if not task_ids:
             return
         again = [marked_alone(each) if is_begun else each for each in messages]
-        self._requeue_sync(args=[self.holder, len(task_ids), *task_ids, *reversed(again)])
+        self._run("requeue_sync", self.holder, len(task_ids), *task_ids, *reversed(again))
 
     def renew(self) -> tuple[set[str], set[str]]:
         """Renew the lease; return the asynchronous and the synchronous requests held."""
-        held, held_sync = self._heartbeat(args=[self.holder, self._lease_seconds])
+        held, held_sync = self._run("heartbeat", self.holder, self._lease_seconds)
         return {each.decode() for each in held}, {each.decode() for each in held_sync}
 
     def extend(self, seconds: float) -> None:
         """Renew the lease for so long: until then nobody will."""
-        self._heartbeat(args=[self.holder, seconds])
+        self._run("heartbeat", self.holder, seconds)
 
     def recover(self, predecessors: str = "") -> tuple[int, int]:
         """Put back what dead workers held; return how many of each kind that were.
@@ -122,7 +115,7 @@ class WorkerQueue:
         They are those whose lease has ended, and those whose names begin with ``predecessors``.
         """
         rest = rest_of_async_message(alone=True)
-        requeued, lost = self._recover(args=[self.holder, predecessors, RECOVERY_LIMIT, rest])
+        requeued, lost = self._run("recover", self.holder, predecessors, RECOVERY_LIMIT, rest)
         return requeued, lost
 
     def report_lost(self, task_ids: Sequence[str]) -> None:
@@ -131,7 +124,7 @@ class WorkerQueue:
         Those whose clients' time is up fail.
         """
         if task_ids:
-            self._report_lost(args=[self.holder, *task_ids])
+            self._run("report_lost", self.holder, *task_ids)
 
     def withdraw(self) -> None:
         """End the lease, of a worker that holds nothing any more."""
