@@ -44,16 +44,17 @@ class Taken:
 
     ``requests`` are encoded messages with how often each was begun and its stored request; both
     are 1 and empty for synchronous ones.  ``wait`` is in seconds: until then a fuller batch is
-    waited for.
+    waited for.  ``is_all`` says that both queues are empty now.
     """
 
     is_sync: bool = False
     wait: float = 0.0
     requests: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     skipped: list[bytes] = field(default_factory=list)
+    is_all: bool = False
 
 
-NOTHING = Taken()
+NOTHING = Taken(is_all=True)
 
 
 class WorkerQueue:
@@ -76,11 +77,12 @@ class WorkerQueue:
             return NOTHING
         if answer[0] == b"wait":
             return Taken(wait=float(answer[1]))
-        queue, skipped, found = answer
+        queue, skipped, found, is_more = answer
         if queue == SYNC_QUEUE.encode():
-            return Taken(True, 0.0, [(each, 1, b"") for each in found], skipped)
+            requests = [(each, 1, b"") for each in found]
+            return Taken(True, 0.0, requests, skipped, not is_more)
         requests = list(zip(found[::3], found[1::3], found[2::3], strict=True))
-        return Taken(False, 0.0, requests, skipped)
+        return Taken(False, 0.0, requests, skipped, not is_more)
 
     def requeue(self, task_ids: Sequence[str], *, is_begun: bool) -> None:
         """Put asynchronous requests back before all others.

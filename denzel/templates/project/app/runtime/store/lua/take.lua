@@ -5,9 +5,9 @@
 --       batch, seconds a prediction takes, largest payload to return, free processes,
 --       queue to look at first, seconds a revoked record lasts
 -- Returns nothing when both queues are empty; {'wait', seconds} while a fuller batch is waited
--- for; else {queue, {what was skipped}, requests}, of which there may be none.  A synchronous request
--- is its message; an asynchronous one its message, how often it was begun, and its stored request
--- ('' for a large one).
+-- for; else {queue, {what was skipped}, requests, how many queues hold more}.  There may be no
+-- requests.  A synchronous one is its message; an asynchronous one its message, how often it was
+-- begun, and its stored request ('' for a large one).
 -- One script, so that a request is either on a queue or held.
 --
 -- A synchronous request that its client no longer waits for, or will not when it is predicted, is
@@ -133,7 +133,7 @@ for _, queue in ipairs({ARGV[8], ARGV[8] == SYNC and ASYNC or SYNC}) do
       -- What waits is shared among the processes that are free.
       local count = math.min(most, math.ceil(length / free))
       local skipped, requests = (queue == SYNC and take_sync or take_async)(count)
-      return {queue, skipped, requests}
+      return {queue, skipped, requests, redis.call('EXISTS', SYNC, ASYNC)}
     end
     soonest = math.min(soonest or wait, wait)
   end
