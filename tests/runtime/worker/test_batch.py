@@ -12,7 +12,7 @@ from celery.worker import state
 from app.runtime.contract import INVOKE_PREDICT, Request
 from app.runtime.store.codecs import encode_stored_request
 from app.runtime.store.messages import decode_message, encode_sync_message
-from app.runtime.worker.batch import SHOWN_CHARACTERS, Batch, Batches, PredictionRequest
+from app.runtime.worker.batch import SHOWN_CHARACTERS, Batch, Batches, PredictionRequest, Told
 
 IDS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(3)]
 URI = "http://receiver.example/"
@@ -77,8 +77,8 @@ def test_arguments_are_shown_and_cut_between_characters(application: Celery) -> 
 
 def test_celery_knows_what_is_held_and_forgets_it_at_its_end(application: Celery) -> None:
     batches = Batches()
-    first = Batch([make(application, each) for each in IDS[:2]], is_told=False)
-    second = Batch([make(application, IDS[2])], is_told=True)
+    first = Batch([make(application, each) for each in IDS[:2]], Told.BATCH)
+    second = Batch([make(application, IDS[2])], Told.EACH)
     for batch in (first, second):
         batches.add(batch)
     assert (len(batches), batches.count_requests()) == (2, 3)

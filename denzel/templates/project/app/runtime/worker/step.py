@@ -175,7 +175,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
             requests = self._without_hopeless(requests)
         requests = [each for each in requests if not (state.revoked and each.revoked())]
         if requests:
-            self._runner.start(Batch(requests, self._rate.allows(len(requests))))
+            self._runner.start(Batch(requests, self._rate.choose(len(requests))))
 
     def _read(self, taken: Taken) -> list[PredictionRequest]:
         requests = []
