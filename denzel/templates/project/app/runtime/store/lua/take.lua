@@ -36,7 +36,7 @@ local function wait_for_more(queue, length)
   local oldest = redis.call('LINDEX', queue, -1)
   if not message_id(oldest) or is_alone(oldest) then return 0 end
   -- Whatever the settings say, its client gets an answer: half the time is for the prediction.
-  local longest = math.min(longest_wait, (message_number(oldest, 'timeout') or math.huge) / 2)
+  local longest = math.min(longest_wait, (timeout_and_bytes(oldest) or math.huge) / 2)
   return math.min(longest, message_sent(oldest) + longest - now)
 end
 
@@ -85,7 +85,7 @@ local function take_sync(count)
   local some_abandoned = redis.call('EXISTS', 'denzel:abandoned') == 1
   local requests, ids = {}, {}
   local skipped = take(SYNC, count, function(id, message)
-    local timeout = message_number(message, 'timeout')
+    local timeout, bytes = timeout_and_bytes(message)
     local is_late = timeout
       and message_sent(message) + timeout < now + math.min(needed, timeout / 2)
     if is_late or some_abandoned and redis.call('ZREM', 'denzel:abandoned', id) == 1 then
@@ -99,7 +99,7 @@ local function take_sync(count)
       return nil
     end
     requests[#requests + 1], ids[#ids + 1] = message, id
-    return message_number(message, 'bytes') or #message
+    return bytes or #message
   end)
   in_chunks(ids, function(...) redis.call('SADD', 'denzel:held.sync:' .. holder, ...) end)
   return skipped, requests
