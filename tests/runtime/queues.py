@@ -17,12 +17,18 @@ from app.runtime.requests.worker_queue import Demand, Taken, WorkerQueue
 from app.runtime.store.codecs import Record, decode_record
 from app.runtime.store.connection import Connection
 from app.runtime.store.keys import LOST_CHANNEL, SYNC_QUEUE, WORK_CHANNEL, reply_channel, task_key
-from app.runtime.store.messages import decode_message
+from app.runtime.store.messages import decode_message, rest_of_sync_message
 
 SOON = 10.0
 RESULT_SECONDS = 600
 LEASE_SECONDS = 30.0
 PLENTY = Demand(size=100, wait=0.0, seconds=0.0, free=1)
+
+
+def sync_message(request: Request, reply_to: str = "api", timeout: float = 5.0) -> bytes:
+    """Return a synchronous request's message as ``enqueue_sync.lua`` makes it, in 2001."""
+    head = b'{"headers":{"id":"%b","sent":1000000000.000000' % request.id.encode()
+    return head + rest_of_sync_message(request, reply_to, timeout)
 
 
 class Api:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 import redis
 
 from app.runtime.contract import Request
 from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
-from app.runtime.store.messages import encode_sync_message
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
+from .queues import sync_message
 
 QUEUES = [PREDICTIONS_QUEUE, SYNC_QUEUE]
 PLACES = ["head", "middle", "end"]
@@ -63,10 +63,10 @@ def bad_predictions() -> list[bytes]:
     bodies = (b"", b"garbage", b"{}", b"[[],{},{}]", b'[[{"value":1}],{},{}]')
     messages = []
     for body in bodies:
-        good = encode_sync_message(Request(str(uuid4()), b"null"), "nobody", 1e9)
-        head, _, _ = good.partition(b'"body":"')
-        messages.append(head + b'"body":"' + base64.b64encode(body) + b'"}')
-    good = encode_sync_message(Request(str(uuid4()), b'{"value":1}'), "nobody", 1e9)
+        good = sync_message(Request(str(uuid4()), b"null"), "nobody", 1e9)
+        head, _, _ = good.partition(b'"body":')
+        messages.append(head + b'"body":' + orjson.dumps(body.decode()) + b"}")
+    good = sync_message(Request(str(uuid4()), b'{"value":1}'), "nobody", 1e9)
     return [*messages, good[:120], good[:-1], good.replace(b"invoke_predict", b"somebody_elses")]
 
 

@@ -25,7 +25,7 @@ from app.runtime.store.keys import (
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, decode_message
 
 from ..deployment import Deployment, deployed
-from ..queues import Api, record, states, take, worker
+from ..queues import Api, record, states, sync_message, take, worker
 
 OWNER = "0123456789abcdef"
 MANY = 2_500
@@ -186,9 +186,7 @@ def test_nothing_of_a_synchronous_request_is_written(lasting: Deployment) -> Non
 
 def take_back(client: Any, api: Api, task_id: str) -> bytes:
     """Return a message such as a worker has of a request that it took."""
-    from app.runtime.store.messages import encode_sync_message
-
-    return encode_sync_message(Request(task_id, b"null"), api.name, 60)
+    return sync_message(Request(task_id, b"null"), api.name, 60)
 
 
 def test_synchronous_requests_keep_their_order_and_payloads(api: Api, client: Any) -> None:

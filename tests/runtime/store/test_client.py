@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.runtime.store.client import connect, script
+from app.runtime.store.client import ScriptRunner, connect
 
 from ..deployment import Deployment, deployed
 
@@ -22,11 +22,38 @@ def test_a_script_is_sent_again_once_redis_has_forgotten_it(
     redis_server: Deployment, client: redis.Redis
 ) -> None:
     mine = connect(redis_server.environment["REDIS_URL"])
-    renew = script(mine, "heartbeat")
+    run = ScriptRunner(mine)
     for _ in range(2):
-        assert renew(args=["holder", 30]) == [[], []]
+        assert run("heartbeat", "holder", 30) == [[], []]
         client.script_flush()
     mine.close()
+
+
+def test_a_script_is_run_on_a_redis_that_was_started_anew(tmp_path: Path) -> None:
+    with deployed(tmp_path, None) as deployment:
+        deployment.start_redis()
+        client = connect(deployment.environment["REDIS_URL"])
+        run = ScriptRunner(client)
+        for _ in range(2):
+            assert run("heartbeat", "holder", 30) == [[], []]
+            deployment.services.pop("redis").kill()
+            deployment.start_redis()
+        client.close()
+
+
+def test_a_late_answer_is_not_taken_for_the_next_script_s(tmp_path: Path) -> None:
+    with deployed(tmp_path, None) as deployment:
+        deployment.start_redis()
+        client = connect(deployment.environment["REDIS_URL"], answer_seconds=0.2)
+        run = ScriptRunner(client)
+        run("heartbeat", "holder", 30)
+        deployment.services["redis"].signal(signal.SIGSTOP)
+        with pytest.raises(redis.exceptions.TimeoutError):
+            run("heartbeat", "holder", 30)
+        deployment.services["redis"].signal(signal.SIGCONT)
+        deployment.wait(client.ping, "Redis answers again", 10)
+        assert run("requeue", "holder", 0, "") == 0
+        client.close()
 
 
 def test_redis_that_does_not_answer_is_given_up(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from celery.worker import state
 
 from app.runtime.contract import INVOKE_PREDICT, Request
 from app.runtime.store.codecs import encode_stored_request
-from app.runtime.store.messages import decode_message, encode_sync_message
-from app.runtime.worker.batch import SHOWN_CHARACTERS, Batch, Batches, PredictionRequest
+from app.runtime.store.messages import decode_message
+from app.runtime.worker.batch import SHOWN_CHARACTERS, Batch, Batches, PredictionRequest, Told
+
+from ..queues import sync_message
 
 IDS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(3)]
 URI = "http://receiver.example/"
@@ -46,7 +48,7 @@ def make(
     stored: bytes | None = None, revoked: Revoked | None = None,
 ) -> PredictionRequest:  # fmt: skip
     """Return a request as the worker makes it; an asynchronous one where ``stored`` is given."""
-    encoded = encode_sync_message(Request(task_id, payload, "owner"), "api", 5.0)
+    encoded = sync_message(Request(task_id, payload, "owner"))
     return PredictionRequest(
         decode_message(encoded), encoded, is_sync=stored is None, deliveries=1,
         stored=stored or b"", on_revoked=revoked or Revoked(), app=application,
@@ -77,8 +79,8 @@ def test_arguments_are_shown_and_cut_between_characters(application: Celery) -> 
 
 def test_celery_knows_what_is_held_and_forgets_it_at_its_end(application: Celery) -> None:
     batches = Batches()
-    first = Batch([make(application, each) for each in IDS[:2]], is_told=False)
-    second = Batch([make(application, IDS[2])], is_told=True)
+    first = Batch([make(application, each) for each in IDS[:2]], Told.BATCH)
+    second = Batch([make(application, IDS[2])], Told.EACH)
     for batch in (first, second):
         batches.add(batch)
     assert (len(batches), batches.count_requests()) == (2, 3)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
+
 from app.runtime.worker import events
-from app.runtime.worker.batch import Batch
-from app.runtime.worker.events import EACH_PER_SECOND, EventRate
+from app.runtime.worker.batch import Batch, Told
+from app.runtime.worker.events import BATCH_SECONDS, EACH_PER_SECOND, EventRate
 
 
 @dataclass
-class Told:
+class Events:
     """Stands for a request; keeps what Celery's event dispatcher would be given."""
 
     id: str
@@ -29,9 +31,9 @@ class Told:
             self.sent.append((kind, fields))
 
 
-def batch(count: int, *, is_told: bool) -> tuple[Batch, list[Told]]:
-    requests = [Told(str(number)) for number in range(count)]
-    return Batch(cast(Any, requests), is_told), requests
+def batch(count: int, told: Told) -> tuple[Batch, list[Events]]:
+    requests = [Events(str(number)) for number in range(count)]
+    return Batch(cast(Any, requests), told), requests
 
 
 @dataclass
@@ -50,35 +52,46 @@ def test_each_request_is_told_of_while_they_are_few() -> None:
     rate = EventRate(clock)
     for _ in range(10 * 200):
         clock.now += 1 / 200
-        assert rate.allows(1)
+        assert rate.choose(1) is Told.EACH
 
 
-def test_while_they_are_many_only_batches_are() -> None:
+def test_while_they_are_many_some_batches_are() -> None:
     clock = Clock()
     rate = EventRate(clock)
     told = []
-    for _ in range(5 * 100):
-        clock.now += 0.01
-        told.append(rate.allows(50))  # 5,000 requests a second
-    assert sum(told) * 50 <= EACH_PER_SECOND
-    assert not any(told[100:])
+    for _ in range(5000):
+        clock.now += 0.001
+        told.append(rate.choose(5))  # 5,000 requests a second
+    assert told[: EACH_PER_SECOND // 5] == [Told.EACH] * (EACH_PER_SECOND // 5)
+    later = told[1000:]
+    assert set(later) == {Told.BATCH, Told.NOTHING}
+    assert later.count(Told.BATCH) == pytest.approx(4 / BATCH_SECONDS, rel=0.1)
+
+
+def test_a_batch_of_one_is_told_of_as_a_request() -> None:
+    clock = Clock()
+    rate = EventRate(clock)
+    assert rate.choose(EACH_PER_SECOND + 1) is Told.BATCH
+    assert rate.choose(1) is Told.NOTHING
+    clock.now += 2 * BATCH_SECONDS
+    assert rate.choose(1) is Told.EACH
 
 
 def test_after_them_each_is_told_of_again() -> None:
     clock = Clock()
     rate = EventRate(clock)
-    assert not rate.allows(EACH_PER_SECOND + 1)
+    rate.choose(EACH_PER_SECOND + 1)
     clock.now += 1
-    assert not rate.allows(1)  # they were many a moment ago
+    assert rate.choose(2) is Told.BATCH  # they were many a moment ago
     clock.now += 1
-    assert rate.allows(1)
+    assert rate.choose(2) is Told.EACH
     clock.now += 3600
-    assert rate.allows(EACH_PER_SECOND)
-    assert not rate.allows(1)
+    assert rate.choose(EACH_PER_SECOND) is Told.EACH
+    assert rate.choose(2) is Told.BATCH
 
 
 def test_each_request_of_a_told_batch_has_its_events() -> None:
-    mine, requests = batch(2, is_told=True)
+    mine, requests = batch(2, Told.EACH)
     events.tell_received(mine)
     events.tell_finished(mine, 0.5, [(True, "{}"), (False, "NameError")])
     assert [[kind for kind, _ in each.sent] for each in requests] == [
@@ -90,13 +103,13 @@ def test_each_request_of_a_told_batch_has_its_events() -> None:
 
 
 def test_nothing_is_told_of_one_that_had_ended_before() -> None:
-    mine, requests = batch(2, is_told=True)
+    mine, requests = batch(2, Told.EACH)
     events.tell_finished(mine, 0.5, [None, (True, "{}")])
     assert [[kind for kind, _ in each.sent] for each in requests] == [[], ["task-succeeded"]]
 
 
 def test_other_batches_have_one_each_under_their_first_request() -> None:
-    mine, requests = batch(3, is_told=False)
+    mine, requests = batch(3, Told.BATCH)
     events.tell_received(mine)
     events.tell_finished(mine, 0.5, [(True, ""), (False, ""), (True, "")])
     assert [len(each.sent) for each in requests] == [2, 0, 0]
@@ -106,20 +119,28 @@ def test_other_batches_have_one_each_under_their_first_request() -> None:
     )  # fmt: skip
 
 
+def test_of_a_batch_that_is_not_told_of_there_is_no_event() -> None:
+    mine, requests = batch(2, Told.NOTHING)
+    events.tell_received(mine)
+    events.tell_finished(mine, 0.5, [(True, ""), (False, "")])
+    events.tell_lost(mine, RuntimeError("lost"))
+    assert [each.sent for each in requests] == [[], []]
+
+
 def test_a_batch_of_which_all_failed_has_failed() -> None:
-    mine, requests = batch(2, is_told=False)
+    mine, requests = batch(2, Told.BATCH)
     events.tell_finished(mine, 0.5, [(False, ""), (False, "")])
     assert requests[0].sent[0][0] == "task-failed"
 
 
 def test_when_a_process_is_lost_each_request_that_was_told_of_has_failed() -> None:
-    mine, requests = batch(2, is_told=True)
+    mine, requests = batch(2, Told.EACH)
     events.tell_lost(mine, RuntimeError("lost"))
     assert [each.sent[0][0] for each in requests] == ["task-failed"] * 2
 
 
 def test_retries_and_the_end_of_the_wait_are_shown() -> None:
-    mine, (request,) = batch(1, is_told=True)
+    mine, (request,) = batch(1, Told.EACH)
     request.deliveries = 3
     request.request_dict = {"sent": 1700000000.0, "timeout": 5.0}
     events.tell_received(mine)

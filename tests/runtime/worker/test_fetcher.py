@@ -104,6 +104,20 @@ def test_redis_is_not_asked_for_what_is_not_there(api: Api, client: Any, fetchin
     assert len(fetching.batches) == 1
 
 
+def test_redis_is_not_asked_again_when_all_was_taken(
+    api: Api, client: Any, fetching: Worker
+) -> None:
+    api.enqueue(1)
+    api.accept(1)
+    fetching.fetcher.look()
+    fetching.free = 2
+    fetching.fetcher.fetch()
+    assert len(fetching.batches) == 2
+    client.config_resetstat()
+    fetching.fetcher.fetch()
+    assert "cmdstat_evalsha" not in client.info("commandstats")
+
+
 def test_what_ends_at_once_makes_room_for_the_next(api: Api, client: redis.Redis) -> None:
     """It says so while the fetcher is still giving it out."""
     api.accept(2000)

@@ -14,7 +14,7 @@ import redis
 
 from app.runtime.pipeline.time_limit import GRACE_SECONDS
 from app.runtime.store.keys import stopping_key
-from app.runtime.worker.batch import Batch, Batches
+from app.runtime.worker.batch import Batch, Batches, Told
 from app.runtime.worker.stopping import Stopper
 
 from ..deployment import Deployment
@@ -55,7 +55,7 @@ class Lab:
             def __init__(self, task_id: str) -> None:
                 self.id = task_id
 
-        batch = Batch(cast(Any, [Request(each) for each in task_ids]), is_told=False)
+        batch = Batch(cast(Any, [Request(each) for each in task_ids]), Told.BATCH)
         batch.pid, batch.started = process.pid, self.now
         self.held.batches.append(batch)
         return process

@@ -17,7 +17,7 @@ from typing import Any
 from app.runtime.contract import Request
 from app.runtime.requests.errors import KeyReused, QueueFull
 from app.runtime.store.codecs import encode_stored_request
-from app.runtime.store.messages import encode_sync_message, is_large, rest_of_async_message
+from app.runtime.store.messages import is_large, rest_of_async_message, rest_of_sync_message
 
 KEY_SECONDS = 86400
 """How long an Idempotency-Key is remembered."""
@@ -83,11 +83,11 @@ class Acceptance:
     def enqueue_sync(self, requests: Sequence[tuple[Request, float]]) -> asyncio.Future[Any]:
         """Queue synchronous requests, each with the seconds its client waits from now on."""
         large: list[str | bytes | int] = []
-        messages = []
+        messages: list[str | bytes] = []
         for request, timeout in requests:
             if is_large(request):
                 large += [request.id, math.ceil(timeout) + TIMED_OUT_SECONDS, request.payload]
-            messages.append(encode_sync_message(request, self._name, timeout))
+            messages += [request.id, rest_of_sync_message(request, self._name, timeout)]
         return self._run("enqueue_sync", self._batch_size, len(large) // 3, *large, *messages)
 
     def abandon(self, task_id: str, seconds: float) -> asyncio.Future[Any]:

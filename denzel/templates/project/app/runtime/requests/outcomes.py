@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import redis
 
 from app.runtime.contract import Outcome
-from app.runtime.store.client import script
+from app.runtime.store.client import ScriptRunner
 from app.runtime.store.codecs import decode_stored_request, encode_record
 from app.runtime.store.keys import payload_key, request_key
 
@@ -45,8 +45,7 @@ class OutcomeStore:
         self._redis: Any = client
         self._holder = holder
         self._result_ttl = result_ttl
-        self._finish = script(client, "finish")
-        self._finish_sync = script(client, "finish_sync")
+        self._run = ScriptRunner(client)
 
     def close(self) -> None:
         """Close the connections; they are opened again when needed."""
@@ -74,7 +73,7 @@ class OutcomeStore:
             arguments += [outcome.id, outcome.state, outcome.body, callback_uri or ""]
         while True:
             try:
-                self._finish(args=arguments)
+                self._run("finish", *arguments)
                 return
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
                 if time.monotonic() >= deadline:
@@ -97,4 +96,4 @@ class OutcomeStore:
         ]  # fmt: skip
         for reply_to, records in waiting.items():
             arguments += [reply_to, len(records) // 2, *records]
-        self._finish_sync(args=arguments)
+        self._run("finish_sync", *arguments)

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from app.runtime.store.client import script
+from app.runtime.store.client import ScriptRunner
 from app.runtime.store.keys import SYNC_QUEUE, WORKERS_KEY, stop_key, stopping_key
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, marked_alone, rest_of_async_message
 
@@ -44,16 +44,17 @@ class Taken:
 
     ``requests`` are encoded messages with how often each was begun and its stored request; both
     are 1 and empty for synchronous ones.  ``wait`` is in seconds: until then a fuller batch is
-    waited for.
+    waited for.  ``is_all`` says that both queues are empty now.
     """
 
     is_sync: bool = False
     wait: float = 0.0
     requests: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     skipped: list[bytes] = field(default_factory=list)
+    is_all: bool = False
 
 
-NOTHING = Taken()
+NOTHING = Taken(is_all=True)
 
 
 class WorkerQueue:
@@ -64,30 +65,24 @@ class WorkerQueue:
         self._redis: Any = client
         self.holder = holder
         self._lease_seconds = lease_seconds
-        self._take = script(client, "take")
-        self._requeue = script(client, "requeue")
-        self._requeue_sync = script(client, "requeue_sync")
-        self._heartbeat = script(client, "heartbeat")
-        self._recover = script(client, "recover")
-        self._report_lost = script(client, "report_lost")
+        self._run = ScriptRunner(client)
 
     def take(self, demand: Demand, first_queue: str) -> Taken:
         """Take the next batch, from ``first_queue`` if there is anything."""
-        answer = self._take(
-            args=[
-                self.holder, demand.size, BATCH_BYTES, demand.wait, demand.seconds,
-                INLINE_PAYLOAD_BYTES, demand.free, first_queue, REVOKED_SECONDS,
-            ]
+        answer = self._run(
+            "take", self.holder, demand.size, BATCH_BYTES, demand.wait, demand.seconds,
+            INLINE_PAYLOAD_BYTES, demand.free, first_queue, REVOKED_SECONDS,
         )  # fmt: skip
         if answer is None:
             return NOTHING
         if answer[0] == b"wait":
             return Taken(wait=float(answer[1]))
-        queue, skipped, found = answer
+        queue, skipped, found, is_more = answer
         if queue == SYNC_QUEUE.encode():
-            return Taken(True, 0.0, [(each, 1, b"") for each in found], skipped)
+            requests = [(each, 1, b"") for each in found]
+            return Taken(True, 0.0, requests, skipped, not is_more)
         requests = list(zip(found[::3], found[1::3], found[2::3], strict=True))
-        return Taken(False, 0.0, requests, skipped)
+        return Taken(False, 0.0, requests, skipped, not is_more)
 
     def requeue(self, task_ids: Sequence[str], *, is_begun: bool) -> None:
         """Put asynchronous requests back before all others.
@@ -96,7 +91,7 @@ class WorkerQueue:
         """
         if task_ids:
             rest = rest_of_async_message(alone=is_begun)
-            self._requeue(args=[self.holder, int(is_begun), rest, *task_ids])
+            self._run("requeue", self.holder, int(is_begun), rest, *task_ids)
 
     def requeue_sync(
         self, task_ids: Sequence[str], messages: Sequence[bytes], *, is_begun: bool
@@ -105,16 +100,16 @@ class WorkerQueue:
         if not task_ids:
             return
         again = [marked_alone(each) if is_begun else each for each in messages]
-        self._requeue_sync(args=[self.holder, len(task_ids), *task_ids, *reversed(again)])
+        self._run("requeue_sync", self.holder, len(task_ids), *task_ids, *reversed(again))
 
     def renew(self) -> tuple[set[str], set[str]]:
         """Renew the lease; return the asynchronous and the synchronous requests held."""
-        held, held_sync = self._heartbeat(args=[self.holder, self._lease_seconds])
+        held, held_sync = self._run("heartbeat", self.holder, self._lease_seconds)
         return {each.decode() for each in held}, {each.decode() for each in held_sync}
 
     def extend(self, seconds: float) -> None:
         """Renew the lease for so long: until then nobody will."""
-        self._heartbeat(args=[self.holder, seconds])
+        self._run("heartbeat", self.holder, seconds)
 
     def recover(self, predecessors: str = "") -> tuple[int, int]:
         """Put back what dead workers held; return how many of each kind that were.
@@ -122,7 +117,7 @@ class WorkerQueue:
         They are those whose lease has ended, and those whose names begin with ``predecessors``.
         """
         rest = rest_of_async_message(alone=True)
-        requeued, lost = self._recover(args=[self.holder, predecessors, RECOVERY_LIMIT, rest])
+        requeued, lost = self._run("recover", self.holder, predecessors, RECOVERY_LIMIT, rest)
         return requeued, lost
 
     def report_lost(self, task_ids: Sequence[str]) -> None:
@@ -131,7 +126,7 @@ class WorkerQueue:
         Those whose clients' time is up fail.
         """
         if task_ids:
-            self._report_lost(args=[self.holder, *task_ids])
+            self._run("report_lost", self.holder, *task_ids)
 
     def withdraw(self) -> None:
         """End the lease, of a worker that holds nothing any more."""

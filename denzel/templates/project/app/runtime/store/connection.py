@@ -9,19 +9,17 @@ of their commands, and what is published on channels comes between them, marked 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import parse_url
 from redis.exceptions import ConnectionError, NoScriptError, OutOfMemoryError, ResponseError
 
-from app.runtime.store.lua_scripts import load_script
+from app.runtime.store.lua_scripts import load_script, script_digest
 
 Argument = str | bytes | float
 
@@ -108,7 +106,7 @@ class Connection(asyncio.Protocol):
         """Run the script ``lua/NAME.lua``; the future is its answer, as :meth:`send`'s is."""
         reply = self._loop.create_future()
         sent = _Sent(reply, self._loop.time(), (name, arguments))
-        self._send(sent, ("EVALSHA", _digest(name), "0", *arguments))
+        self._send(sent, ("EVALSHA", script_digest(name), "0", *arguments))
         return reply
 
     def _send(self, sent: _Sent, command: Sequence[Argument]) -> None:
@@ -206,11 +204,6 @@ def reply_error(text: str) -> Exception:
         if text.startswith(mark):
             return kind(text)
     return ResponseError(text)
-
-
-@cache
-def _digest(name: str) -> str:
-    return hashlib.sha1(load_script(name).encode()).hexdigest()
 
 
 def _ignore(reply: asyncio.Future[Any]) -> None:

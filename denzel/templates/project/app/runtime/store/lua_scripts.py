@@ -5,6 +5,7 @@ A line ``-- include: NAME`` in a script stands for the file ``lua/NAME.lua``.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -29,3 +30,9 @@ def load_script(name: str) -> str:
         )
 
     return expand(name)
+
+
+@cache
+def script_digest(name: str) -> str:
+    """Return what Redis knows a script by that it was sent before (EVALSHA)."""
+    return hashlib.sha1(load_script(name).encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 from weakref import ref
 
@@ -66,16 +67,23 @@ class PredictionRequest(Request):  # Celery has no types
             self._on_revoked(self)
 
 
+class Told(Enum):
+    """Of what Celery's events tell: each request of a batch, the batch as a whole, or nothing."""
+
+    EACH = auto()
+    BATCH = auto()
+    NOTHING = auto()
+
+
 @dataclass(eq=False)
 class Batch:
     """Requests that one process predicts for together; all of them asynchronous, or none.
 
     ``taken`` is by the monotonic clock, and so is ``started``, once a process has begun.
-    ``is_told`` says that Celery's events tell of each request, else of the batch as a whole.
     """
 
     requests: list[PredictionRequest]
-    is_told: bool
+    told: Told
     taken: float = field(default_factory=time.monotonic)
     job: Any = None
     pid: int | None = None

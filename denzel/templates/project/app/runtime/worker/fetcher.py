@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.exceptions import ConnectionError, ResponseError
 
-from app.runtime.requests.worker_queue import NOTHING, Demand, Taken, WorkerQueue
+from app.runtime.requests.worker_queue import Demand, Taken, WorkerQueue
 from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE, WORK_CHANNEL
 
 READ_BYTES = 64 * 1024
@@ -109,8 +109,8 @@ class Fetcher:
             self._may_have = False
             log.error("Redis gives nothing from the queues: %s", error)
             return
-        # What was taken may have been skipped or dropped: the other queue was not looked at then.
-        self._may_have = taken is not NOTHING and not taken.wait
+        # Whatever comes onto an empty queue is notified of.
+        self._may_have = not (taken.is_all or taken.wait)
         for message in taken.skipped:
             log.error(
                 "Skipped what is no prediction on a queue of predictions: %s; tasks of your own "

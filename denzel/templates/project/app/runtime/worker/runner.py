@@ -16,7 +16,7 @@ from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.requests.worker_queue import WorkerQueue
 from app.runtime.settings import Settings
 from app.runtime.worker import events
-from app.runtime.worker.batch import Batch, Batches, PredictionRequest
+from app.runtime.worker.batch import Batch, Batches, PredictionRequest, Told
 from app.runtime.worker.batch_size import BatchSize
 from app.runtime.worker.run_batch import BatchResult, WorkItem, run_batch
 
@@ -50,12 +50,12 @@ class Runner:
     def start(self, batch: Batch) -> None:
         """Give a batch to the pool."""
         self._batches.add(batch)
-        events.tell_received(batch)
         # The pool releases it for each result.
         self._consumer.controller.semaphore.acquire(self._submit, batch)
+        events.tell_received(batch)  # while the process has begun
 
     def _submit(self, batch: Batch) -> None:
-        is_shown = batch.is_told or len(batch.requests) == 1
+        is_shown = batch.told is Told.EACH
         job = self._consumer.pool.apply_async(
             run_batch,
             args=(work_items(batch.requests), batch.is_sync, is_shown),

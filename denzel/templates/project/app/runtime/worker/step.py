@@ -135,7 +135,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         """Fetch now that a process is free; what Redis does meanwhile the event loop is told."""
         if self._fetcher is not None:
             try:
-                self._fetcher.look()
+                self._fetcher.fetch()
             except RedisError as error:
                 log.warning("Cannot fetch: %s", error)
 
@@ -167,7 +167,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
     def _look_again(self) -> None:
         self._will_look = False
         if self._fetcher is not None:
-            self._fetcher.look()
+            self._fetcher.fetch()
 
     def _deliver(self, taken: Taken) -> None:
         requests = self._read(taken)
@@ -175,7 +175,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
             requests = self._without_hopeless(requests)
         requests = [each for each in requests if not (state.revoked and each.revoked())]
         if requests:
-            self._runner.start(Batch(requests, self._rate.allows(len(requests))))
+            self._runner.start(Batch(requests, self._rate.choose(len(requests))))
 
     def _read(self, taken: Taken) -> list[PredictionRequest]:
         requests = []

@@ -14,12 +14,12 @@
 -- include: notify
 local before = redis.call('LLEN', 'predictions')
 local count = math.max(0, math.min((#ARGV - 3) / 3, tonumber(ARGV[1]) - before))
-local values, queued = {}, {}
+local values, queued, sent = {}, {}, time_sent(now)
 for i = 1, count do
   local id, owner, n = ARGV[3 * i + 1], ARGV[3 * i + 2], #values
   values[n + 1], values[n + 2] = 'denzel:request:' .. id, ARGV[3 * i + 3]
   values[n + 3], values[n + 4] = 'denzel:task:' .. id, 'PENDING ' .. owner .. ' 0'
-  queued[i] = message_for(id, now, ARGV[3])
+  queued[i] = message_for(id, sent, ARGV[3])
 end
 in_chunks(values, function(...) redis.call('MSET', ...) end)
 in_chunks(queued, function(...) redis.call('LPUSH', 'predictions', ...) end)

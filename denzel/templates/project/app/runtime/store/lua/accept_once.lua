@@ -24,6 +24,6 @@ if before >= tonumber(ARGV[1]) then return {'full', id} end
 redis.call('SET', key, id .. ' ' .. ARGV[8], 'EX', ARGV[9])
 redis.call('SET', 'denzel:request:' .. id, ARGV[6])
 redis.call('SET', 'denzel:task:' .. id, 'PENDING ' .. ARGV[5] .. ' 0')
-redis.call('LPUSH', 'predictions', message_for(id, now, ARGV[3]))
+redis.call('LPUSH', 'predictions', message_for(id, time_sent(now), ARGV[3]))
 notify(before, before + 1, tonumber(ARGV[2]))
 return {'new', id}

@@ -1,7 +1,7 @@
 -- Defines how a message on a queue is read and made without parsing JSON (store/messages.py).
 --
--- {"headers":{"id":"<36 characters>","sent":<17 characters>,"alone":true,"timeout":5.0,…
--- alone, timeout and bytes are optional and stand within the first 200 characters.
+-- {"headers":{"id":"<36 characters>","sent":<17 characters>,"alone":true,"timeout":5.0,"bytes":99,…
+-- alone is optional; timeout and bytes are in synchronous requests' messages alone.
 local function message_id(message)  -- nil for what is none of ours
   if string.sub(message, 1, 18) ~= '{"headers":{"id":"' then return nil end
   if string.sub(message, 55, 63) ~= '","sent":' then return nil end
@@ -11,15 +11,13 @@ end
 local function message_sent(message) return tonumber(string.sub(message, 64, 80)) or 0 end
 local function is_alone(message) return string.sub(message, 81, 93) == ',"alone":true' end
 
-local function message_number(message, name)
-  return tonumber(string.match(string.sub(message, 81, 200), '"' .. name .. '":([%d.]+)'))
+-- Returns a synchronous request's timeout and the size of its payload, nil for others.
+local function timeout_and_bytes(message)
+  local timeout, bytes = string.match(
+    message, '^,"timeout":([%d.]+),"bytes":(%d+)', is_alone(message) and 94 or 81)
+  return tonumber(timeout), tonumber(bytes)
 end
 
-local function stamped(message, seconds)
-  return string.sub(message, 1, 63) .. string.format('%017.6f', seconds) .. string.sub(message, 81)
-end
-
--- rest is what follows the time in every message for an asynchronous request.
-local function message_for(id, seconds, rest)
-  return '{"headers":{"id":"' .. id .. string.format('","sent":%017.6f', seconds) .. rest
-end
+-- Returns what stands between id and rest of messages sent at this time.
+local function time_sent(seconds) return string.format('","sent":%017.6f', seconds) end
+local function message_for(id, sent, rest) return '{"headers":{"id":"' .. id .. sent .. rest end

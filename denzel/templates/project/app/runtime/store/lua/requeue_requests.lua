@@ -4,13 +4,13 @@
 -- rest is the rest of a message, with or without the mark that it shall be predicted alone.
 -- denzel:held:HOLDER, denzel:task:ID, predictions
 local function requeue_requests(holder, ids, now, rest, is_begun)
-  local queued, states = {}, {}
+  local queued, states, sent = {}, {}, time_sent(now)
   for i, record in ipairs(mget('denzel:task:', ids)) do
     if not is_final(record) then
       local deliveries = deliveries_of(record) - (is_begun and 0 or 1)
       states[#states + 1] = 'denzel:task:' .. ids[i]
       states[#states + 1] = string.format('PENDING %s %d', owner_of(record), math.max(0, deliveries))
-      table.insert(queued, 1, message_for(ids[i], now, rest))
+      table.insert(queued, 1, message_for(ids[i], sent, rest))
     end
   end
   in_chunks(states, function(...) redis.call('MSET', ...) end)

@@ -5,9 +5,9 @@
 --       batch, seconds a prediction takes, largest payload to return, free processes,
 --       queue to look at first, seconds a revoked record lasts
 -- Returns nothing when both queues are empty; {'wait', seconds} while a fuller batch is waited
--- for; else {queue, {what was skipped}, requests}, of which there may be none.  A synchronous request
--- is its message; an asynchronous one its message, how often it was begun, and its stored request
--- ('' for a large one).
+-- for; else {queue, {what was skipped}, requests, how many queues hold more}.  There may be no
+-- requests.  A synchronous one is its message; an asynchronous one its message, how often it was
+-- begun, and its stored request ('' for a large one).
 -- One script, so that a request is either on a queue or held.
 --
 -- A synchronous request that its client no longer waits for, or will not when it is predicted, is
@@ -36,7 +36,7 @@ local function wait_for_more(queue, length)
   local oldest = redis.call('LINDEX', queue, -1)
   if not message_id(oldest) or is_alone(oldest) then return 0 end
   -- Whatever the settings say, its client gets an answer: half the time is for the prediction.
-  local longest = math.min(longest_wait, (message_number(oldest, 'timeout') or math.huge) / 2)
+  local longest = math.min(longest_wait, (timeout_and_bytes(oldest) or math.huge) / 2)
   return math.min(longest, message_sent(oldest) + longest - now)
 end
 
@@ -85,7 +85,7 @@ local function take_sync(count)
   local some_abandoned = redis.call('EXISTS', 'denzel:abandoned') == 1
   local requests, ids = {}, {}
   local skipped = take(SYNC, count, function(id, message)
-    local timeout = message_number(message, 'timeout')
+    local timeout, bytes = timeout_and_bytes(message)
     local is_late = timeout
       and message_sent(message) + timeout < now + math.min(needed, timeout / 2)
     if is_late or some_abandoned and redis.call('ZREM', 'denzel:abandoned', id) == 1 then
@@ -99,7 +99,7 @@ local function take_sync(count)
       return nil
     end
     requests[#requests + 1], ids[#ids + 1] = message, id
-    return message_number(message, 'bytes') or #message
+    return bytes or #message
   end)
   in_chunks(ids, function(...) redis.call('SADD', 'denzel:held.sync:' .. holder, ...) end)
   return skipped, requests
@@ -133,7 +133,7 @@ for _, queue in ipairs({ARGV[8], ARGV[8] == SYNC and ASYNC or SYNC}) do
       -- What waits is shared among the processes that are free.
       local count = math.min(most, math.ceil(length / free))
       local skipped, requests = (queue == SYNC and take_sync or take_async)(count)
-      return {queue, skipped, requests}
+      return {queue, skipped, requests, redis.call('EXISTS', SYNC, ASYNC)}
     end
     soonest = math.min(soonest or wait, wait)
   end
