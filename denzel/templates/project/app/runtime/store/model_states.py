@@ -13,7 +13,6 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from app.runtime.store.client import script
 from app.runtime.store.keys import MODELS_KEY
 from app.runtime.store.lua_scripts import load_script
 
@@ -42,7 +41,7 @@ class ModelAnnouncement:
         self._redis = client
         self._holder = holder
         self._place = place
-        self._announce = script(client, "announce_model")
+        self._announce: Any = client.register_script(load_script("announce_model"))
 
     def make(self, state: str, detail: str, seconds: float) -> None:
         """Tell the state, to be believed for so many seconds unless it is told again."""
