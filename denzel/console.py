@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from denzel.backends.base import Passing
 from denzel.live import LiveView, wrap
 from denzel.live import echo as echo  # what commands print with
 from denzel.services import (
@@ -36,8 +38,15 @@ SERVICE_COLOURS = ("cyan", "yellow", "magenta", "blue", "green")
 
 
 def progress(line: str) -> None:
-    """Print one line of progress, apart from data: on stderr."""
-    echo(line, err=True)
+    """Print one line of progress, apart from data: on stderr.
+
+    A passing one is shown on a terminal, and gone with the next.
+    """
+    if _passing_view().in_place:
+        columns = shutil.get_terminal_size().columns
+        _passing_view().show([line[: columns - 1]] if line and isinstance(line, Passing) else [])
+    if not isinstance(line, Passing):
+        echo(line, err=True)
 
 
 def print_json(value: Any) -> None:
@@ -83,6 +92,11 @@ def print_live(statuses: Iterable[Status | None], *, as_json: bool) -> None:
             view.show([json.dumps(status_document(status), ensure_ascii=False)])
         else:
             view.show(status_lines(status))
+
+
+@cache
+def _passing_view() -> LiveView:
+    return LiveView(err=True)
 
 
 class WaitView:

@@ -10,6 +10,9 @@ from typing import Any
 SERVICES = ("denzel", "monitor", "api", "redis", "callbacks")
 """The services of every project, in the order ``denzel status`` shows them."""
 
+START_ORDER = ("redis", "api", "denzel", "callbacks", "monitor")
+"""In which they are started, and reported to be."""
+
 NOT_LAUNCHED = 'Haven\'t been created yet. Did you forget to run "denzel launch"?'
 """What ``denzel status`` shows of a project that is not launched."""
 

@@ -15,8 +15,20 @@ START = "app/runtime/start.py"
 CHECK_MODULE = "app.runtime.pipeline.check"
 """What runs the pipeline in the project."""
 
+NAME_WIDTH = len("monitor")
+"""To which services' names are filled up in lines of progress."""
+
 Report = Callable[[str], None]
 """Receives one line of progress for the person who waits; the command line prints it."""
+
+
+class Passing(str):
+    """A line of progress that holds until the next one; an empty one takes the last away.
+
+    It is shown on a terminal alone.
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)

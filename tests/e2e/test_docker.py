@@ -25,7 +25,7 @@ import requests
 from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project
-from denzel.services import SERVICES, State
+from denzel.services import SERVICES, START_ORDER, State
 from engine import docker, end_deployment, left_behind, require_engine
 
 pytestmark = pytest.mark.docker
@@ -234,8 +234,11 @@ class TestLife:
 
     def test_launch_shows_the_build_and_the_phases_in_order(self, life: Deployment) -> None:
         printed = life.launch()
-        assert "exporting to image" in printed  # the build's own output
-        assert f"Using the image {life.redis_image}, which is here already" in printed
+        started = [line for line in printed.splitlines() if line.startswith("Starting ")]
+        assert started == [f"Starting {name:<7} ... done" for name in START_ORDER]
+        assert f'Creating network "{life.name}_default" with the default driver\n' in printed
+        assert "exporting to image" in (life.root / "logs/build.log").read_text()
+        assert "exporting to image" not in printed
         seen = life.wait_until_ready()
         # A container says STARTING... until its first process tells its phase.
         phases = {
@@ -499,12 +502,27 @@ class TestLife:
         life.run("shutdown")
         assert "Haven't been created yet" in life.run("status")
         printed = life.launch()
-        assert f"Using the image {life.name}:1.0.0, built before" in printed
-        assert "exporting to image" not in printed
+        assert "Building the image" not in printed
         life.wait_until_ready()
 
     def test_a_purge_leaves_nothing_but_files(self, life: Deployment) -> None:
-        life.run("shutdown", "--purge")
+        ours, others = f"{life.name}:1.0.0", f"registry.invalid/{life.name}:2"
+        docker("tag", ours, others)
+        derived = life.parent / "derived"
+        derived.mkdir()
+        (derived / "Dockerfile").write_text(f"FROM {ours}\nRUN true\n")
+        docker("build", "--quiet", "--tag", f"{others}-derived", str(derived))
+        printed = life.run("shutdown", "--purge")
+        names = [f"{life.name}-{name}-1" for name in START_ORDER]
+        for verb in ("Stopping", "Removing"):
+            lines = [line.split()[1:] for line in printed.splitlines() if line.startswith(verb)]
+            assert sorted(line for line in lines if line[-1] == "done") == [
+                [name, "...", "done"] for name in sorted(names)
+            ]
+        assert f"Removing network {life.name}_default\n" in printed
+        assert f"Removing image {ours}\n" in printed
+        assert docker("images", "--quiet", ours) == ""
+        docker("rmi", others, f"{others}-derived")
         assert left_behind(life.name) == []
         assert docker("images", "--quiet", life.redis_image) != ""  # which others may use
         assert (life.root / "app" / "logic" / "pipeline.py").exists()
@@ -549,7 +567,17 @@ def test_a_failing_build_is_told(plain: Deployment) -> None:
         dockerfile.write("RUN exit 42\n")
     error = plain.refused("launch", "--docker", *ports(plain))
     assert "exit code: 42" in error
+    assert "exit code: 42" in (plain.root / "logs/build.log").read_text()
     assert_clean(plain)
+
+
+def test_an_image_of_others_is_not_built_over(plain: Deployment) -> None:
+    docker("tag", "redis:8", f"{plain.name}:1.0.0")
+    error = plain.refused("launch", "--docker", *ports(plain))
+    assert f"The image {plain.name}:1.0.0 was not built by this project" in error
+    assert "set IMAGE" in error
+    assert "Removing image" not in plain.run("shutdown", "--purge")
+    docker("rmi", f"{plain.name}:1.0.0")
 
 
 @pytest.mark.parametrize("setting", ["BASE_IMAGE", "REDIS_IMAGE"])
@@ -649,9 +677,28 @@ def test_two_projects_of_one_name_do_not_touch_each_other(
 
 
 def test_a_check_needs_no_services(plain: Deployment) -> None:
-    assert '"ok": true' in plain.run("check", "--json")
+    printed = plain.run("check", "--json")
+    assert '"ok": true' in printed
+    assert "kept for the next check or launch" in printed
     label = f"label=com.docker.compose.project={plain.name}"
-    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
+    check = [sys.executable, "-m", "denzel", "check", "--json"]
+    with subprocess.Popen(check, cwd=plain.root, start_new_session=True) as checking:
+        assert wait_for(lambda: bool(docker("ps", "--quiet", "--filter", label)))
+        assert "Haven't been created yet" in plain.run("status")  # a check is no deployment
+        os.killpg(checking.pid, signal.SIGINT)
+    assert wait_for(lambda: docker("ps", "--all", "--quiet", "--filter", label) == "")
+
+
+def test_what_was_removed_by_hand_comes_back(plain: Deployment) -> None:
+    plain.launch()
+    plain.wait_until_ready()
+    docker("rmi", "--force", "--no-prune", f"{plain.name}:1.0.0", plain.redis_image)
+    docker("rm", "--force", f"{plain.name}-redis-1", f"{plain.name}-api-1")
+    assert plain.states()["redis"] == "DOWN"
+    printed = plain.run("restart")
+    assert f"had lost its name {plain.name}:1.0.0" in printed
+    assert "Building the image" not in printed
+    plain.wait_until_ready()
 
 
 def test_a_base_image_without_python_gets_one(plain: Deployment) -> None:

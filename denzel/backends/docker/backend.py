@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -19,14 +18,16 @@ from docker.errors import APIError
 from denzel import process
 from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
+from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import (
     connect,
     engine_errors,
     find_image,
     has_nvidia_runtime,
 )
-from denzel.backends.docker.errors import NO_GPU, explained
-from denzel.backends.docker.program import find_compose
+from denzel.backends.docker.errors import NO_GPU
+from denzel.backends.docker.images import PROJECT_LABEL, Images
+from denzel.backends.docker.progress import containers_shown
 from denzel.backends.docker.status import (
     Container,
     project_status,
@@ -44,16 +45,13 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.services import State, Status
-from denzel.settings import SETTINGS
 
 if TYPE_CHECKING:
     import docker
 
-PROJECT_LABEL = "com.docker.compose.project"
 DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
 SERVICE_LABEL = "com.docker.compose.service"
-INPUTS_LABEL = "denzel.inputs"
-BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
 STATUS_THREADS = 8
@@ -88,9 +86,9 @@ class ComposeBackend(Backend):
 
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
+        self._images.provide(self._containers())
         try:
-            self._provide_images()
-            self._relay(self._commands().up())
+            self._show(self._commands().up())
         except BaseException:
             self.report("Removing what was created so far")
             with suppress(DenzelError):
@@ -99,35 +97,39 @@ class ComposeBackend(Backend):
 
     def start(self) -> None:
         """Start the stopped services, with what ``.env`` says now."""
-        self._provide_images(silent_if_present=True)
-        self._relay(self._commands().up())
+        self._images.provide(self._containers())
+        self._show(self._commands().up())
 
     def stop(self) -> None:
         """Stop every service; queue, results and response mode stay."""
-        self._relay(self._commands().stop())
+        try:
+            self._show(self._commands().stop())
+        except DenzelError:
+            # Compose gives up when only some of a project's containers exist.
+            if not self._stop_containers():
+                raise
 
     def restart(self) -> None:
         """Stop and start every service, reading ``.env`` and the user's code afresh."""
         self.project.forget()
-        commands = self._commands()
-        self._provide_images(silent_if_present=True)
+        self._images.provide(self._containers())
         self._install_changed()
-        self._relay(commands.stop())
-        self._relay(commands.up())
+        self.stop()
+        self._show(self._commands().up())
 
     def down(self, *, purge: bool) -> None:
         """Remove containers and network; with ``purge`` volumes and images, too."""
         self._containers()
         argv = self._commands().down(purge=purge)
         try:
-            self._relay(argv)
+            self._show(argv)
         except DenzelError:
-            # Compose gives up when only some of a project's containers exist.
+            # As for stop.
             if not self._remove_containers():
                 raise
-            self._relay(argv)
+            self._show(argv)
         if purge:
-            self._remove_built_images()
+            self._images.remove_built()
 
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
@@ -141,7 +143,7 @@ class ComposeBackend(Backend):
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
         """Yield what ``services`` wrote, oldest first; with ``follow`` never end by itself."""
         argv = self._commands().logs(services, follow=follow, tail=tail)
-        with process.lines(argv, **self._place()) as lines:
+        with process.lines(argv, **self._compose.place()) as lines:
             found = (match for line in lines if (match := LOG_LINE.fullmatch(line)))
             # Compose prints one container after the other; while it follows, as lines come.
             ordered = found if follow else sorted(found, key=lambda match: match["time"])
@@ -153,21 +155,19 @@ class ComposeBackend(Backend):
         container = self._running_container(service)
         user = "root" if root else SERVING_USER if _runs_project(container) else None
         argv = self._commands().shell(service, user=user, terminal=sys.stdin.isatty())
-        return process.attach(argv, **self._place())
+        return process.attach(argv, **self._compose.place())
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
         """Run a module of the project in ``service``; return its stdout."""
         self._running_container(service)
         argv = self._commands().module(service, module, *arguments)
-        with explained():
-            return process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
+        return self._compose.output(argv, stdin=stdin)
 
     def run_bare(self, service: str, module: str, *arguments: str) -> str:
         """Run a module that needs the standard library alone in ``service``, ready or not."""
         self._running_container(service)
         argv = self._commands().bare_module(service, module, *arguments)
-        with explained():
-            return process.run(argv, **self._place()).decode(errors="replace")
+        return self._compose.output(argv)
 
     def check(self, sample: bytes | None, *options: str) -> str:
         """Run the pipeline without services; return its report as JSON.
@@ -179,11 +179,20 @@ class ComposeBackend(Backend):
         if any(self._service_of(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
             return self.run("denzel", CHECK_MODULE, *options, stdin=stdin)
-        self._provide_images(redis=False)
+        built = self._images.provide((), redis=False)
         self.report("Installing the requirements and running the pipeline in a container")
-        argv = self._commands().prepared_module("denzel", CHECK_MODULE, *options)
-        with explained():
-            output = process.run(argv, stdin=stdin, **self._place()).decode(errors="replace")
+        name = f"{self._name}-check-{os.getpid()}"
+        argv = self._commands().prepared_module(name, "denzel", CHECK_MODULE, *options)
+        try:
+            output = self._compose.output(argv, stdin=stdin)
+        except KeyboardInterrupt:
+            self._remove_container(name)
+            raise
+        if built:
+            self.report(
+                "The image and the installed packages are kept for the next check or launch; "
+                "`denzel shutdown --purge` removes them"
+            )
         # What the preparation printed comes before the report, which is one line.
         return output.rstrip("\n").rpartition("\n")[2]
 
@@ -203,7 +212,7 @@ class ComposeBackend(Backend):
     def _relay_installation(self, service: str, argv: Sequence[str], hint: str = "") -> None:
         last: list[str] = [""]
         try:
-            process.relay(argv, self._reporter(last), **self._place())
+            process.relay(argv, self._reporter(last), **self._compose.place())
         except CommandError as error:
             raise RequirementsError(f"{service}: {last[0]}{hint}") from error
 
@@ -227,8 +236,22 @@ class ComposeBackend(Backend):
     def _client(self) -> docker.DockerClient:
         return connect()
 
+    @cached_property
+    def _compose(self) -> Compose:
+        return Compose(self.project, self._name)
+
+    @property
+    def _images(self) -> Images:
+        return Images(self._client, self._compose, self.report)
+
     def _commands(self) -> ComposeCommands:
-        return ComposeCommands(self._program, self._name)
+        return self._compose.commands
+
+    def _show(self, argv: Sequence[str]) -> None:
+        """Run a command of Compose's that changes containers; report what becomes of each."""
+        width = max((len(found.name) for found in self._containers()), default=0)
+        with containers_shown(self.report, self._name, width) as receive:
+            self._compose.relay(argv, receive)
 
     @property
     def _name(self) -> str:
@@ -251,31 +274,6 @@ class ComposeBackend(Backend):
     def _here(self) -> str:
         return os.path.realpath(self.project.root)
 
-    @cached_property
-    def _program(self) -> tuple[str, ...]:
-        return find_compose().argv
-
-    def _place(self) -> dict[str, Any]:
-        """Return where Compose is run, and with which environment.
-
-        What varies stands in .env: a variable of the same name in the caller's environment,
-        which Compose would prefer, is left out.
-        """
-        own = {setting.name for setting in SETTINGS}
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in own and not name.startswith("COMPOSE_")
-        }
-        environment["DENZEL_BUILD_INPUTS"] = self._build_inputs()
-        # Compose refuses an .env it cannot read; where it finds no files, it goes by the labels.
-        directory = Path("/") if self.project.flaw else self.project.root
-        return {"cwd": directory, "env": environment}
-
-    def _relay(self, argv: Sequence[str], *, image: str = "") -> None:
-        with explained(image=image):
-            process.relay(argv, self.report, **self._place())
-
     def _reporter(self, last: list[str]) -> Any:
         def receive(line: str) -> None:
             last[0] = line or last[0]
@@ -283,32 +281,15 @@ class ComposeBackend(Backend):
 
         return receive
 
-    def _build_inputs(self) -> str:
-        """Return a digest of everything denzel's own Dockerfile depends on."""
-        digest = hashlib.sha256(self.project.settings.base_image.encode())
-        for name in BUILD_INPUTS:
-            path = Path(self.project.root) / name
-            digest.update(b"\0" + (path.read_bytes() if path.exists() else b""))
-        return digest.hexdigest()
-
-    def _provide_images(self, *, redis: bool = True, silent_if_present: bool = False) -> None:
-        """Build and pull the images that are not here; say which are used as they are."""
-        settings = self.project.settings
-        built = find_image(self._client, settings.image)
-        present = []
-        if built is not None and built.labels.get(INPUTS_LABEL) == self._build_inputs():
-            present.append(f"Using the image {settings.image}, built before from the same files")
-        else:
-            self.report(f"Building the image {settings.image}")
-            self._relay(self._commands().build())
-        if redis and find_image(self._client, settings.redis_image) is not None:
-            present.append(f"Using the image {settings.redis_image}, which is here already")
-        elif redis:
-            self.report(f"Pulling the image {settings.redis_image}")
-            self._relay(self._commands().pull("redis"), image=settings.redis_image)
-        if not silent_if_present:
-            for line in present:
-                self.report(line)
+    def _stop_containers(self) -> int:
+        """Stop this project's containers, Redis's last; return how many there were."""
+        found = self._containers()
+        with ThreadPoolExecutor(STATUS_THREADS) as pool, engine_errors():
+            for last in (False, True):
+                batch = [each for each in found if (self._service_of(each) == "redis") is last]
+                for container, _ in zip(batch, pool.map(_stop, batch), strict=True):
+                    self.report(f"Stopping {container.name} ... done")
+        return len(found)
 
     def _remove_remains(self) -> None:
         """Undo an ``up`` that was cut short.
@@ -321,7 +302,11 @@ class ComposeBackend(Backend):
             clear = 0 if self._remove_containers() else clear + 1
             if clear == 2:
                 break
-        process.run(self._commands().down(purge=False), **self._place())
+        process.run(self._commands().down(purge=False), **self._compose.place())
+
+    def _remove_container(self, name: str) -> None:
+        with engine_errors(), suppress(APIError):  # it was not made, or something else removes it
+            self._client.containers.get(name).remove(force=True)
 
     def _remove_containers(self) -> int:
         """Remove this project's containers whatever they do; return how many there were."""
@@ -330,28 +315,8 @@ class ComposeBackend(Backend):
             for container in found:
                 with suppress(APIError):  # something else is removing it
                     container.remove(force=True)
+                self.report(f"Removing {container.name} ... done")
         return len(found)
-
-    def _remove_built_images(self) -> None:
-        """Remove the images that were built for this project, those without a name, too.
-
-        Images that came from elsewhere, Redis's among them, may be others' as well.
-        """
-        with engine_errors():
-            built = self._client.images.list(
-                all=False, filters={"label": f"{PROJECT_LABEL}={self._name}"}
-            )
-            for image in built:
-                for name in image.tags or [str(image.id)]:
-                    self._remove_image(name)
-
-    def _remove_image(self, name: str) -> None:
-        try:
-            self._client.images.remove(name)
-        except APIError as error:  # another project's containers use it
-            self.report(f"The image {name} stays: {error.explanation}")
-        else:
-            self.report(f"Removing image {name}")
 
     def _containers(self) -> list[Any]:
         """Return this project's containers.
@@ -361,7 +326,8 @@ class ComposeBackend(Backend):
         with engine_errors():
             found = self._client.containers.list(
                 all=True,
-                filters={"label": f"{PROJECT_LABEL}={self._name}"},
+                # Those of a check come and go by themselves.
+                filters={"label": [f"{PROJECT_LABEL}={self._name}", f"{ONE_OFF_LABEL}=False"]},
                 ignore_removed=True,
             )
         here = self._here
@@ -401,6 +367,11 @@ class ComposeBackend(Backend):
         return replace(
             container, records=read_records(listing), worker_record=read_worker_record(listing)
         )
+
+
+def _stop(container: Any) -> None:
+    with suppress(APIError):  # something else removes it
+        container.stop()
 
 
 def _runs_project(found: Any) -> bool:

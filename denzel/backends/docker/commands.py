@@ -83,12 +83,15 @@ class ComposeCommands:
         wanted = ("--install", "check", "--os-commands", service)
         return self._execute(service, "root", False, *BOOTSTRAP, *wanted)
 
-    def prepared_module(self, service: str, module: str, *arguments: str) -> list[str]:
-        """Run a module in a container of its own that is prepared as the service's would be."""
+    def prepared_module(
+        self, container: str, service: str, module: str, *arguments: str
+    ) -> list[str]:
+        """Run a module in a ``container`` of its own that is prepared as the service's would be."""
         prepare = [*BOOTSTRAP, "--os-commands", "--once", service]
         return self._compose(
-            "run", "--rm", "--no-deps", "-T", "--quiet-pull", "--entrypoint", prepare[0],
-            service, *prepare[1:], "python", "-P", START, module, *arguments,
+            "run", "--rm", "--name", container, "--no-deps", "-T", "--quiet-pull",
+            "--entrypoint", prepare[0], service, *prepare[1:],
+            "python", "-P", START, module, *arguments,
         )  # fmt: skip
 
     def _execute(self, service: str, user: str | None, terminal: bool, *command: str) -> list[str]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from denzel import process
-from denzel.backends.base import Report
+from denzel.backends.base import NAME_WIDTH, Report
 from denzel.backends.local.append_only_file import AppendOnlyFile
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
@@ -46,7 +46,6 @@ REDIS_SECONDS = 60.0
 STOP_MARGIN_SECONDS = 5.0
 LEFTOVER_SECONDS = 10.0
 OPEN_FILES = 65_536
-NAME_WIDTH = len("monitor")  # as in the tutorial
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,12 @@ def test_requirements_are_installed_as_root() -> None:
 
 
 def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
-    assert COMMANDS.prepared_module("denzel", "app.runtime.pipeline.check", "--repeat", "3") == [
-        *COMPOSE, "run", "--rm", "--no-deps", "-T", "--quiet-pull",
+    check = ("app.runtime.pipeline.check", "--repeat", "3")
+    assert COMMANDS.prepared_module("shop-check-7", "denzel", *check) == [
+        *COMPOSE, "run", "--rm", "--name", "shop-check-7", "--no-deps", "-T", "--quiet-pull",
         "--entrypoint", "/opt/denzel/python", "denzel",
         *PREPARE, "--os-commands", "--once", "denzel",
-        "python", *START, "app.runtime.pipeline.check", "--repeat", "3",
+        "python", *START, *check,
     ]  # fmt: skip
 
 
