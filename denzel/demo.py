@@ -7,11 +7,11 @@ import shlex
 from pathlib import Path
 
 from denzel import console, operations
-from denzel.client import Client, api_url, monitor_url
 from denzel.errors import DenzelError, PredictionError, ProjectError, ServiceError
 from denzel.project import MANIFEST_NAME, Project
 from denzel.scaffold import start_project
 from denzel.services import Status
+from denzel.urls import api_url, monitor_url
 
 NAME = "denzel_demo"
 EXAMPLE = "iris"
@@ -81,10 +81,10 @@ def _existing(parent: Path, *, lenient: bool = False) -> Project | None:
 
 def _predict(project: Project) -> None:
     request = (project.root / REQUEST_FILE).read_bytes()
-    url = api_url(project.settings)
-    console.echo(f"\nPOST {url}/predict\n{request.decode().strip()}")
-    client = Client(url, timeout=PREDICT_TIMEOUT_SECONDS)
-    answer = client.predict_async(request, lambda *_: None).value
+    console.echo(f"\nPOST {api_url(project.settings)}/predict\n{request.decode().strip()}")
+    answer = operations.predict(
+        project, request, source=REQUEST_FILE, timeout=PREDICT_TIMEOUT_SECONDS
+    )
     if not isinstance(answer, dict):
         raise PredictionError(f"The demo's answer is no JSON object but {answer!r}")
     console.echo("\nAnswer")

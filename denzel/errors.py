@@ -45,8 +45,41 @@ class RequirementsError(DenzelError):
     """The project's requirements could not be installed."""
 
 
+class ApiUnreachable(ServiceError):
+    """The API could not be reached, or gave no answer in time."""
+
+
 class PredictionError(DenzelError):
-    """The API answered a prediction with an error."""
+    """The API refused a request, or its prediction failed.
+
+    ``status`` is the answer's HTTP status, None for a prediction that failed after it was accepted;
+    ``retry_after`` is in seconds.
+    """
+
+    exit_code = 4
+
+    def __init__(
+        self,
+        message: str,
+        task_id: str | None = None,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.status = status
+        self.retry_after = retry_after
+
+
+class PredictionPending(PredictionError):
+    """The prediction was not made in the time given; its result can be asked for later."""
+
+    exit_code = 3
+
+
+class InvalidCallback(DenzelError):
+    """A callback is not signed with the deployment's secret, or too old."""
 
 
 class Interrupted(DenzelError):

@@ -14,7 +14,11 @@ copyright = "the denzel authors"
 html_title = f"denzel {version}"
 html_theme = "furo"
 html_static_path = ["_static"]
-extensions = ["reference", "sphinx_design"]
+extensions = ["reference", "sphinx.ext.autodoc", "sphinx_design"]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+# The standard library's documentation is not looked up: it would need a network.
+nitpick_ignore_regex = [("py:.*", r"(?!denzel\.).*")]
 exclude_patterns = ["_build", "requirements.txt"]
 nitpicky = True
 smartquotes_action = "qe"  # leaves the dashes of --options alone

@@ -6,6 +6,10 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from command_line import Denzel, running
 from denzel import __version__
 from denzel.cli import main
 from denzel.commands import COMMANDS, SECTIONS
+from denzel.operations.predictions import parse_body
 from denzel.project import OUTSIDE_PROJECT, Project
 from denzel.services import NOT_LAUNCHED
 
@@ -39,6 +44,7 @@ IN_PROJECT = [
     ["callbacks", "--retry", "all"],
     ["apikey", "shop"],
     ["predict", "-"],
+    ["result", "19e39afe-0729-43a8-b4c5-6a60281157bc"],
     ["check"],
     ["upgrade"],
 ]
@@ -253,6 +259,95 @@ def test_predict_needs_a_file_that_exists(denzel: Denzel, project: Project) -> N
     done = denzel("predict", "nowhere.json", cwd=project.root)
     assert done.returncode == 2
     assert "nowhere.json" in done.stderr
+
+
+def test_what_is_nested_too_deep_is_for_the_api_to_refuse() -> None:
+    text = b"[" * 100_000 + b"]" * 100_000
+    assert parse_body(text, "request.json") == text
+
+
+@contextmanager
+def api_that_answers(
+    project: Project, port: int, status: int, value: object
+) -> Iterator[list[tuple[str, str | None]]]:
+    """Serve one answer to every request at the project's API; give what was asked."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked.append((self.path, self.headers.get("Prefer")))
+            body = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Print nothing."""
+
+    project.set_environment(API_PORT=str(port))
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+TASK = "19e39afe-0729-43a8-b4c5-6a60281157bc"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "code", "said"),
+    [
+        (200, {"status": "SUCCESS", "result": {"a": 1}}, 0, ""),
+        (200, {"status": "PENDING", "result": None}, 3, "is not made yet (not begun yet)"),
+        (200, {"status": "FAILURE", "result": {"args": ["x"]}}, 4, "ended in FAILURE: x"),
+        (404, {"title": "Unknown task"}, 4, "404 Unknown task"),
+        (401, {"title": "Unauthorized"}, 4, "or in the variable DENZEL_API_KEY"),
+    ],
+)  # fmt: skip
+def test_result_tells_a_script_by_its_exit_code_how_a_prediction_ended(
+    denzel: Denzel, project: Project, unused_port: int,
+    status: int, answer: dict[str, object], code: int, said: str,
+) -> None:  # fmt: skip
+    with api_that_answers(project, unused_port, status, answer):
+        done = denzel("result", TASK, cwd=project.root)
+        document = denzel("result", TASK, "--json", cwd=project.root)
+    assert (done.returncode, document.returncode) == (code, code)
+    assert said in done.stderr
+    if status == 200:
+        assert json.loads(document.stdout)["state"] == answer["status"]
+    if code == 0:
+        assert json.loads(done.stdout) == {"a": 1}
+
+
+def test_predict_asks_for_the_wait_it_tells_of(
+    denzel: Denzel, project: Project, unused_port: int
+) -> None:
+    pending = {"title": "Prediction timed out", "description": "late", "task_id": TASK}
+    with api_that_answers(project, unused_port, 504, pending) as asked:
+        done = denzel("predict", "-", "--timeout", "7", cwd=project.root, stdin="{}")
+    assert asked == [("/predict", "wait=7")]
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"; `denzel result {TASK} --wait` waits for it\n")
+
+
+def test_predict_async_may_leave_with_the_id(
+    denzel: Denzel, project: Project, unused_port: int
+) -> None:
+    accepted = {"status": "success", "data": {"task_id": TASK}}
+    with api_that_answers(project, unused_port, 200, accepted) as asked:
+        done = denzel("predict", "-", "--async", "--no-wait", cwd=project.root, stdin="{}")
+    assert asked == [("/predict", "respond-async")]
+    assert (done.stdout, done.returncode) == (f"{TASK}\n", 0)
+    assert denzel("predict", "-", "--no-wait", cwd=project.root, stdin="{}").returncode == 2
 
 
 def test_predict_without_an_api_says_where_to_look(

@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Predict": {
         "predict": Entry("predictions", "Send the JSON in FILE to the running API."),
+        "result": Entry("predictions", "Print the prediction of an asynchronous request."),
         "response": Entry("predictions", "Choose how /predict answers from now on."),
         "callbacks": Entry("predictions", "List undelivered callbacks, retry or drop them."),
         "apikey": Entry("predictions", "Make an API key called NAME and print it."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -9,44 +11,86 @@ import click
 from denzel import apikeys, console, operations
 from denzel.commands.invocation import current_project
 from denzel.commands.options import SECONDS, json_option
+from denzel.errors import PredictionError, PredictionPending
 
 PREDICT_TIMEOUT_SECONDS = 60.0
+SUCCESS = "SUCCESS"
 
 
-@click.command()
-@click.argument("file", type=click.File("rb"), required=False)
-@click.option("--async", "asynchronous", is_flag=True, help="Queue it, then ask until it is made.")
-@click.option(
-    "--timeout",
-    type=SECONDS,
-    default=PREDICT_TIMEOUT_SECONDS,
-    show_default=True,
-    help="How many seconds to wait at most.",
-)
-@click.option(
+api_key_option = click.option(
     "--api-key",
     envvar="DENZEL_API_KEY",
     show_envvar=True,
     default="",
     help="The key, where the API asks for one.",
 )
-def predict(file: Any, asynchronous: bool, timeout: float, api_key: str) -> None:
+timeout_option = click.option(
+    "--timeout",
+    type=SECONDS,
+    default=PREDICT_TIMEOUT_SECONDS,
+    show_default=True,
+    help="How many seconds to wait at most.",
+)
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--async", "asynchronous", is_flag=True, help="Queue it, then wait until it is made.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="With --async: wait, or print the task's id and end.",
+)
+@timeout_option
+@api_key_option
+@click.pass_context
+def predict(
+    ctx: click.Context, file: Any, asynchronous: bool, wait: bool, timeout: float, api_key: str
+) -> None:
     """Send the JSON in FILE to the running API.
 
     FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is sent. The
-    answer is printed.
+    prediction is waited for and printed, whatever the response mode is.
+    """
+    if not (wait or asynchronous):
+        raise click.UsageError("--no-wait goes with --async alone", ctx)
+    project = current_project()
+    body = file.read() if file else operations.example(project)
+    source = file.name if file else "EXAMPLE"
+    if not asynchronous:
+        answer = operations.predict(project, body, source=source, timeout=timeout, key=api_key)
+        console.print_json(answer)
+        return
+    task_id = operations.submit(project, body, source=source, key=api_key)
+    if not wait:
+        console.echo(task_id)
+        return
+    console.progress(f"Queued as task {task_id}; waiting for it")
+    console.print_json(operations.result(project, task_id, wait=timeout, key=api_key))
+
+
+@click.command()
+@click.argument("task")
+@click.option("--wait", is_flag=True, help="Wait until it is made.")
+@timeout_option
+@json_option
+@api_key_option
+def result(task: str, wait: bool, timeout: float, as_json: bool, api_key: str) -> None:
+    """Print the prediction of an asynchronous request.
+
+    TASK is the id that /predict answered. --json prints all that is known of it. The exit code is 3
+    while it is not made yet, and 4 when it failed or is unknown.
     """
     project = current_project()
-    answer = operations.predict(
-        project,
-        file.read() if file else operations.example(project),
-        source=file.name if file else "EXAMPLE",
-        wait_async=asynchronous,
-        timeout=timeout,
-        key=api_key,
-        waiting=lambda task, state: console.progress(f"{task}: {state}"),
-    )
-    console.print_json(answer.value)
+    seconds = timeout if wait else 0.0
+    if not as_json:
+        console.print_json(operations.result(project, task, wait=seconds, key=api_key))
+        return
+    known = operations.task(project, task, wait=seconds, key=api_key)
+    console.print_json(asdict(known))
+    if known.state != SUCCESS:
+        sys.exit(PredictionError.exit_code if known.ended else PredictionPending.exit_code)
 
 
 @click.command()

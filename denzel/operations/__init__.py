@@ -25,8 +25,11 @@ from denzel.operations.predictions import (
     drop_callbacks,
     example,
     predict,
+    result,
     retry_callbacks,
     set_response,
+    submit,
+    task,
     undelivered_callbacks,
 )
 
@@ -41,6 +44,7 @@ __all__ = [
     "logs",
     "predict",
     "restart",
+    "result",
     "retry_callbacks",
     "set_response",
     "shell",
@@ -50,6 +54,8 @@ __all__ = [
     "status",
     "statuses",
     "stop",
+    "submit",
+    "task",
     "undelivered_callbacks",
     "update",
     "wait_until_ready",

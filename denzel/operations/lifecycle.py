@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
-from denzel.client import api_url, monitor_url
 from denzel.errors import DenzelError, EngineError, ProjectError, ServiceError
 from denzel.operations.deployment import check_settings, launched_backend, silent
 from denzel.ports import check_ports, free_port
 from denzel.project import Project
+from denzel.urls import api_url, monitor_url
 
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
 LOCAL = "local"
