@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 import socket
 
 import pytest
@@ -298,9 +299,14 @@ def test_published_ports_at_the_hosts_addresses_are_forbidden(host: str, port: i
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-def test_a_container_told_localhost_names_its_machine(host: str) -> None:
-    with pytest.raises(ForbiddenDestination, match=r"this container itself .*docker\.internal"):
-        CONTAINER.check_uri(f"http://{host}:9000/john_q")
+def test_a_container_told_localhost_names_the_uri_that_works(host: str) -> None:
+    receiver = "http://host.docker.internal:9000/john_q?a=1"
+    with pytest.raises(ForbiddenDestination, match=rf"machine is {re.escape(receiver)}$"):
+        CONTAINER.check_uri(f"http://{host}:9000/john_q?a=1")
+    assert CONTAINER.check_uri(receiver).port == 9000
+    with pytest.raises(ForbiddenDestination) as of_this_deployment:
+        CONTAINER.check_uri(f"http://{host}:8000/john_q")
+    assert "host.docker.internal" not in str(of_this_deployment.value)
     with pytest.raises(ForbiddenDestination, match="this machine itself; the deployment's setting"):
         STRICT.check_uri(f"http://{host}:9000/john_q")
 

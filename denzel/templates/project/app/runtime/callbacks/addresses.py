@@ -15,7 +15,7 @@ own services have private addresses as well, and many names each (service, alias
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,13 +32,14 @@ from app.runtime.callbacks.uri import (
 OWN_SERVICES = frozenset({"api", "callbacks", "denzel", "monitor", "redis"})
 """Names of the deployment's services in its own Docker network."""
 
-HOST_NAMES = frozenset({"host.docker.internal", "gateway.docker.internal"})
+_HOST_NAME = "host.docker.internal"
+HOST_NAMES = frozenset({_HOST_NAME, "gateway.docker.internal"})
 """Names of the machine that a container runs on, in that container."""
 
 _OWN_SERVICE = "it is a service of this deployment"
 _LOOPBACK = "it is loopback, this machine itself"
 _LOOPBACK_OF_CONTAINER = (
-    "it is loopback, this container itself (with Docker, its machine is host.docker.internal)"
+    "it is loopback, this container itself; a receiver on its machine is {receiver}"
 )
 _METADATA = "it is where clouds give out their metadata"
 _FORBIDDEN_NAMES = {
@@ -100,6 +101,9 @@ class AddressPolicy:
         :meth:`check_address`, when it is about to be connected to.
         """
         target = parse_uri(uri)
+        if self.host_addresses and target.port not in self.own_ports and self._is_loopback(target):
+            receiver = f"{target.scheme}://{_HOST_NAME}:{target.port}{target.path}"
+            raise _forbidden(target.host, _LOOPBACK_OF_CONTAINER.format(receiver=receiver))
         if target.address is not None:
             self.check_address(target.address, target.port)
         else:
@@ -121,7 +125,14 @@ class AddressPolicy:
             reason = None if self._is_exception(form) else self._reason_against(form)
             if reason is not None:
                 shown = f"{host} ({ip})" if host else str(ip)
-                raise _forbidden(shown, self._explained(reason))
+                raise _forbidden(shown, f"{reason}; {_REMEDY}")
+
+    def _is_loopback(self, target: Target) -> bool:
+        """Tell whether a URI names loopback, which no exception allows."""
+        if target.address is None:
+            return target.host not in self.allow_hosts and _names_loopback(target.host)
+        forms = [*_forms(target.address)]
+        return any(_is_in(form, _LOOPBACKS) and not self._is_exception(form) for form in forms)
 
     def _is_this_machine(self, ip: IPAddress) -> bool:
         return ip in self.host_addresses or is_own_address(ip)
@@ -131,29 +142,23 @@ class AddressPolicy:
             raise _forbidden(f"{host} port {port}", _OWN_SERVICE)
         if host in self.allow_hosts:
             return
-        reason = _LOOPBACK if host.endswith(".localhost") else _FORBIDDEN_NAMES.get(host)
+        reason = _LOOPBACK if _names_loopback(host) else _FORBIDDEN_NAMES.get(host)
         if reason == _LOOPBACK and self.allow_loopback:
             return
         if host in self.deny_hosts:
             reason = _OWN_SERVICE
         if reason is not None:
-            raise _forbidden(host, self._explained(reason))
-
-    def _explained(self, reason: str) -> str:
-        """Return the reason with what to do about it."""
-        if reason == _LOOPBACK and self.host_addresses:
-            reason = _LOOPBACK_OF_CONTAINER
-        return f"{reason}; {_REMEDY}"
+            raise _forbidden(host, f"{reason}; {_REMEDY}")
 
     def _is_exception(self, ip: IPAddress) -> bool:
-        if self.allow_loopback and any(ip in network for network in _LOOPBACKS):
+        if self.allow_loopback and _is_in(ip, _LOOPBACKS):
             return True
-        return any(ip in network for network in self.allow_networks)
+        return _is_in(ip, self.allow_networks)
 
     def _reason_against(self, ip: IPAddress) -> str | None:
         if (reason := _special_purpose(ip)) is not None:
             return reason
-        if any(ip in network for network in self.deny_networks):
+        if _is_in(ip, self.deny_networks):
             return "it is in the deployment's own network"
         return None
 
@@ -174,6 +179,14 @@ _REMEDY = "the deployment's setting CALLBACK_ALLOW makes exceptions"
 
 def _forbidden(destination: str, reason: str) -> ForbiddenDestination:
     return ForbiddenDestination(f"callbacks may not go to {destination}: {reason}")
+
+
+def _names_loopback(host: str) -> bool:
+    return host.endswith(".localhost") or _FORBIDDEN_NAMES.get(host) == _LOOPBACK
+
+
+def _is_in(ip: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+    return any(ip in network for network in networks)
 
 
 def _forms(ip: IPAddress) -> Iterator[IPAddress]:
