@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -47,7 +48,7 @@ def diagnose(directory: Path | None = None) -> list[Finding]:
     settings = project.settings if project else parse_settings({})
     info = _engine_info()
     engine = _engine_findings(info)
-    compose = _attempt("compose", lambda: f"version {find_compose().version}")
+    compose = _attempt("compose", lambda: f"version {plain_version(find_compose().version)}")
     local = [_attempt("redis", lambda: str(find_redis_server())), _supervisor()]
     needs_docker = backend == "docker" or (backend is None and not _all_ok(local))
     needs_local = backend == "local" or (backend is None and not _all_ok([*engine, compose]))
@@ -59,6 +60,12 @@ def diagnose(directory: Path | None = None) -> list[Finding]:
         _disk(info, project),
         *(replace(finding, needed=needs_local) for finding in local),
     ]
+
+
+def plain_version(text: str) -> str:
+    """Return the number in a version, without what a distribution puts around it."""
+    found = re.search(r"\d+(\.\d+)+", text)
+    return found[0] if found else text
 
 
 def _project_in(directory: Path) -> Project | None:
@@ -81,7 +88,7 @@ def _engine_info() -> dict[str, Any] | EngineError:
 
 def _engine_findings(info: dict[str, Any] | EngineError) -> list[Finding]:
     if not isinstance(info, EngineError):
-        version = f"version {info.get('ServerVersion', 'unknown')}"
+        version = f"version {plain_version(str(info.get('ServerVersion', 'unknown')))}"
         return [Finding("engine", True, version), Finding("permissions", True, "granted")]
     if str(info) == NO_PERMISSION:
         return [Finding("engine", True, "answers, but not to you"), _failed("permissions", info)]
@@ -91,7 +98,7 @@ def _engine_findings(info: dict[str, Any] | EngineError) -> list[Finding]:
 def _buildx() -> Finding:
     def version() -> str:
         output = process.run(["docker", "buildx", "version"], timeout=BUILDX_SECONDS)
-        return output.decode(errors="replace").strip()
+        return f"version {plain_version(output.decode(errors='replace').strip())}"
 
     finding = _attempt("buildx", version)
     if finding.ok:

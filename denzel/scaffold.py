@@ -13,10 +13,13 @@ from denzel.project import Manifest, Project
 from denzel.settings import PROJECT_NAME_PATTERN, project_values, render_env
 from denzel.templates import NO_EXAMPLE, example_names, template_files
 
-USER_FILES = (
-    "requirements.txt", "requirements.sh", "app/assets/info.txt", "app/logic/pipeline.py"
-)  # fmt: skip
-"""What the user edits: written once by startproject, never touched again."""
+USER_FILES = {
+    "app/logic/pipeline.py": "check requests, load the model, predict",
+    "app/assets/info.txt": "what GET /info answers",
+    "requirements.txt": "the Python packages that the model needs",
+    "requirements.sh": "commands that install anything else (in Docker)",
+}
+"""What the user edits, and what for: written once by startproject, never touched again."""
 
 
 def start_project(

@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from command_line import Denzel
-from denzel.apikeys import add_key
+from denzel.apikeys import add_key, key_names, remove_key
 from denzel.errors import UsageError
 from denzel.project import Project
 
@@ -43,6 +43,28 @@ def test_a_name_that_is_taken_keeps_its_key(project: Project) -> None:
     with pytest.raises(UsageError, match="a key called shop already"):
         add_key(project, "shop")
     assert project.env_file.read_bytes() == before
+
+
+def test_a_key_that_is_taken_back_leaves_the_others(project: Project) -> None:
+    for name in ("shop", "till-2"):
+        add_key(project, name)
+    remove_key(project, "shop")
+    assert key_names(project) == ["till-2"]
+    with pytest.raises(UsageError, match="no key called shop; there are till-2"):
+        remove_key(project, "shop")
+
+
+def test_the_command_lists_and_removes(denzel: Denzel, project: Project) -> None:
+    nobody = denzel("apikey", "--list", cwd=project.root)
+    assert (nobody.stdout, nobody.returncode) == ("", 0)
+    assert "There are no API keys" in nobody.stderr
+    add_key(project, "shop")
+    assert denzel("apikey", "--list", cwd=project.root).stdout == "shop\n"
+    assert denzel("apikey", "--list", "--json", cwd=project.root).stdout == '[\n  "shop"\n]\n'
+    removed = denzel("apikey", "--remove", "shop", cwd=project.root)
+    assert removed.returncode == 0
+    assert "It was the last one" in removed.stderr
+    assert denzel("apikey", "shop", "--list", cwd=project.root).returncode == 2
 
 
 def test_the_command_prints_the_key_and_nothing_else_on_stdout(

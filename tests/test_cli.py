@@ -21,6 +21,7 @@ from denzel.cli import main
 from denzel.commands import COMMANDS, SECTIONS
 from denzel.operations.predictions import parse_body
 from denzel.project import OUTSIDE_PROJECT, Project
+from denzel.scaffold import USER_FILES
 from denzel.services import NOT_LAUNCHED
 
 IN_PROJECT = [
@@ -94,6 +95,41 @@ def test_an_unknown_command_gets_a_suggestion(denzel: Denzel, typed: str, sugges
     assert done.stderr.endswith(f"Error: No such command '{typed}'.{suggested}\n")
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("denzel sta", ["start", "startproject", "status"]),
+        ("denzel launch --lo", ["--local"]),
+        ("denzel logs --service re", ["redis"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_choices(
+    denzel: Denzel, tmp_path: Path, typed: str, completed: list[str]
+) -> None:
+    program = tmp_path / "denzel"
+    program.write_text(
+        f"#!{sys.executable}\nfrom denzel.cli import main\nmain(prog_name='denzel')\n"
+    )
+    program.chmod(0o755)
+    script = tmp_path / "completion.bash"
+    script.write_text(denzel("completion", "bash").stdout)
+    words = " ".join(f"'{word}'" for word in typed.split())
+    ask = f"""
+        . {script}
+        COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+        _denzel_completion {program}; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == completed
+
+
+def test_completion_is_for_the_shell_in_use(denzel: Denzel) -> None:
+    assert "compdef" in denzel("completion", env={"SHELL": "/usr/bin/zsh"}).stdout
+    unknown = denzel("completion", env={"SHELL": "/bin/tcsh"})
+    assert unknown.returncode == 2
+    assert "Give one of bash, zsh, fish" in unknown.stderr
+
+
 def test_version(denzel: Denzel) -> None:
     assert denzel("--version").stdout == f"denzel, version {__version__}\n"
 
@@ -106,8 +142,8 @@ def test_a_command_outside_a_project_says_so(denzel: Denzel, arguments: list[str
     assert done.stdout == ""
 
 
-def test_every_command_but_three_is_tried_outside_a_project() -> None:
-    anywhere = {"startproject", "demo", "doctor"}
+def test_every_command_but_four_is_tried_outside_a_project() -> None:
+    anywhere = {"startproject", "demo", "doctor", "completion"}
     assert {arguments[0] for arguments in IN_PROJECT} == set(COMMANDS) - anywhere
 
 
@@ -120,10 +156,10 @@ def test_a_command_finds_its_project_from_a_subfolder(denzel: Denzel, project: P
 def test_startproject_says_that_it_succeeded(denzel: Denzel, tmp_path: Path) -> None:
     done = denzel("startproject", "iris_classifier")
     assert done.stdout == "Successfully built iris_classifier project skeleton\n"
-    assert done.stderr == (
-        "Edit requirements.txt, requirements.sh, app/assets/info.txt, app/logic/pipeline.py in "
-        "iris_classifier/, then run `denzel launch` there\n"
-    )
+    first, *files = done.stderr.splitlines()
+    assert first == "Edit these four files in iris_classifier/, then run `denzel launch` there:"
+    assert [line.split()[0] for line in files] == [*USER_FILES]
+    assert max(map(len, done.stderr.splitlines())) <= 80
     assert done.returncode == 0
     assert (tmp_path / "iris_classifier" / "app" / "logic" / "pipeline.py").is_file()
 
@@ -268,7 +304,7 @@ def test_what_is_nested_too_deep_is_for_the_api_to_refuse() -> None:
 
 @contextmanager
 def api_that_answers(
-    project: Project, port: int, status: int, value: object
+    project: Project, status: int, value: object
 ) -> Iterator[list[tuple[str, str | None]]]:
     """Serve one answer to every request at the project's API; give what was asked."""
     asked: list[tuple[str, str | None]] = []
@@ -288,8 +324,8 @@ def api_that_answers(
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
-    project.set_environment(API_PORT=str(port))
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    project.set_environment(API_PORT=str(server.server_port))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -314,10 +350,10 @@ TASK = "19e39afe-0729-43a8-b4c5-6a60281157bc"
     ],
 )  # fmt: skip
 def test_result_tells_a_script_by_its_exit_code_how_a_prediction_ended(
-    denzel: Denzel, project: Project, unused_port: int,
+    denzel: Denzel, project: Project,
     status: int, answer: dict[str, object], code: int, said: str,
 ) -> None:  # fmt: skip
-    with api_that_answers(project, unused_port, status, answer):
+    with api_that_answers(project, status, answer):
         done = denzel("result", TASK, cwd=project.root)
         document = denzel("result", TASK, "--json", cwd=project.root)
     assert (done.returncode, document.returncode) == (code, code)
@@ -328,22 +364,18 @@ def test_result_tells_a_script_by_its_exit_code_how_a_prediction_ended(
         assert json.loads(done.stdout) == {"a": 1}
 
 
-def test_predict_asks_for_the_wait_it_tells_of(
-    denzel: Denzel, project: Project, unused_port: int
-) -> None:
+def test_predict_asks_for_the_wait_it_tells_of(denzel: Denzel, project: Project) -> None:
     pending = {"title": "Prediction timed out", "description": "late", "task_id": TASK}
-    with api_that_answers(project, unused_port, 504, pending) as asked:
+    with api_that_answers(project, 504, pending) as asked:
         done = denzel("predict", "-", "--timeout", "7", cwd=project.root, stdin="{}")
     assert asked == [("/predict", "wait=7")]
     assert done.returncode == 3
     assert done.stderr.endswith(f"; `denzel result {TASK} --wait` waits for it\n")
 
 
-def test_predict_async_may_leave_with_the_id(
-    denzel: Denzel, project: Project, unused_port: int
-) -> None:
+def test_predict_async_may_leave_with_the_id(denzel: Denzel, project: Project) -> None:
     accepted = {"status": "success", "data": {"task_id": TASK}}
-    with api_that_answers(project, unused_port, 200, accepted) as asked:
+    with api_that_answers(project, 200, accepted) as asked:
         done = denzel("predict", "-", "--async", "--no-wait", cwd=project.root, stdin="{}")
     assert asked == [("/predict", "respond-async")]
     assert (done.stdout, done.returncode) == (f"{TASK}\n", 0)

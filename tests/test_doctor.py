@@ -29,6 +29,19 @@ def no_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", NOWHERE)
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3", "0.13.1"),
+        ("26.1.5+dfsg1", "26.1.5"),
+        ("v2.26.1-4", "2.26.1"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_version_is_shown_without_what_surrounds_it(told: str, shown: str) -> None:
+    assert doctor.plain_version(told) == shown
+
+
 @pytest.mark.usefixtures("no_docker")
 def test_what_is_missing_comes_with_a_remedy(tmp_path: Path) -> None:
     found = by_name(diagnose(tmp_path))

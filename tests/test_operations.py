@@ -102,7 +102,7 @@ class MemoryBackend(Backend):
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
         return iter([LogLine(service, f"{follow} {tail}") for service in services])
 
-    def shell(self, service: str) -> int:
+    def shell(self, service: str, *, root: bool) -> int:
         return 3
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:

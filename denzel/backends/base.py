@@ -81,8 +81,11 @@ class Backend(ABC):
         """Yield what ``services`` wrote, oldest first; with ``follow`` never end by itself."""
 
     @abstractmethod
-    def shell(self, service: str) -> int:
-        """Open an interactive bash in ``service`` on this terminal; return its exit code."""
+    def shell(self, service: str, *, root: bool) -> int:
+        """Open an interactive bash in ``service`` on this terminal; return its exit code.
+
+        As the user who serves, or as ``root``.
+        """
 
     @abstractmethod
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:

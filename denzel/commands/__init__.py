@@ -61,6 +61,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "First steps": {
         "demo": Entry("demo", "Serve an iris classifier and ask it for two predictions."),
         "doctor": Entry("doctor", "Look for what this machine lacks to run projects."),
+        "completion": Entry("completion", "Print what has SHELL complete commands and options."),
     },
 }
 

@@ -30,9 +30,9 @@ def startproject(name: str, gpu: bool, example: str) -> None:
     scaffold.start_project(Path.cwd(), name, gpu=gpu, example=example)
     console.echo(f"Successfully built {name} project skeleton")
     if example == NO_EXAMPLE:
-        console.progress(
-            f"Edit {', '.join(scaffold.USER_FILES)} in {name}/, then run `denzel launch` there"
-        )
+        console.progress(f"Edit these four files in {name}/, then run `denzel launch` there:")
+        for path, meaning in scaffold.USER_FILES.items():
+            console.progress(f"    {path:<23} {meaning}")
     else:
         console.progress(
             f"It is ready to serve: run `denzel launch` and `denzel predict` in {name}/"

@@ -140,11 +140,34 @@ def callbacks(ctx: click.Context, as_json: bool, retry: str | None, drop: str | 
 
 
 @click.command()
-@click.argument("name")
-def apikey(name: str) -> None:
+@click.argument("name", required=False)
+@click.option("--list", "listing", is_flag=True, help="Print the names of the keys there are.")
+@click.option("--remove", metavar="NAME", help="Take a key back.")
+@json_option
+@click.pass_context
+def apikey(
+    ctx: click.Context, name: str | None, listing: bool, remove: str | None, as_json: bool
+) -> None:
     """Make an API key called NAME and print it.
 
-    .env keeps its hash alone.
+    .env keeps its hash alone. With --json, --list prints a list.
     """
-    console.echo(apikeys.add_key(current_project(), name))
-    console.progress("This key cannot be shown again. It is valid from `denzel restart` on")
+    if [name is not None, listing, remove is not None].count(True) != 1:
+        raise click.UsageError("Give one of NAME, --list and --remove NAME", ctx)
+    project = current_project()
+    if listing:
+        names = apikeys.key_names(project)
+        if as_json:
+            console.print_json(names)
+        elif names:
+            console.echo("\n".join(names))
+        else:
+            console.progress("There are no API keys: whoever reaches the API may use it")
+    elif remove is not None:
+        apikeys.remove_key(project, remove)
+        console.progress(f"The key {remove} is refused from `denzel restart` on")
+        if not apikeys.key_names(project):
+            console.progress("It was the last one: the API will ask nobody for a key")
+    elif name is not None:
+        console.echo(apikeys.add_key(project, name))
+        console.progress("This key cannot be shown again. It is valid from `denzel restart` on")

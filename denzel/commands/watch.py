@@ -68,6 +68,7 @@ def logworker(live: bool) -> None:
     show_default=True,
     help="Where to open it.",
 )
-def shell(service: str) -> None:
+@click.option("--root", is_flag=True, help="As root, to try what requirements.sh may do.")
+def shell(service: str, root: bool) -> None:
     """Open an interactive bash in a service."""
-    sys.exit(operations.shell(current_project(), service))
+    sys.exit(operations.shell(current_project(), service, root=root))

@@ -82,9 +82,9 @@ def worker_log(project: Project, *, follow: bool) -> Iterator[str]:
     return (line.text for line in lines)
 
 
-def shell(project: Project, service: str) -> int:
-    """Open an interactive bash in ``service``; return its exit code."""
-    return launched_backend(project, silent).shell(service)
+def shell(project: Project, service: str, *, root: bool = False) -> int:
+    """Open an interactive bash in ``service``, maybe as root; return its exit code."""
+    return launched_backend(project, silent).shell(service, root=root)
 
 
 def _hopeless(current: Status) -> str:

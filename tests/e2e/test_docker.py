@@ -320,6 +320,7 @@ class TestLife:
         assert "ready." in life.run("logworker")
 
     def test_a_shell_opens_in_the_workers_container(self, life: Deployment) -> None:
+        assert life.run("shell", "--root", stdin="whoami\n").endswith("root\n")
         output = life.run("shell", stdin="pwd; command -v celery; whoami\n")
         assert output.splitlines() == ["/srv/denzel", "/opt/denzel/venv/bin/celery", "denzel"]
 

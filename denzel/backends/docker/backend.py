@@ -148,10 +148,10 @@ class ComposeBackend(Backend):
             for match in ordered:
                 yield LogLine(match["service"], match["text"])
 
-    def shell(self, service: str) -> int:
+    def shell(self, service: str, *, root: bool) -> int:
         """Open an interactive bash in ``service`` on this terminal; return its exit code."""
         container = self._running_container(service)
-        user = SERVING_USER if _runs_project(container) else None
+        user = "root" if root else SERVING_USER if _runs_project(container) else None
         argv = self._commands().shell(service, user=user, terminal=sys.stdin.isatty())
         return process.attach(argv, **self._place())
 

@@ -41,6 +41,7 @@ from denzel.errors import (
     EngineError,
     RequirementsError,
     ServiceError,
+    UsageError,
 )
 from denzel.services import SERVICES, ServiceStatus, State, Status
 
@@ -155,8 +156,10 @@ class LocalBackend(Backend):
         files = {name: self.project.logs / f"{name}.log" for name in services}
         return follow_logs(files, tail) if follow else read_logs(files, tail)
 
-    def shell(self, service: str) -> int:
+    def shell(self, service: str, *, root: bool) -> int:
         """Open bash in the project's directory, with the services' environment and packages."""
+        if root:
+            raise UsageError("Local processes run as you do; --root is for services in Docker")
         self._require(service)
         startup = shell_startup(self._layout)
         # Without a terminal bash reads commands from its standard input, and no start-up file.
