@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from denzel.live import LiveView, wrap
+from denzel.live import echo as echo  # what commands print with
 from denzel.services import (
     NOT_LAUNCHED,
     SERVICES,
@@ -30,12 +31,8 @@ WITH_PORT_SHOWN = ("api", "monitor")
 CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "KEPT UNTIL", "LAST ANSWER", "URI")
 NAME_WIDTH = max(len(name) for name in SERVICES)
 STATE_COLOURS = {State.UP: "green", State.DOWN: "red", State.ERROR: "red"}
+UNLIMITED = sys.maxsize
 SERVICE_COLOURS = ("cyan", "yellow", "magenta", "blue", "green")
-
-
-def echo(text: str = "", *, err: bool = False) -> None:
-    """Print a line; colour is kept only on a terminal and without NO_COLOR."""
-    click.echo(text, err=err, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def progress(line: str) -> None:
@@ -86,29 +83,6 @@ def print_live(statuses: Iterable[Status | None], *, as_json: bool) -> None:
             view.show([json.dumps(status_document(status), ensure_ascii=False)])
         else:
             view.show(status_lines(status))
-
-
-class LiveView:
-    """Lines that are redrawn in place; where that cannot be, printed when they change."""
-
-    def __init__(self, *, err: bool = False) -> None:
-        self.err = err
-        stream = sys.stderr if err else sys.stdout
-        self.in_place = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self.shown: list[str] = []
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Show ``lines`` in place of what was shown before."""
-        if self.in_place:
-            width = shutil.get_terminal_size().columns
-            fitting = [_cut(line, width) for line in lines]
-            back = f"\x1b[{len(self.shown)}F\x1b[J" if self.shown else ""
-            click.echo(back, nl=False, err=self.err, color=True)
-            if fitting:
-                echo("\n".join(fitting), err=self.err)
-        elif list(lines) != self.shown:
-            echo("\n".join(lines), err=self.err)
-        self.shown = list(lines)
 
 
 class WaitView:
@@ -169,13 +143,6 @@ def _coloured(state: State) -> str:
     return click.style(str(state), fg=STATE_COLOURS.get(state, "yellow"))
 
 
-def _cut(line: str, width: int) -> str:
-    """Shorten a line that would wrap: redrawing counts lines, not rows of the terminal."""
-    if len(click.unstyle(line)) < width:
-        return line
-    return click.unstyle(line)[: max(width - 2, 1)] + "…"
-
-
 # --- logs, findings, reports
 
 
@@ -189,11 +156,12 @@ def print_logs(lines: Iterable[tuple[str, str]]) -> None:
 
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print what was examined, and what to do about what is not well."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED
     for finding in findings:
         mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
         _print_result(mark, finding.ok, finding.needed, f"{finding.name}: {finding.detail}")
         if finding.remedy and not finding.ok:
-            echo(f"        {finding.remedy}")
+            echo("\n".join(wrap(f"        {finding.remedy}", columns)))
 
 
 def print_callbacks(callbacks: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

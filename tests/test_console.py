@@ -170,12 +170,6 @@ def test_a_terminal_gets_colour_unless_it_is_not_wanted() -> None:
     assert "\x1b[3" not in on_a_terminal(ON_A_TERMINAL, NO_COLOR="1")
 
 
-def test_lines_longer_than_the_terminal_are_cut_where_they_are_redrawn() -> None:
-    script = "from denzel import console; console.LiveView().show(['x' * 200, 'short'])"
-    first, second = on_a_terminal(script, COLUMNS="40").splitlines()
-    assert (len(first), second) == (39, "short")
-
-
 def test_waiting_off_a_terminal_names_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
     view = console.WaitView()
     for status in (deployment(State.STARTING), deployment(State.STARTING), READY):

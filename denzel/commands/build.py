@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from denzel import console, operations, scaffold
-from denzel.commands.invocation import current_project
+from denzel.commands.invocation import current_project, pip_progress
 from denzel.commands.options import SECONDS, backend_name, backend_options, json_option
 from denzel.templates import NO_EXAMPLE, example_names
 from denzel.upgrade import upgrade as upgrade_project
@@ -64,15 +64,16 @@ def check(file: Any, local: bool, docker: bool, timeout: float, repeat: int, as_
     there is none, the pipeline is imported and the model loaded.
     """
     sample, source = (file.read(), file.name) if file else (None, "")
-    report = operations.check(
-        current_project(),
-        sample,
-        source=source,
-        backend=backend_name(local, docker),
-        timeout=timeout,
-        repeat=repeat,
-        report=console.progress,
-    )
+    with pip_progress() as progress:
+        report = operations.check(
+            current_project(),
+            sample,
+            source=source,
+            backend=backend_name(local, docker),
+            timeout=timeout,
+            repeat=repeat,
+            report=progress,
+        )
     if as_json:
         console.print_json(report)
     else:

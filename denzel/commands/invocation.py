@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from denzel import console, operations
+from denzel.backends.base import Report
 from denzel.errors import Interrupted
+from denzel.pip_view import PipView
 from denzel.project import Project, find_project
 from denzel.services import Status
 
@@ -61,6 +63,16 @@ def interruptible(next_step: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted; {next_step}") from None
+
+
+@contextmanager
+def pip_progress() -> Iterator[Report]:
+    """Give what takes progress and sums up what pip says in it."""
+    view = PipView()
+    try:
+        yield view.receive
+    finally:
+        view.clear()
 
 
 RESTARTING = "services may be stopped, and `denzel start` starts them"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from denzel import console, operations
+from denzel import operations
 from denzel.commands.invocation import (
     RESTARTING,
     current_project,
     interruptible,
+    pip_progress,
     show_readiness,
 )
 from denzel.commands.options import wait_options
@@ -19,7 +20,8 @@ from denzel.commands.options import wait_options
 def updatepipreqs(wait: bool, timeout: float) -> None:
     """Install requirements.txt, then restart.
 
-    The packages are installed in the running services, and upgraded where they are there.
+    The packages are installed in the running services, and upgraded where they are there. What pip
+    changed is shown; logs/requirements.log has all it said.
     """
     _update(pip=True, os=False, wait=wait, timeout=timeout)
 
@@ -46,7 +48,7 @@ def updatereqs(wait: bool, timeout: float) -> None:
 
 def _update(*, pip: bool, os: bool, wait: bool, timeout: float) -> None:
     project = current_project()
-    with interruptible(RESTARTING):
-        operations.update(project, pip=pip, os=os, report=console.progress)
+    with interruptible(RESTARTING), pip_progress() as report:
+        operations.update(project, pip=pip, os=os, report=report)
     if wait:
         show_readiness(project, timeout)

@@ -10,6 +10,7 @@ from denzel.commands.invocation import (
     current_deployment,
     current_project,
     interruptible,
+    pip_progress,
     show_readiness,
 )
 from denzel.commands.options import (
@@ -76,8 +77,8 @@ def stop() -> None:
 def restart(wait: bool, timeout: float) -> None:
     """Stop and start the services: changed code takes effect."""
     project = current_project()
-    with interruptible(RESTARTING):
-        operations.restart(project, report=console.progress)
+    with interruptible(RESTARTING), pip_progress() as report:
+        operations.restart(project, report=report)
     if wait:
         show_readiness(project, timeout)
 
