@@ -8,8 +8,9 @@ from denzel.live import LiveView, echo
 
 TALK = re.compile(
     r"\s|Requirement already satisfied|Looking in |Collecting |Downloading |Using cached "
-    r"|Obtaining |Processing |Preparing |Getting requirements|Installing |Building |Created wheel|Stored in "
-    r"|Successfully (built|uninstalled)|Attempting uninstall|Found existing|Uninstalling "
+    r"|Obtaining |Processing |Preparing |Getting requirements|Installing |Building "
+    r"|Created wheel|Stored in |Successfully (built|uninstalled)|Attempting "
+    r"|Found existing|Uninstalling "
     r"|WARNING: Location |Saved |Discarding |DEPRECATION: "
 )
 """How the lines begin that pip prints as long as all is well."""
