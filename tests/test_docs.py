@@ -8,6 +8,7 @@ import pytest
 from denzel.commands import COMMANDS
 from denzel.services import State
 from denzel.templates import example_names
+from denzel.templates.project.app.runtime.metrics.table import COUNTED, PREFIX
 from denzel.templates.project.app.runtime.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +57,17 @@ def test_each_endpoint_has_its_section() -> None:
     sections = [heading.strip("`").split()[-1] for heading in headings(page("endpoints"))]
     assert routes
     assert set(routes) <= set(sections)
+
+
+def test_each_metric_is_described() -> None:
+    described = page("monitoring")
+    source = (APP / "metrics" / "exposition.py").read_text(encoding="utf-8")
+    gauges = re.findall(r'PREFIX \+ "(\w+)"', source) + re.findall(
+        r'^    \("(\w+)", "', source, re.M
+    )
+    assert len(gauges) > 6
+    for name in [*gauges, *(metric.name for metric in COUNTED)]:
+        assert f"``{PREFIX}{name}``" in described, name
 
 
 def test_each_error_is_described() -> None:

@@ -14,8 +14,10 @@ import falcon.asgi
 
 from app.runtime.api.errors import Unauthorized
 
-OPEN_PATHS = frozenset({"/info", "/openapi.json", "/health/live", "/health/ready"})
-"""What answers without a key: nothing that a caller sent, or that was predicted for one."""
+OPEN_PATHS = frozenset({"/info", "/openapi.json", "/health/live", "/health/ready", "/metrics"})
+"""What answers without a key: nothing that a caller sent, or that was predicted for one.
+
+``/metrics`` has a key of its own."""
 KEY_HEADER = "X-API-Key"
 
 

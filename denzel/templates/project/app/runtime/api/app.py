@@ -23,7 +23,9 @@ from app.runtime.api.errors import (
     answer_request_error,
     serialize_http_error,
 )
+from app.runtime.api.figures import LoadResource, MetricsResource
 from app.runtime.api.forwarding import apply_forwarded
+from app.runtime.api.measurements import HttpMeasurements
 from app.runtime.api.models import Models
 from app.runtime.api.openapi import OpenapiResource, describe_api
 from app.runtime.api.path_prefix import PathPrefix
@@ -37,6 +39,9 @@ from app.runtime.api.probes import LiveResource, Readiness, ReadyResource
 from app.runtime.api.status import CancelResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
+from app.runtime.metrics.reading import FigureReader
+from app.runtime.metrics.recorder import AsyncRecorder
+from app.runtime.metrics.tally import Tally
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
 from app.runtime.proxies import TrustedProxies
 from app.runtime.requests.errors import RequestError
@@ -139,8 +144,14 @@ def create_app(settings: Settings | None = None) -> Api:
         verifier = Verifier(pipeline.verify_input, settings.verify_threads, pipeline.request)
         predict = PredictResource(settings, dispatcher, admission, verifier, models)
     proxies = TrustedProxies(settings.trusted_proxies)
-    lifespan = Lifespan([dispatcher, admission, models, proxies], problem)
-    app = Api(middleware=[lifespan, *_access_middleware(settings)])
+    parts: list[Part] = [dispatcher, admission, models, proxies]
+    middleware: list[Any] = []
+    if settings.metrics_key:
+        tally = Tally()
+        parts.append(AsyncRecorder(dispatcher.client, tally, "api"))
+        middleware.append(HttpMeasurements(tally))
+    lifespan = Lifespan(parts, problem)
+    app = Api(middleware=[*middleware, lifespan, *_access_middleware(settings)])
     app.verifier = verifier
     app.proxies = proxies
     app.req_options.strip_url_path_trailing_slash = True
@@ -153,6 +164,10 @@ def create_app(settings: Settings | None = None) -> Api:
     app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
     description = describe_api(settings, pipeline)
     app.add_route("/openapi.json", OpenapiResource(description, INFO_FILE.read_bytes))
+    reader = FigureReader(dispatcher.client)
+    app.add_route("/health/load", LoadResource(reader, readiness))
+    if settings.metrics_key:
+        app.add_route("/metrics", MetricsResource(settings.metrics_key, reader, models))
     app.add_route("/predict", predict)
     app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
     app.add_route("/cancel/{task_id}", CancelResource(dispatcher))

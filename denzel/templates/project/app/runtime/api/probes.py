@@ -72,7 +72,7 @@ class LiveResource:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Say so."""
-        _answer(resp, {"live": True})
+        answer_json(resp, {"live": True})
 
     on_head = on_get
 
@@ -97,12 +97,13 @@ class ReadyResource:
             found = {"title": "Not ready", **found}
         else:
             del found["description"]
-        _answer(resp, found)
+        answer_json(resp, found)
 
     on_head = on_get
 
 
-def _answer(resp: falcon.asgi.Response, body: dict[str, Any]) -> None:
+def answer_json(resp: falcon.asgi.Response, body: dict[str, Any]) -> None:
+    """Answer what holds at this moment."""
     resp.content_type = falcon.MEDIA_JSON
     resp.cache_control = ["no-store"]
     resp.data = orjson.dumps(body)

@@ -99,6 +99,11 @@ class Deliveries:
     def _script(self, name: str) -> Any:
         return self._redis.register_script(load_script(name))
 
+    @property
+    def client(self) -> Any:
+        """The connections to Redis."""
+        return self._redis
+
     async def close(self) -> None:
         """Close all connections to Redis."""
         await self._redis.aclose()

@@ -15,6 +15,8 @@ from app.runtime.callbacks.service import CallbackService
 from app.runtime.callbacks.signing import parse_secrets
 from app.runtime.callbacks.slots import Slots
 from app.runtime.logs import configure_logging
+from app.runtime.metrics.recorder import AsyncRecorder
+from app.runtime.metrics.tally import Tally
 from app.runtime.settings import Settings, load_settings
 
 CLAIM_SECONDS = 15.0
@@ -49,13 +51,18 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     under_way = raise_open_files(UNDER_WAY + SPARE_FILES) - SPARE_FILES
     deliveries = connect_deliveries(settings, CLAIM_SECONDS)
+    tally = Tally()
+    recorder = AsyncRecorder(deliveries.client, tally, "callbacks")
     service = CallbackService(
         deliveries,
         make_sender(settings, max(1, under_way)),
         RetrySchedule(period=settings.callback_retry_seconds),
+        tally,
     )
     state.write_state("callbacks", state.UP)
+    await recorder.start()
     await service.run(stopped)
+    await recorder.stop()
     await deliveries.close()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Iterable, Sequence
 
 import redis
@@ -17,10 +18,12 @@ import redis
 from app.runtime import state
 from app.runtime.callbacks.backlog import Backlog
 from app.runtime.callbacks.deliveries import Callback, Deliveries
+from app.runtime.callbacks.measurements import count_attempt
 from app.runtime.callbacks.resolver import ZONE_PREFIX
 from app.runtime.callbacks.schedule import Answer, RetrySchedule
 from app.runtime.callbacks.sender import Sender, Undeliverable
 from app.runtime.callbacks.slots import Crowded, Slots
+from app.runtime.metrics.tally import Tally
 
 MAX_TASKS = 1500
 """More than the slots of sender and resolver together, for those whose outcome is recorded."""
@@ -36,9 +39,16 @@ log = logging.getLogger("denzel.callbacks")
 
 
 class CallbackService:
-    """Delivers what is due until it is told to stop."""
+    """Delivers what is due until it is told to stop; counts what comes of it in ``tally``."""
 
-    def __init__(self, deliveries: Deliveries, sender: Sender, schedule: RetrySchedule) -> None:
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        sender: Sender,
+        schedule: RetrySchedule,
+        tally: Tally | None = None,
+    ) -> None:
+        self._tally = tally or Tally()
         self._deliveries = deliveries
         self._sender = sender
         self._schedule = schedule
@@ -161,10 +171,14 @@ class CallbackService:
         await self._backlog.park()
 
     async def _attempt(self, callback: Callback, is_admitted: asyncio.Future[None]) -> None:
+        started = time.monotonic()
         try:
-            answer = await self._send(callback, is_admitted)
-            if answer is not None:
-                await self._record(callback, answer)
+            sent = await self._send(callback, is_admitted)
+            if sent is not None:
+                answer, address = sent
+                delay = self._next_delay(callback, answer)
+                count_attempt(self._tally, address, answer, delay, time.monotonic() - started)
+                await self._record(callback, answer, delay)
         except Crowded as crowded:
             self._backlog.add(crowded.key, callback.task_id)
         except (redis.RedisError, OSError) as error:
@@ -177,8 +191,13 @@ class CallbackService:
             if not is_admitted.done():
                 is_admitted.set_result(None)
 
-    async def _send(self, callback: Callback, is_admitted: asyncio.Future[None]) -> Answer | None:
-        """Return what a receiver answered; None if there is nothing to send any more."""
+    async def _send(
+        self, callback: Callback, is_admitted: asyncio.Future[None]
+    ) -> tuple[Answer, str] | None:
+        """Return what a receiver answered and its address, '' for one that none was found for.
+
+        None if there is nothing to send any more.
+        """
         try:
             async with self._sender.admit(callback.uri) as admission:
                 is_admitted.set_result(None)
@@ -186,22 +205,27 @@ class CallbackService:
                 if loaded is None:
                     return None
                 state, body = loaded
-                return await self._sender.send(
+                answer = await self._sender.send(
                     admission, body, message_id=callback.task_id,
                     headers={"Denzel-Task-Id": callback.task_id, "Denzel-Status": state},
                 )  # fmt: skip
+                return answer, admission.address
         except Undeliverable as error:
-            return error.answer
+            return error.answer, ""
 
-    async def _record(self, callback: Callback, answer: Answer) -> None:
+    def _next_delay(self, callback: Callback, answer: Answer) -> float | None:
+        """Return in how many seconds the next attempt is due; None if there is to be none."""
+        if answer.is_delivered:
+            return None
+        age, attempts = callback.current_age(), callback.attempts + 1
+        delay = self._schedule.next_delay(attempts, age, answer, self._rng)
+        self._log_failure(callback, answer, delay)
+        return delay
+
+    async def _record(self, callback: Callback, answer: Answer, delay: float | None) -> None:
         """Store what came of an attempt, however long Redis is away."""
         self._claimed.discard(callback.task_id)
         await self._may_record.wait()  # or a renewal could put the next attempt off
-        delay = None
-        if not answer.is_delivered:
-            age, attempts = callback.current_age(), callback.attempts + 1
-            delay = self._schedule.next_delay(attempts, age, answer, self._rng)
-            self._log_failure(callback, answer, delay)
         while True:
             try:
                 await self._store(callback, answer, delay)

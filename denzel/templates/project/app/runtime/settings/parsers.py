@@ -102,6 +102,13 @@ def credential(text: str) -> str:
     return text
 
 
+def bearer_key(text: str) -> str:
+    """Return a key that can be sent as a bearer token; nothing stays nothing."""
+    if text and not re.fullmatch(r"[!-~]{16,}", text):
+        raise ValueError
+    return text
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Return web origins, such as https://app.example, or the star that stands for all."""
     found = tuple(each.strip().lower().rstrip("/") for each in text.split(",") if each.strip())

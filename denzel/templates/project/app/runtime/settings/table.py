@@ -15,6 +15,7 @@ from .parsers import (
     address,
     any_text,
     api_keys,
+    bearer_key,
     choice,
     count_or_auto,
     credential,
@@ -385,6 +386,14 @@ SETTINGS: tuple[Setting, ...] = (
         choice("debug", "info", "warning", "error"),
         "debug, info, warning or error",
         "Least severe message that is logged.",
+    ),
+    Setting(
+        "METRICS_KEY",
+        "",
+        bearer_key,
+        "16 or more printable ASCII characters without blanks, or empty",
+        "Key for GET /metrics, sent as `Authorization: Bearer KEY`. Empty: there is no such "
+        "endpoint, and the API counts nothing.",
     ),
     Setting(
         "BASE_IMAGE",

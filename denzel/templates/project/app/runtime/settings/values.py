@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from .processors import available_processors
 from .table import INTERNAL, SETTINGS
 
-SECRETS = frozenset({"MONITOR_PASSWORD", "CALLBACK_SECRET", "REDIS_PASSWORD"})
+SECRETS = frozenset({"MONITOR_PASSWORD", "CALLBACK_SECRET", "REDIS_PASSWORD", "METRICS_KEY"})
 """Whose text is not shown when it cannot be used."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 
@@ -68,6 +68,7 @@ class Settings:
     redis_fsync: str
     redis_password: str
     log_level: str
+    metrics_key: str
     base_image: str
     redis_image: str
     image: str

@@ -24,6 +24,8 @@
 ``denzel:callbacks:crowded``      set: the receivers that callbacks wait for
 ``denzel:callbacks:wake``         channel: wakes the callbacks service
 ``denzel:callbacks:failed``       sorted set: callbacks given up but kept
+``denzel:metrics``                hash: what was counted, all processes together (``metrics/``)
+``denzel:metrics:processes``      hash: the processes that count
 ``denzel:response``               string: how ``/predict`` answers, ``{"mode", "timeout"}``
 ``denzel:reply:NAME``             channel: outcomes for the API process called NAME
 ``denzel:lost``                   channel: synchronous requests that a dead worker held

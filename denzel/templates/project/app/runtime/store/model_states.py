@@ -28,7 +28,12 @@ class ModelState:
     @property
     def worker(self) -> str:
         """The worker's name as Celery has it: ``worker@PROJECT``."""
-        return self.holder.partition("/")[0]
+        return self.holder.split("/")[0]
+
+    @property
+    def host(self) -> str:
+        """The name of the worker's host, or container."""
+        return self.holder.split("/")[1]
 
 
 class ModelAnnouncement:

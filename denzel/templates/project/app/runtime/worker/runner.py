@@ -18,6 +18,7 @@ from app.runtime.settings import Settings
 from app.runtime.worker import events
 from app.runtime.worker.batch import Batch, Batches, PredictionRequest, Told
 from app.runtime.worker.batch_size import BatchSize
+from app.runtime.worker.measurements import Measurements
 from app.runtime.worker.run_batch import BatchResult, WorkItem, run_batch
 
 log = logging.getLogger("denzel.runner")
@@ -38,6 +39,7 @@ class Runner:
         outcomes: OutcomeStore,
         size: BatchSize,
         on_free: Callable[[], None],
+        measurements: Measurements,
     ) -> None:
         self._settings = settings
         self._consumer = consumer
@@ -46,10 +48,12 @@ class Runner:
         self._outcomes = outcomes
         self._size = size
         self._on_free = on_free
+        self._measurements = measurements
 
     def start(self, batch: Batch) -> None:
         """Give a batch to the pool."""
         self._batches.add(batch)
+        self._measurements.taken(batch)
         # The pool releases it for each result.
         self._consumer.controller.semaphore.acquire(self._submit, batch)
         events.tell_received(batch)  # while the process has begun
@@ -87,11 +91,13 @@ class Runner:
                 len(batch.requests), result.seconds, has_predict_batch=result.has_predict_batch
             )
         self._on_free()  # first things first
+        self._measurements.ended(batch, result)
         events.tell_finished(batch, result.seconds, result.results)
 
     def _failed(self, batch: Batch, failure: Any) -> None:
         """Take care of what a process left behind when it died, was killed, or could not finish."""
         self._batches.remove(batch)
+        self._measurements.lost(batch)
         error = failure.exception
         error = getattr(error, "exc", error)  # billiard's ExceptionWithTraceback
         # SystemExit: billiard 4.3 tells of some exits before the process has ended.

@@ -33,6 +33,7 @@ from app.runtime.worker.context import (
 from app.runtime.worker.events import EventRate
 from app.runtime.worker.fetcher import Fetcher, Notifications
 from app.runtime.worker.leases import BEAT_SECONDS, Leases
+from app.runtime.worker.measurements import Measurements
 from app.runtime.worker.runner import Runner, process_died
 from app.runtime.worker.stopping import Stopper
 
@@ -61,9 +62,11 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         )  # fmt: skip
         self._rate = EventRate()
         outcomes = connect_outcomes(settings)
+        self._measurements = Measurements(settings, self._pids)
         self._runner = Runner(
-            settings, consumer, batches, self._queue, outcomes, self._size, self._fetch
-        )
+            settings, consumer, batches, self._queue, outcomes, self._size, self._fetch,
+            self._measurements,
+        )  # fmt: skip
         self._leases = Leases(self._queue, batches, place(settings))
         self._stopper = Stopper(self._queue, batches, settings.prediction_timeout)
         self._fetcher: Fetcher | None = None
@@ -76,6 +79,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         """Connect; called again each time Celery has connected again."""
         self._leases.connected()
         self._leases.beat()
+        self._measurements.flush()
         self._fetcher = Fetcher(self._queue, self._demand, self._deliver, consumer.hub.call_later)
         self._notifications = Notifications(
             connect(self._settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
@@ -143,6 +147,10 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         self._stopper.end_overdue()
         self._leases.beat()
         state_files.beat(state_files.WORKER)  # this loop turns, and Redis answers it
+        self._measurements.flush()
+
+    def _pids(self) -> set[int]:
+        return {process.pid for process in self._consumer.pool._pool._pool}
 
     # What the fetcher calls
 
