@@ -22,7 +22,7 @@ def script(project: Project) -> str:
     compose = yaml.safe_load((project.root / "docker-compose.yml").read_text())
     command = compose["services"]["redis"]["command"][2].replace("$$", "$")
     assert ENDS in command
-    return command.partition(ENDS)[0]
+    return str(command.partition(ENDS)[0])
 
 
 def run(script: str, directory: Path) -> str:
