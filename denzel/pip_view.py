@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from denzel.backends.base import Passing
 from denzel.live import LiveView, echo
 
 TALK = re.compile(
     r"\s|Requirement already satisfied|Looking in |Collecting |Downloading |Using cached "
-    r"|Obtaining |Processing |Preparing |Getting requirements|Installing |Building "
-    r"|Created wheel|Stored in |Successfully (built|uninstalled)|Attempting "
+    r"|Obtaining |Processing |Preparing |Getting requirements|Installing |Building wheel"
+    r"|Created wheel|Stored in |Successfully (built|uninstalled)|Attempting uninstall"
     r"|Found existing|Uninstalling "
     r"|WARNING: Location |Saved |Discarding |DEPRECATION: "
 )
@@ -28,7 +29,10 @@ class PipView:
 
     def receive(self, line: str) -> None:
         """Show a line, or take it as what pip is at."""
-        if installed := INSTALLED.match(line):
+        if isinstance(line, Passing):
+            if self.view.in_place:
+                self.view.show([line] if line else [])
+        elif installed := INSTALLED.match(line):
             self.packages += installed["packages"].split()
         elif TALK.match(line):
             self.talked = True

@@ -692,13 +692,18 @@ def test_a_check_needs_no_services(plain: Deployment) -> None:
 def test_what_was_removed_by_hand_comes_back(plain: Deployment) -> None:
     plain.launch()
     plain.wait_until_ready()
-    docker("rmi", "--force", "--no-prune", f"{plain.name}:1.0.0", plain.redis_image)
+    docker("rmi", "--force", "--no-prune", f"{plain.name}:1.0.0")
     docker("rm", "--force", f"{plain.name}-redis-1", f"{plain.name}-api-1")
     assert plain.states()["redis"] == "DOWN"
     printed = plain.run("restart")
     assert f"had lost its name {plain.name}:1.0.0" in printed
     assert "Building the image" not in printed
     plain.wait_until_ready()
+    # What cannot be had any more is told before anything stops.
+    docker("rm", "--force", f"{plain.name}-redis-1")
+    docker("rmi", "--force", plain.redis_image)
+    assert plain.redis_image in plain.refused("restart")
+    assert plain.states()["monitor"] == "UP"
 
 
 def test_a_base_image_without_python_gets_one(plain: Deployment) -> None:
