@@ -47,9 +47,7 @@ class Deployments:
 
     def choose(self, project: Project, flag: str | None, report: Report) -> Backend:
         """Stand in for denzel.backends.choose."""
-        return MemoryBackend(
-            project, report, self, flag or project.manifest.backend or self.default
-        )
+        return MemoryBackend(project, report, self, flag or project.backend or self.default)
 
 
 class MemoryBackend(Backend):
@@ -153,7 +151,7 @@ def test_launch_records_backend_and_ports(
 ) -> None:
     deployment = launch(project, ports, "local")
     assert machine.done == ["local preflight", "local up"]
-    assert project.manifest.backend == deployment.backend == "local"
+    assert project.backend == deployment.backend == "local"
     assert (project.settings.api_port, project.settings.monitor_port) == ports
     assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
 
@@ -240,7 +238,7 @@ def test_a_launch_that_fails_leaves_the_project_as_it_was(
     with pytest.raises(type(failure)):
         launch(project, ports)
     assert project.env_file.read_bytes() == before
-    assert project.manifest.backend is None
+    assert project.backend is None
     assert project.settings.api_port == 8000
 
 
@@ -251,7 +249,7 @@ def test_a_launch_that_leaves_something_behind_is_remembered_for_shutdown(
     machine.leaves_something = True
     with pytest.raises(KeyboardInterrupt):
         launch(project, ports, "local")
-    assert project.manifest.backend == "local"
+    assert project.backend == "local"
 
 
 def test_a_taken_port_is_refused_before_anything_is_written(
@@ -264,7 +262,7 @@ def test_a_taken_port_is_refused_before_anything_is_written(
         with pytest.raises(PortTaken, match=f"Port {ports[1]} is taken.*--monitor-port"):
             launch(project, ports)
     assert "docker up" not in machine.done
-    assert (project.settings.api_port, project.manifest.backend) == (8000, None)
+    assert (project.settings.api_port, project.backend) == (8000, None)
 
 
 def test_the_same_port_twice_is_refused(
@@ -343,7 +341,7 @@ def test_shutdown_forgets_the_deployment(
     launch(project, ports, "local")
     operations.shutdown(project, purge=False, report=silent)
     assert machine.done[-1] == "local down"
-    assert project.manifest.backend is None
+    assert project.backend is None
 
 
 def test_shutdown_without_a_record_looks_everywhere(project: Project, machine: Deployments) -> None:

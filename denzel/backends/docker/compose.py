@@ -11,10 +11,10 @@ from typing import Any
 
 from denzel import process
 from denzel.backends.docker.commands import ComposeCommands
+from denzel.backends.docker.environment import client_environment
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
 from denzel.project import Project
-from denzel.settings import SETTINGS
 
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
 
@@ -32,19 +32,10 @@ class Compose:
         return ComposeCommands(find_compose().argv, self.name)
 
     def place(self) -> dict[str, Any]:
-        """Return where Compose is run, and with which environment.
-
-        What varies stands in .env: a variable of the same name in the caller's environment,
-        which Compose would prefer, is left out.
-        """
-        own = {setting.name for setting in SETTINGS}
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in own and not name.startswith("COMPOSE_")
-        }
+        """Return where Compose is run, and with which environment."""
+        environment = client_environment(os.environ, self.project)
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
-        # Compose refuses an .env it cannot read; where it finds no files, it goes by the labels.
+        # Compose refuses files it cannot read; where it finds none, it goes by the labels.
         directory = Path("/") if self.project.flaw else self.project.root
         return {"cwd": directory, "env": environment}
 

@@ -70,8 +70,8 @@ class LocalBackend(Backend):
 
     def launched(self) -> bool:
         """Tell whether the services were created and not shut down since, running or not."""
-        recorded = self.project.manifest.backend == self.name
-        return recorded and DeploymentRecord.read(self._layout) is not None
+        elsewhere = self.project.backend not in (self.name, None)
+        return not elsewhere and DeploymentRecord.read(self._layout) is not None
 
     def running(self) -> bool:
         """Tell whether any service is running now, be it without a supervisor."""
