@@ -66,13 +66,15 @@ class ComposeCommands:
     def module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module of the project in a running service, as the user who serves."""
         return self._execute(
-            service, SERVING_USER, False, *WITH_SECRETS, VENV_PYTHON, "-P", START, module, *arguments
+            service, SERVING_USER, False,
+            *WITH_SECRETS, VENV_PYTHON, "-P", START, module, *arguments,
         )  # fmt: skip
 
     def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module with the Python that prepares a running service."""
         return self._execute(
-            service, SERVING_USER, False, *WITH_SECRETS, BARE_PYTHON, "-P", START, module, *arguments
+            service, SERVING_USER, False,
+            *WITH_SECRETS, BARE_PYTHON, "-P", START, module, *arguments,
         )  # fmt: skip
 
     def install(self, service: str, *, pip: bool, os: bool) -> list[str]:

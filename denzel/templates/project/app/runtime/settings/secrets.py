@@ -52,6 +52,7 @@ def completed(environment: Mapping[str, str], secrets: Mapping[str, str]) -> dic
 def write_copy(directory: str, secrets: Mapping[str, str], user: int) -> None:
     """Leave a copy of the secrets that only the process with this user id can read."""
     copy = Path(directory) / COPY
+    copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)
     descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
