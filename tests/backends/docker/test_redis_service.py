@@ -1,4 +1,4 @@
-"""Redis's entrypoint, run in its image: what it does before Redis starts, which it does not here."""
+"""Redis's entrypoint in its image: what it does before it becomes Redis."""
 
 from __future__ import annotations
 
