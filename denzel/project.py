@@ -228,8 +228,12 @@ class Project:
         """Keep other denzel commands from changing this project's deployment at the same time.
 
         The lock is on the directory, so that it leaves nothing behind whatever ends this process.
-        Raises ProjectError when another command holds it for LOCK_SECONDS.
+        A directory that is gone has none.  Raises ProjectError when another command holds it for
+        LOCK_SECONDS.
         """
+        if not self.root.is_dir():
+            yield
+            return
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             if not any(_locked(descriptor) for _ in polls(LOCK_POLL_SECONDS, timeout=LOCK_SECONDS)):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denzel.errors import UsageError
+from denzel.project import Project
 
 if TYPE_CHECKING:
     from denzel.backends.base import Backend, Report
-    from denzel.project import Project
 
 LOCAL = "local"
 DOCKER = "docker"
@@ -44,8 +46,27 @@ def _engine_answers() -> bool:
     return engine_answers()
 
 
+def find_lost(directory: Path) -> Project | None:
+    """Return the project, once in ``directory`` or above, that is gone while its services run."""
+    from denzel.backends.local.process_table import find_abandoned
+
+    candidates = [each for each in (directory, *directory.parents) if not (each / "app").exists()]
+    for candidate in candidates:
+        if find_abandoned(candidate):
+            return Project(candidate, lenient=True)
+    if not _engine_answers():
+        return None
+    from denzel.backends.docker.engine import launched_directories
+
+    launched = launched_directories()
+    found = next((each for each in candidates if os.path.realpath(each) in launched), None)
+    return None if found is None else Project(found, lenient=True)
+
+
 def _runs_locally(project: Project) -> bool:
     """Tell whether local processes were started, although no launch is recorded."""
     from denzel.backends.local.layout import Layout
+    from denzel.backends.local.process_table import find_abandoned
 
-    return Layout.of(project).deployment.exists()
+    layout = Layout.of(project)
+    return layout.deployment.exists() or bool(find_abandoned(project.root))

@@ -702,6 +702,12 @@ def test_two_projects_of_one_name_do_not_touch_each_other(
         assert done.returncode == 1
         assert f"The project in {plain.root} runs under the name {plain.name}" in done.stdout
     assert set(plain.states().values()) == {"UP"}
+    shutil.rmtree(twin)
+    shutil.rmtree(plain.root)
+    plain.root.mkdir()
+    for command in (["logs", "--tail", "1"], ["stop"], ["shutdown", "--purge"]):
+        assert "was deleted; its services are still there" in plain.run(*command)
+    assert left_behind(plain.name) == []
 
 
 def test_a_check_needs_no_services(plain: Deployment) -> None:

@@ -20,6 +20,8 @@ from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
 from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import (
+    DIRECTORY_LABEL,
+    SERVICE_LABEL,
     connect,
     engine_errors,
     find_image,
@@ -49,8 +51,6 @@ from denzel.services import State, Status
 if TYPE_CHECKING:
     import docker
 
-DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
-SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0

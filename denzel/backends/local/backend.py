@@ -71,6 +71,8 @@ class LocalBackend(Backend):
     def launched(self) -> bool:
         """Tell whether the services were created and not shut down since, running or not."""
         elsewhere = self.project.backend not in (self.name, None)
+        if not self._layout.private.exists():
+            return bool(self._lifecycle.processes())
         return not elsewhere and DeploymentRecord.read(self._layout) is not None
 
     def running(self) -> bool:
@@ -102,6 +104,9 @@ class LocalBackend(Backend):
 
     def stop(self) -> None:
         """Stop every service; queue, results and response mode stay on disk."""
+        if not self._layout.private.exists():
+            self._lifecycle.end_abandoned()
+            return
         with self._changing():
             self._lifecycle.stop()
 
@@ -123,6 +128,7 @@ class LocalBackend(Backend):
     def down(self, *, purge: bool) -> None:
         """Stop everything; with ``purge`` remove the packages, the queue and the results."""
         if not self._layout.private.exists():
+            self._lifecycle.end_abandoned()
             return
         with self._changing():
             self._lifecycle.stop()
