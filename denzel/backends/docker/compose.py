@@ -18,6 +18,9 @@ from denzel.project import Project
 
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
 
+BY_LABELS = frozenset({"stop", "down", "logs"})
+"""Commands that find their containers by the labels alone, whatever is wrong in the files."""
+
 
 class Compose:
     """Compose as it is called for one project, whose containers carry ``name``."""
@@ -31,12 +34,13 @@ class Compose:
         """The argument lists to be run; raises EngineError when there is no Compose."""
         return ComposeCommands(find_compose().argv, self.name)
 
-    def place(self) -> dict[str, Any]:
-        """Return where Compose is run, and with which environment."""
+    def place(self, argv: Sequence[str] = ()) -> dict[str, Any]:
+        """Return where Compose is run for a command, and with which environment."""
         environment = client_environment(os.environ, self.project)
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
         # Compose refuses files it cannot read; where it finds none, it goes by the labels.
-        directory = Path("/") if self.project.flaw else self.project.root
+        by_labels = self.project.flaw or not BY_LABELS.isdisjoint(argv)
+        directory = Path("/") if by_labels else self.project.root
         return {"cwd": directory, "env": environment}
 
     def build_inputs(self) -> str:
@@ -55,7 +59,7 @@ class Compose:
         ``image`` is the one it is about; a failure names it.
         """
         with explained(image=image):
-            process.relay(argv, receive, **self.place())
+            process.relay(argv, receive, **self.place(argv))
 
     def output(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Run a command and return what it printed to its standard output."""
