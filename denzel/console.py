@@ -253,8 +253,8 @@ def print_upgrade(result: UpgradeResult) -> None:
             echo(f"{verb} {path}")
     for path in result.conflicts:
         echo(f"You changed {path}: denzel's version is in {path}.new; merge the two")
-    for path in result.kept:
-        echo(f"You had changed {path}: yours is in {path}.old, and is not used any more")
+    for path, kept in result.kept.items():
+        echo(f"You had changed {path}: yours is in {kept}, and is not used any more")
     for note in result.notes:
         echo(note)
     echo(f"The project is at version {result.version}")

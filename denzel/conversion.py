@@ -12,7 +12,14 @@ from pathlib import Path
 from denzel import __version__
 from denzel.env_file import PRIVATE, EnvFile
 from denzel.file_changes import FileChanges
-from denzel.project import MANIFEST_NAME, Manifest, Project, is_of_version_0_3, manifest_text
+from denzel.project import (
+    MANIFEST_NAME,
+    OLD_NAME,
+    Manifest,
+    Project,
+    is_of_version_0_3,
+    manifest_text,
+)
 from denzel.scaffold import USER_FILES, digest, owned_files
 from denzel.settings import new_secrets, project_values, render_env, render_secrets
 from denzel.templates import template_files
@@ -53,7 +60,7 @@ DEFAULT_IMAGES = frozenset({"denzel", "denzel-gpu"})
 OLDEST_REDIS = 7
 OWN_NAMES = frozenset(
     {
-        "COMPOSE_PROJECT_NAME", "api_port", "monitor_port", "image_name", "image_tag",
+        OLD_NAME, "api_port", "monitor_port", "image_name", "image_tag",
         "dockerfile", "runtime", "redis_image_tag",
     }
 )  # fmt: skip
@@ -94,9 +101,10 @@ def plan_conversion(project: Project) -> Upgrade:
             changes.remove(file.name)
     values = _settings(old, root, gpu, result)
     extra = {name: text for name, text in old.items() if name not in OWN_NAMES}
-    changes.write(".env", _render(values, extra, result).encode())
     secrets = render_secrets(new_secrets(values)).encode()
     changes.write(project.secrets_file.name, secrets, mode=PRIVATE)
+    # These come last, in this order: an interrupted conversion is begun again.
+    changes.write(".env", _render(values, extra, result).encode())
     result.replaced.append(".env")
     result.added.append(project.secrets_file.name)
     hashes = {path: digest(source.read_bytes()) for path, source in owned.items()}
@@ -115,10 +123,17 @@ def _plan_file(upgrade: Upgrade, root: Path, path: str, content: bytes) -> None:
         upgrade.result.replaced.append(path)
     elif digest(target.read_bytes()) != digest(content):
         if not _is_known(target):
-            upgrade.changes.move(path, f"{path}.old")
-            upgrade.result.kept.append(path)
+            kept = _free_name(root, path)
+            upgrade.changes.move(path, kept)
+            upgrade.result.kept[path] = kept
         upgrade.changes.write(path, content)
         upgrade.result.replaced.append(path)
+
+
+def _free_name(root: Path, path: str) -> str:
+    """Return what a file of the user's can be called that makes way."""
+    names = (f"{path}.old", *(f"{path}.old{number}" for number in range(2, 100)))
+    return next(name for name in names if not (root / name).exists())
 
 
 def _is_known(file: Path) -> bool:
@@ -128,7 +143,7 @@ def _is_known(file: Path) -> bool:
 
 def _settings(old: dict[str, str], root: Path, gpu: bool, result: UpgradeResult) -> dict[str, str]:
     """Return the settings that 0.3's mean: name, ports, GPU and images."""
-    name = _project_name(old.get("COMPOSE_PROJECT_NAME", ""), root.name)
+    name = _project_name(old.get(OLD_NAME, ""), root.name)
     values = project_values(name, gpu=gpu)
     for ours, theirs in (("API_PORT", "api_port"), ("MONITOR_PORT", "monitor_port")):
         if old.get(theirs, "").isdigit():

@@ -30,6 +30,8 @@ MANIFEST_NAME = ".denzel.json"
 RUNTIME = Path("app/runtime/bootstrap")
 OF_VERSION_0_3 = ("docker-compose.yml", "app/tasks.py", "entrypoints/denzel.sh")
 """What a project of denzel 0.3 has; it has no RUNTIME."""
+OLD_NAME = "COMPOSE_PROJECT_NAME"
+"""Its name in the ``.env`` of denzel 0.3."""
 NEARLY_THE_SAME = 0.8
 """How alike (difflib's ratio) a name is to a setting's that was probably meant."""
 LOCK_SECONDS = 2.0
@@ -280,20 +282,26 @@ def find_project(start: Path, *, lenient: bool = False) -> Project:
     """
     start = start.absolute()
     for directory in (start, *start.parents):
-        if (directory / MANIFEST_NAME).is_file() or (directory / RUNTIME).is_dir():
-            return Project(directory, lenient=lenient)
         if is_of_version_0_3(directory):
             raise ProjectError(
                 f"{directory} is a project of denzel 0.3; run `denzel upgrade` to convert it"
             )
+        if (directory / MANIFEST_NAME).is_file() or (directory / RUNTIME).is_dir():
+            return Project(directory, lenient=lenient)
     raise ProjectError(OUTSIDE_PROJECT)
 
 
 def is_of_version_0_3(directory: Path) -> bool:
-    """Tell whether ``directory`` holds a project that denzel 0.3 or an older one made."""
-    has_its_files = all((directory / path).is_file() for path in OF_VERSION_0_3)
-    has_ours = (directory / MANIFEST_NAME).exists() or (directory / RUNTIME).exists()
-    return has_its_files and not has_ours
+    """Tell whether ``directory`` holds a project that denzel 0.3 or an older one made.
+
+    It is one until the manifest is there, and before that ``.env``, which a conversion writes last.
+    """
+    if (directory / MANIFEST_NAME).exists():
+        return False
+    if not all((directory / path).is_file() for path in OF_VERSION_0_3):
+        return False
+    settings = EnvFile(directory / ".env").read(lenient=True)
+    return OLD_NAME in settings or not (directory / RUNTIME).exists()
 
 
 def _is_sound(launch: Launch) -> bool:

@@ -26,8 +26,8 @@ class UpgradeResult:
     """What becomes of the files, by their path in the project.
 
     ``conflicts`` are files the user changed: denzel's version lies beside each as ``FILE.new``.
-    ``kept`` are files the user changed that had to make way: theirs lies beside each as
-    ``FILE.old``.  ``notes`` are sentences about what else to know.
+    ``kept`` are files the user changed that had to make way, each with the name that theirs has
+    now.  ``notes`` are sentences about what else to know.
     """
 
     version: str = __version__
@@ -35,7 +35,7 @@ class UpgradeResult:
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -111,6 +111,7 @@ def test_what_the_user_wrote_stays(old: Project) -> None:
 
 def test_files_the_user_changed_make_way_and_are_kept(old: Project) -> None:
     project, result = convert(old)
+    assert result.kept == {path: f"{path}.old" for path in result.kept}
     assert sorted(result.kept) == sorted(CHANGED)
     for path, text in CHANGED.items():
         assert (project.root / f"{path}.old").read_text() == text
@@ -119,6 +120,20 @@ def test_files_the_user_changed_make_way_and_are_kept(old: Project) -> None:
         assert not (project.root / f"{path}.old").exists()
     assert (project.root / "__init__.py").read_text() != UNCHANGED["__init__.py"]
     assert not (project.root / ".building").exists()
+
+
+def test_an_interrupted_conversion_is_begun_again(old: Project) -> None:
+    """The manifest comes last, and .env before it: all else may be there already."""
+    project, _ = convert(old)
+    (project.root / ".denzel.json").unlink()
+    old.env_file.write_text(ENV)
+    (project.root / "Dockerfile").write_text("FROM mine\n")
+    assert find_version_0_3(project.root) is not None
+    again, result = convert(old)
+    assert result.kept == {"Dockerfile": "Dockerfile.old2"}
+    assert (again.root / "Dockerfile.old").read_text() == CHANGED["Dockerfile"]
+    assert again.settings.api_port == 8123
+    assert again.manifest.version == __version__
 
 
 @pytest.mark.parametrize("command", ["launch", "status", "stop", "shutdown", "logs", "restart"])
