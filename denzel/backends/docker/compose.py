@@ -11,7 +11,7 @@ from typing import Any
 
 from denzel import process
 from denzel.backends.docker.commands import ComposeCommands
-from denzel.backends.docker.environment import client_environment
+from denzel.backends.docker.environment import build_environment, client_environment
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
 from denzel.project import Project
@@ -38,6 +38,8 @@ class Compose:
         """Return where Compose is run for a command, and with which environment."""
         environment = client_environment(os.environ, self.project)
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
+        if "build" in argv:
+            environment |= build_environment(self.project)
         # Compose refuses files it cannot read; where it finds none, it goes by the labels.
         by_labels = self.project.flaw or not BY_LABELS.isdisjoint(argv)
         directory = Path("/") if by_labels else self.project.root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from denzel.env_file import PRIVATE, EnvFile, write_atomically
 from denzel.project import Project
 
 CLIENT = frozenset((
@@ -33,3 +34,20 @@ def client_environment(caller: Mapping[str, str], project: Project) -> dict[str,
     launch = project.launch
     chosen = {"API_PORT": launch.api_port, "MONITOR_PORT": launch.monitor_port}
     return environment | {name: str(port) for name, port in chosen.items() if port is not None}
+
+
+def build_environment(project: Project) -> dict[str, str]:
+    """Return what Compose needs besides to build an image with pip's settings in ``.env.secrets``.
+
+    They go into a file of their own: the build reads ``.env`` otherwise, and no second file, since
+    it fails where a file is missing.
+    """
+    found = EnvFile(project.secrets_file).read(lenient=True)
+    lines = [f"{name}={text}\n" for name, text in found.items() if name.startswith("PIP_")]
+    if not lines:
+        return {}
+    project.private.mkdir(mode=0o700, exist_ok=True)
+    file = project.private / "build.env"
+    settings = project.env_file.read_text(encoding="utf-8")
+    write_atomically(file, "".join([settings, "\n", *lines]).encode(), mode=PRIVATE)
+    return {"DENZEL_BUILD_SETTINGS": str(file)}
