@@ -195,6 +195,56 @@ def test_a_misspelled_setting_is_told_and_no_error(
     assert reported == [said, said]
 
 
+def test_missing_secrets_are_made_anew_and_told(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    before = project.settings
+    project.secrets_file.unlink()
+    project.set_environment(MONITOR_USER="ann", MONITOR_HOST="0.0.0.0")
+    reported: list[str] = []
+    operations.launch(
+        project, backend=None, api_port=ports[0], monitor_port=ports[1], report=reported.append
+    )
+    made = "CALLBACK_SECRET, MONITOR_PASSWORD, REDIS_PASSWORD"
+    assert reported[0] == f"Missing in .env.secrets, and made anew: {made}"
+    assert reported[1].startswith("Receivers of callbacks")
+    after = project.settings
+    assert after.redis_password not in ("", before.redis_password)
+    assert after.monitor_password
+    project.set_environment(REDIS_PASSWORD="")
+    operations.restart(project, report=reported.append)
+    assert reported[2:] == ["Missing in .env.secrets, and made anew: REDIS_PASSWORD"]
+    assert project.settings.callback_secret == after.callback_secret
+
+
+def test_a_secret_in_the_file_that_travels_is_told(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    with project.env_file.open("a") as file:
+        file.write("MONITOR_USER=ann\nMONITOR_PASSWORD=word\n")
+    reported: list[str] = []
+    operations.launch(
+        project, backend=None, api_port=ports[0], monitor_port=ports[1], report=reported.append
+    )
+    (said,) = reported
+    assert said.startswith("MONITOR_PASSWORD is a secret")
+    assert "word" not in said
+
+
+def test_running_services_are_restarted_by_an_upgrade_that_changes_files(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports, "local")
+    done = list(machine.done)
+    reported: list[str] = []
+    operations.upgrade(project.root, reported.append)
+    assert (machine.done, reported) == (done, [])  # nothing to do
+    (project.root / "entrypoints" / "api.sh").unlink()
+    assert operations.upgrade(project.root, reported.append).added == ["entrypoints/api.sh"]
+    assert machine.done[len(done) :] == ["local restart"]
+    assert "restarted when the files are in place" in reported[0]
+
+
 def test_a_second_launch_is_refused(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:
