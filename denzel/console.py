@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from denzel.doctor import Finding
     from denzel.upgrade import UpgradeResult
 
+RUNTIME = "app/runtime"
+FEW_FILES = 10
 WITH_PORT_SHOWN = ("api", "monitor")
 CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "KEPT UNTIL", "LAST ANSWER", "URI")
 NAME_WIDTH = max(len(name) for name in SERVICES)
@@ -247,11 +249,23 @@ def print_upgrade(result: UpgradeResult) -> None:
         ("Added", result.added),
         ("Removed", result.removed),
     ):
-        for path in paths:
+        for path in _summed_up(paths):
             echo(f"{verb} {path}")
     for path in result.conflicts:
         echo(f"You changed {path}: denzel's version is in {path}.new; merge the two")
+    for path, kept in result.kept.items():
+        echo(f"You had changed {path}: yours is in {kept}, and is not used any more")
+    for note in result.notes:
+        echo(note)
     echo(f"The project is at version {result.version}")
+
+
+def _summed_up(paths: Sequence[str]) -> list[str]:
+    """Return paths with those of denzel's own runtime, which nobody reads, as one line."""
+    own = [path for path in paths if path.startswith(RUNTIME)]
+    if len(own) < FEW_FILES:
+        return list(paths)
+    return [*(path for path in paths if path not in own), f"{len(own)} files in {RUNTIME}"]
 
 
 def _print_result(mark: str, ok: bool, needed: bool, text: str) -> None:

@@ -44,7 +44,7 @@ def diagnose(directory: Path | None = None) -> list[Finding]:
     local processes cannot be run; and the other way round.
     """
     project = _project_in(directory or Path.cwd())
-    backend = project.manifest.backend if project else None
+    backend = project.backend if project else None
     settings = project.settings if project else parse_settings({})
     info = _engine_info()
     engine = _engine_findings(info)

@@ -1,4 +1,4 @@
-"""A denzel project on disk: where it is, what its ``.env`` says, what denzel recorded in it."""
+"""A denzel project on disk: where it is, what its settings say, what denzel recorded in it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
-import dotenv
-from dotenv.parser import Binding, parse_stream
-
+from denzel.env_file import EnvFile, write_atomically
 from denzel.errors import DenzelError, ProjectError, UsageError
 from denzel.polling import polls
 from denzel.templates.project.app.runtime.settings import (
     INTERNAL,
+    SECRETS,
     SETTINGS,
     SettingError,
     Settings,
     parse_settings,
 )
+from denzel.templates.project.app.runtime.settings.secrets import FILE as SECRETS_FILE
 
 MANIFEST_NAME = ".denzel.json"
+RUNTIME = Path("app/runtime/bootstrap")
+OF_VERSION_0_3 = ("docker-compose.yml", "app/tasks.py", "entrypoints/denzel.sh")
+"""What a project of denzel 0.3 has; it has no RUNTIME."""
+OLD_NAME = "COMPOSE_PROJECT_NAME"
+"""Its name in the ``.env`` of denzel 0.3."""
 NEARLY_THE_SAME = 0.8
 """How alike (difflib's ratio) a name is to a setting's that was probably meant."""
 LOCK_SECONDS = 2.0
@@ -36,21 +41,33 @@ OUTSIDE_PROJECT = "You must be inside project's directory to call this command"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What denzel keeps in ``.denzel.json``.
+    """What denzel keeps in ``.denzel.json``, which travels with the project.
 
-    ``files`` maps the path of each file denzel owns to the SHA-256 of what it wrote there;
-    ``backend`` is the one chosen at launch, None when the project is not launched.
+    ``files`` maps the path of each file denzel owns to the SHA-256 of what it wrote there.
     """
 
     version: str
     files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What was chosen at launch, kept until shutdown in ``.denzel``, which does not travel.
+
+    ``backend`` is None when the project is not launched; a port is None when it is the one that
+    ``.env`` names.
+    """
+
     backend: str | None = None
+    api_port: int | None = None
+    monitor_port: int | None = None
 
 
 class Project:
     """A project found on disk.
 
-    A ``lenient`` one passes over what cannot be used in ``.env``: for what must work all the same.
+    A ``lenient`` one passes over what cannot be used in its settings: for what must work all the
+    same.
     """
 
     def __init__(self, root: Path, *, lenient: bool = False) -> None:
@@ -59,8 +76,13 @@ class Project:
 
     @property
     def env_file(self) -> Path:
-        """The file that holds everything that varies between projects."""
+        """The file that holds everything that varies between projects, but for secrets."""
         return self.root / ".env"
+
+    @property
+    def secrets_file(self) -> Path:
+        """The file that holds what must not get into version control."""
+        return self.root / SECRETS_FILE
 
     @property
     def logs(self) -> Path:
@@ -74,24 +96,33 @@ class Project:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """What ``.env`` sets, unparsed; empty when the file is missing."""
-        try:
-            with self.env_file.open(encoding="utf-8") as file:
-                lines = list(parse_stream(file))
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError) as error:
-            if self.lenient:
-                return {}
-            raise ProjectError(f"{self.env_file} cannot be read: {error}") from error
-        values = {}
-        for line in lines:
-            flaw = _flaw(line)
-            if flaw and not self.lenient:
-                raise UsageError(f"In {self.env_file}: {flaw}")
-            if line.key and line.value is not None and not flaw:
-                values[line.key] = line.value
-        return values
+        """What ``.env`` and ``.env.secrets`` set, unparsed, and the ports chosen at launch.
+
+        A line of ``.env`` that is not empty comes before one of ``.env.secrets``.
+        """
+        if not self.lenient and not self.env_file.exists():
+            raise ProjectError(
+                f"{self.env_file} is missing: it holds the settings, and who may use the API, and "
+                "belongs into version control. Get it from where the project comes from, or run "
+                "`denzel upgrade` to write one with the defaults"
+            )
+        settings, secrets = (file.read(lenient=self.lenient) for file in self._env_files)
+        for name in secrets.keys() & {setting.name for setting in SETTINGS} - SECRETS:
+            if not self.lenient:
+                raise UsageError(f"In {self.secrets_file}: {name} is no secret; move it to .env")
+            del secrets[name]
+        unset = {name: text for name, text in secrets.items() if not settings.get(name)}
+        launch = self.launch
+        ports = {"API_PORT": launch.api_port, "MONITOR_PORT": launch.monitor_port}
+        chosen = {name: str(port) for name, port in ports.items() if port is not None}
+        return {**settings, **unset, **chosen}
+
+    @property
+    def _env_files(self) -> tuple[EnvFile, EnvFile]:
+        return (
+            EnvFile(self.env_file, read_by_compose=True),
+            EnvFile(self.secrets_file, private=True),
+        )
 
     @cached_property
     def settings(self) -> Settings:
@@ -105,11 +136,12 @@ class Project:
         try:
             return parse_settings({"PROJECT_NAME": self.root.name, **values})
         except SettingError as error:
-            raise UsageError(f"In {self.env_file}: {error}") from error
+            file = self.secrets_file if error.name in SECRETS else self.env_file
+            raise UsageError(f"In {file}: {error}") from error
 
     @property
     def flaw(self) -> str:
-        """What a lenient project passes over in ``.env``; empty when there is nothing."""
+        """What a lenient project passes over in its settings; empty when there is nothing."""
         if self.lenient:
             try:
                 _ = Project(self.root).settings
@@ -134,38 +166,76 @@ class Project:
         return self.settings.project_name
 
     @property
+    def tracked_secrets(self) -> list[str]:
+        """Secrets that stand in ``.env``, and so travel with the project."""
+        found = self.read_settings_file()
+        return sorted(name for name in found if name in SECRETS and found[name])
+
+    def read_settings_file(self) -> dict[str, str]:
+        """Return what ``.env`` alone sets, but for what cannot be used."""
+        return self._env_files[0].read(lenient=True)
+
+    @property
     def manifest(self) -> Manifest:
-        """What denzel recorded in the project."""
-        path = self.root / MANIFEST_NAME
+        """What denzel recorded in the project; nothing when that cannot be read.
+
+        Only an upgrade needs it, which then takes every file for one that the user changed.
+        """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return Manifest(**data)
-        except (OSError, ValueError, TypeError) as error:
-            raise ProjectError(
-                f"{path} cannot be read ({error}); restore it, or start a project anew and copy "
-                "your files into it"
-            ) from error
+            data = json.loads((self.root / MANIFEST_NAME).read_text(encoding="utf-8"))
+            return Manifest(str(data["version"]), dict(data["files"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return Manifest("")
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace ``.denzel.json`` in one step."""
-        path = self.root / MANIFEST_NAME
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(self.root / MANIFEST_NAME, manifest_text(manifest).encode())
 
-    def record_backend(self, backend: str | None) -> None:
-        """Remember which backend runs the services; None: the project is not launched."""
-        # A shutdown must succeed on a full disk, too, so nothing is written without need.
-        if self.manifest.backend != backend:
-            self.write_manifest(replace(self.manifest, backend=backend))
+    @property
+    def launch(self) -> Launch:
+        """What was chosen at launch; nothing when that cannot be read."""
+        try:
+            launch = Launch(**json.loads(self._launch_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Launch()
+        return launch if _is_sound(launch) else Launch()
+
+    @property
+    def backend(self) -> str | None:
+        """Which backend runs the services; None when the project is not launched."""
+        return self.launch.backend
+
+    def record_backend(
+        self, backend: str | None, *, api_port: int | None = None, monitor_port: int | None = None
+    ) -> None:
+        """Remember which backend runs the services; None: the project is not launched.
+
+        A port is one that was chosen instead of that in ``.env``.
+        """
+        # A shutdown must succeed on a full disk, too, so nothing is written for it.
+        if backend is None:
+            self._launch_file.unlink(missing_ok=True)
+        else:
+            self.private.mkdir(mode=0o700, exist_ok=True)
+            text = json.dumps(asdict(Launch(backend, api_port, monitor_port)))
+            write_atomically(self._launch_file, text.encode())
+        self.forget()
+
+    @property
+    def _launch_file(self) -> Path:
+        return self.private / "launch.json"
 
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Keep other denzel commands from changing this project's deployment at the same time.
 
         The lock is on the directory, so that it leaves nothing behind whatever ends this process.
-        Raises ProjectError when another command holds it for LOCK_SECONDS.
+        A directory that is gone has none.  Raises ProjectError when another command holds it for
+        LOCK_SECONDS.
         """
+        if not self.root.is_dir():
+            yield
+            return
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             if not any(_locked(descriptor) for _ in polls(LOCK_POLL_SECONDS, timeout=LOCK_SECONDS)):
@@ -178,36 +248,68 @@ class Project:
             os.close(descriptor)
 
     def set_environment(self, **values: str) -> None:
-        """Change lines of ``.env``, keep every other line and comment."""
-        for name, value in values.items():
-            dotenv.set_key(self.env_file, name, value, quote_mode="never")
+        """Change lines of ``.env``, of ``.env.secrets`` for secrets; keep every other line."""
+        settings, secrets = self._env_files
+        settings.set({name: text for name, text in values.items() if name not in SECRETS})
+        secrets.set({name: text for name, text in values.items() if name in SECRETS})
+        self.forget()
+
+    def write_settings(self, text: str) -> None:
+        """Replace ``.env`` in one step."""
+        self._env_files[0].write(text)
+        self.forget()
+
+    def write_secrets(self, text: str) -> None:
+        """Replace ``.env.secrets`` in one step; its owner alone can read it."""
+        self._env_files[1].write(text)
         self.forget()
 
     def forget(self) -> None:
-        """Read ``.env`` again at the next question."""
+        """Read the settings again at the next question."""
         for name in ("environment", "settings"):
             self.__dict__.pop(name, None)
 
 
+def manifest_text(manifest: Manifest) -> str:
+    """Return a manifest as it is written into ``.denzel.json``."""
+    return json.dumps(asdict(manifest), indent=2) + "\n"
+
+
 def find_project(start: Path, *, lenient: bool = False) -> Project:
-    """Return the project that ``start`` lies in; raises ProjectError when there is none."""
+    """Return the project that ``start`` lies in.
+
+    Raises ProjectError when there is none, or one of denzel 0.3.
+    """
     start = start.absolute()
     for directory in (start, *start.parents):
-        if (directory / MANIFEST_NAME).is_file():
+        if is_of_version_0_3(directory):
+            raise ProjectError(
+                f"{directory} is a project of denzel 0.3; run `denzel upgrade` to convert it"
+            )
+        if (directory / MANIFEST_NAME).is_file() or (directory / RUNTIME).is_dir():
             return Project(directory, lenient=lenient)
     raise ProjectError(OUTSIDE_PROJECT)
 
 
-def _flaw(line: Binding) -> str:
-    """Return why a line of ``.env`` cannot be used; empty when it can."""
-    if line.error:
-        return (
-            f"line {line.original.line} is neither NAME=value nor a comment, or its quotes do not "
-            "match"
-        )
-    if line.value and "$" in line.value:  # Compose would take what follows for a variable
-        return f"{line.key} may not contain a $"
-    return ""
+def is_of_version_0_3(directory: Path) -> bool:
+    """Tell whether ``directory`` holds a project that denzel 0.3 or an older one made.
+
+    It is one until the manifest is there, and before that ``.env``, which a conversion writes last.
+    """
+    if (directory / MANIFEST_NAME).exists():
+        return False
+    if not all((directory / path).is_file() for path in OF_VERSION_0_3):
+        return False
+    settings = EnvFile(directory / ".env").read(lenient=True)
+    return OLD_NAME in settings or not (directory / RUNTIME).exists()
+
+
+def _is_sound(launch: Launch) -> bool:
+    """Tell whether what was read from a file has the types it should have."""
+    ports = (launch.api_port, launch.monitor_port)
+    return isinstance(launch.backend, str | None) and all(
+        isinstance(port, int | None) for port in ports
+    )
 
 
 def _usable(name: str, text: str) -> bool:

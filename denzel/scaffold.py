@@ -10,7 +10,13 @@ from pathlib import Path
 from denzel import __version__
 from denzel.errors import ProjectError, UsageError
 from denzel.project import Manifest, Project
-from denzel.settings import PROJECT_NAME_PATTERN, project_values, render_env
+from denzel.settings import (
+    PROJECT_NAME_PATTERN,
+    new_secrets,
+    project_values,
+    render_env,
+    render_secrets,
+)
 from denzel.templates import NO_EXAMPLE, example_names, template_files
 
 USER_FILES = {
@@ -20,6 +26,8 @@ USER_FILES = {
     "requirements.sh": "commands that install anything else (in Docker)",
 }
 """What the user edits, and what for: written once by startproject, never touched again."""
+GPU_FILE = "docker-compose.override.yml"
+"""What a project for GPUs has, and another has not."""
 
 
 def start_project(
@@ -78,8 +86,11 @@ def write_owned_file(destination: Path, source: Path) -> str:
 
 
 def digest(content: bytes) -> str:
-    """Return the SHA-256 of a file's content, as the manifest holds it."""
-    return hashlib.sha256(content).hexdigest()
+    """Return the SHA-256 of a text file's content, as the manifest holds it.
+
+    Line ends make no difference: a checkout on Windows may have changed them.
+    """
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _write_skeleton(root: Path, name: str, *, gpu: bool, example: str) -> None:
@@ -92,11 +103,8 @@ def _write_skeleton(root: Path, name: str, *, gpu: bool, example: str) -> None:
     if example != NO_EXAMPLE:
         for path, source in template_files(f"examples/{example}"):
             write_owned_file(root / path, source)
-    _write_secret(root / ".env", render_env(project_values(name, gpu=gpu)))
-    Project(root).write_manifest(Manifest(version=__version__, files=hashes))
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    project = Project(root)
+    values = project_values(name, gpu=gpu)
+    project.env_file.write_text(render_env(values), encoding="utf-8")
+    project.write_secrets(render_secrets(new_secrets(values)))
+    project.write_manifest(Manifest(version=__version__, files=hashes))

@@ -1,6 +1,6 @@
-"""The settings table as a project's ``.env``; the table itself is the project's own.
+"""The settings table as a project's ``.env`` and ``.env.secrets``; the table is the project's own.
 
-One table (``app/runtime/settings/__init__.py`` of the project) makes the ``.env`` written here, the
+One table (``app/runtime/settings/table.py`` of the project) makes the files written here, the
 validation, and the documentation's settings page.
 """
 
@@ -12,9 +12,24 @@ import textwrap
 from collections.abc import Mapping
 
 from denzel.templates.project.app.runtime.callbacks.signing import new_secret
-from denzel.templates.project.app.runtime.settings import PROJECT_NAME_PATTERN, SETTINGS, Setting
+from denzel.templates.project.app.runtime.settings import (
+    PROJECT_NAME_PATTERN,
+    SECRETS,
+    SETTINGS,
+    Setting,
+)
 
-__all__ = ["PROJECT_NAME_PATTERN", "SETTINGS", "Setting", "project_values", "render_env"]
+__all__ = [
+    "PROJECT_NAME_PATTERN",
+    "SECRETS",
+    "SETTINGS",
+    "Setting",
+    "new_secrets",
+    "project_values",
+    "render_env",
+    "render_secrets",
+    "render_setting",
+]
 
 GPU_BASE_IMAGE = "nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04"
 IMAGE_TAG = "1.0.0"
@@ -23,7 +38,15 @@ HEADER = """\
 # Settings of this deployment, read by denzel, Docker Compose and the services alike.
 # One NAME=value a line. A line that is missing or empty has the default shown above it.
 # Changes take effect at the next `denzel restart`; ports and image names at the next `denzel launch`.
-"""  # noqa: E501 - a line of the file it writes
+# This file belongs into version control: passwords and tokens stand in .env.secrets, which does not.
+"""  # noqa: E501 - lines of the file it writes
+
+SECRETS_HEADER = """\
+# Secrets of this deployment, and whatever else must not get into version control, such as tokens
+# that your pipeline needs. One NAME=value a line; the services find them in their environment.
+# What is missing is made anew at the next `denzel launch`, start or restart. Changes take effect at
+# the next `denzel restart`.
+"""
 
 
 def project_values(name: str, *, gpu: bool) -> dict[str, str]:
@@ -32,12 +55,18 @@ def project_values(name: str, *, gpu: bool) -> dict[str, str]:
         "PROJECT_NAME": name,
         "IMAGE": f"{_repository(name)}:{IMAGE_TAG}",
         "GPU": str(int(gpu)),
-        "CALLBACK_SECRET": new_secret(),
-        "REDIS_PASSWORD": secrets.token_urlsafe(24),
     }
     if gpu:
         values["BASE_IMAGE"] = GPU_BASE_IMAGE
     return values
+
+
+def new_secrets(values: Mapping[str, str]) -> dict[str, str]:
+    """Return new values for the secrets that a deployment with the settings ``values`` lacks."""
+    made = {"CALLBACK_SECRET": new_secret(), "REDIS_PASSWORD": secrets.token_urlsafe(24)}
+    if values.get("MONITOR_USER"):
+        made["MONITOR_PASSWORD"] = secrets.token_urlsafe(24)
+    return {name: text for name, text in made.items() if not values.get(name)}
 
 
 def _repository(name: str) -> str:
@@ -47,9 +76,19 @@ def _repository(name: str) -> str:
 
 def render_env(values: Mapping[str, str]) -> str:
     """Return the text of a ``.env``: every setting with its meaning, ``values`` filled in."""
-    return HEADER + "".join(
+    return HEADER + _render(values, secret=False)
+
+
+def render_secrets(values: Mapping[str, str]) -> str:
+    """Return the text of ``.env.secrets``: each secret with its meaning, ``values`` filled in."""
+    return SECRETS_HEADER + _render(values, secret=True)
+
+
+def _render(values: Mapping[str, str], *, secret: bool) -> str:
+    return "".join(
         "\n" + render_setting(setting, values.get(setting.name, setting.default))
         for setting in SETTINGS
+        if setting.secret is secret
     )
 
 

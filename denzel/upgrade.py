@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from denzel import __version__
-from denzel.project import Project
-from denzel.scaffold import digest, owned_files, write_owned_file
-from denzel.settings import SETTINGS, project_values, render_setting
+from denzel.env_file import PRIVATE, replace_lines, with_lines
+from denzel.file_changes import FileChanges
+from denzel.project import MANIFEST_NAME, Manifest, Project, manifest_text
+from denzel.scaffold import GPU_FILE, digest, owned_files
+from denzel.settings import (
+    SECRETS,
+    SETTINGS,
+    new_secrets,
+    project_values,
+    render_env,
+    render_secrets,
+    render_setting,
+)
 
 
 @dataclass
 class UpgradeResult:
-    """What became of the files, by their path in the project.
+    """What becomes of the files, by their path in the project.
 
     ``conflicts`` are files the user changed: denzel's version lies beside each as ``FILE.new``.
+    ``kept`` are files the user changed that had to make way, each with the name that theirs has
+    now.  ``notes`` are sentences about what else to know.
     """
 
     version: str = __version__
@@ -23,64 +35,111 @@ class UpgradeResult:
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def touches_services(self) -> bool:
+        """Whether anything that running services use is different afterwards."""
+        return bool(self.replaced or self.added or self.removed)
 
 
-def upgrade(project: Project) -> UpgradeResult:
-    """Replace each file that is as denzel left it; write FILE.new beside one the user changed.
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade will do, and the changes that do it, all of them or none."""
 
-    A file the user changed gets a FILE.new only when denzel's version of it is new.  Files that
-    denzel does not have any more go, if they are unchanged.  New settings are added to ``.env``.
+    result: UpgradeResult
+    changes: FileChanges
+
+
+def plan_upgrade(project: Project) -> Upgrade:
+    """Return what brings ``project`` up to this version; nothing is changed yet.
+
+    Each file that is as denzel left it is replaced; one the user changed stays, and gets a FILE.new
+    beside it if denzel's version of it is new.  Files that denzel does not have any more go, if
+    they are unchanged.  New settings are added to ``.env``, and secrets move to ``.env.secrets``.
     """
-    result = UpgradeResult()
+    upgrade = Upgrade(UpgradeResult(), FileChanges(project.root))
     manifest = project.manifest
-    owned = owned_files(gpu=project.settings.gpu)
-    hashes = {}
+    owned = owned_files(gpu=_gpu(project))
     for path, source in owned.items():
-        hashes[path] = digest(source.read_bytes())
-        _upgrade_file(project.root, path, source, manifest.files.get(path), result)
+        _plan_file(upgrade, project.root, path, source, manifest.files.get(path))
     for path in sorted(manifest.files.keys() - owned.keys()):
-        _remove_if_unchanged(project.root, path, manifest.files[path], result)
-    _add_settings(project, result)
-    project.write_manifest(replace(manifest, version=__version__, files=hashes))
-    return result
+        if _digest_of(project.root / path) == manifest.files[path]:
+            upgrade.changes.remove(path)
+            upgrade.result.removed.append(path)
+    _plan_settings(upgrade, project)
+    hashes = {path: digest(source.read_bytes()) for path, source in owned.items()}
+    upgrade.changes.write(MANIFEST_NAME, manifest_text(Manifest(__version__, hashes)).encode())
+    return upgrade
 
 
-def _upgrade_file(
-    root: Path, path: str, source: Path, recorded: str | None, result: UpgradeResult
-) -> None:
-    target = root / path
-    newest = digest(source.read_bytes())
-    current = _digest_of(target)
+def _plan_file(upgrade: Upgrade, root: Path, path: str, source: Path, recorded: str | None) -> None:
+    content = source.read_bytes()
+    newest, current = digest(content), _digest_of(root / path)
     if current == newest:
         return
     if current is None:
-        write_owned_file(target, source)
-        result.added.append(path)
+        upgrade.changes.write(path, content)
+        upgrade.result.added.append(path)
     elif current == recorded:
-        write_owned_file(target, source)
-        result.replaced.append(path)
+        upgrade.changes.write(path, content)
+        upgrade.result.replaced.append(path)
     elif newest != recorded:
-        write_owned_file(root / f"{path}.new", source)
-        result.conflicts.append(path)
+        upgrade.changes.write(f"{path}.new", content)
+        upgrade.result.conflicts.append(path)
 
 
-def _remove_if_unchanged(root: Path, path: str, recorded: str, result: UpgradeResult) -> None:
-    if _digest_of(root / path) == recorded:
-        (root / path).unlink()
-        result.removed.append(path)
+def _plan_settings(upgrade: Upgrade, project: Project) -> None:
+    """Add new settings and missing secrets; move secrets out of the file that travels."""
+    if not project.env_file.exists():
+        values = project_values(project.root.name, gpu=_gpu(project))
+        upgrade.changes.write(project.env_file.name, render_env(values).encode())
+        upgrade.result.added.append(project.env_file.name)
+        upgrade.result.notes.append(
+            ".env was missing, and now holds the defaults: without API_KEYS, which it may have "
+            "had, the API answers everybody who reaches it"
+        )
+        _plan_secrets(upgrade, project, new_secrets(values))
+        return
+    settings = project.read_settings_file()
+    moved = {name: settings[name] for name in project.tracked_secrets}
+    text = project.env_file.read_text(encoding="utf-8")
+    where = {name: f"# {name} stands in {project.secrets_file.name}" for name in SECRETS}
+    text = replace_lines(text, where)
+    values = project_values(project.name, gpu=project.settings.gpu)
+    for setting in SETTINGS:
+        if setting.name not in settings and not setting.secret:
+            text = text if text.endswith("\n") else f"{text}\n"
+            value = values.get(setting.name, setting.default)
+            text += "\n" + render_setting(setting, value)
+            upgrade.result.added.append(f".env: {setting.name}")
+    if text != project.env_file.read_text(encoding="utf-8"):
+        upgrade.changes.write(project.env_file.name, text.encode())
+    upgrade.result.notes.extend(
+        f"Moved {name} from .env to {project.secrets_file.name}" for name in moved
+    )
+    _plan_secrets(upgrade, project, {**moved, **new_secrets(project.environment)})
 
 
-def _add_settings(project: Project, result: UpgradeResult) -> None:
-    missing = [setting for setting in SETTINGS if setting.name not in project.environment]
-    if missing and project.environment:
-        values = project_values(project.name, gpu=project.settings.gpu)
-        with project.env_file.open("a", encoding="utf-8") as file:
-            for setting in missing:
-                file.write(
-                    "\n" + render_setting(setting, values.get(setting.name, setting.default))
-                )
-                result.added.append(f".env: {setting.name}")
-        project.forget()
+def _plan_secrets(upgrade: Upgrade, project: Project, values: dict[str, str]) -> None:
+    """Put secrets into their file, which is for its owner alone."""
+    if not values:
+        return
+    file = project.secrets_file
+    if file.exists():
+        text = with_lines(file.read_text(encoding="utf-8"), values)
+    else:
+        text = render_secrets(values)
+        upgrade.result.added.append(file.name)
+    upgrade.changes.write(file.name, text.encode(), mode=PRIVATE)
+
+
+def _gpu(project: Project) -> bool:
+    """Tell whether this is a project for GPUs; without ``.env`` a file of theirs tells."""
+    if not project.env_file.exists():
+        return (project.root / GPU_FILE).exists()
+    return project.settings.gpu
 
 
 def _digest_of(path: Path) -> str | None:

@@ -47,9 +47,7 @@ class Deployments:
 
     def choose(self, project: Project, flag: str | None, report: Report) -> Backend:
         """Stand in for denzel.backends.choose."""
-        return MemoryBackend(
-            project, report, self, flag or project.manifest.backend or self.default
-        )
+        return MemoryBackend(project, report, self, flag or project.backend or self.default)
 
 
 class MemoryBackend(Backend):
@@ -153,7 +151,7 @@ def test_launch_records_backend_and_ports(
 ) -> None:
     deployment = launch(project, ports, "local")
     assert machine.done == ["local preflight", "local up"]
-    assert project.manifest.backend == deployment.backend == "local"
+    assert project.backend == deployment.backend == "local"
     assert (project.settings.api_port, project.settings.monitor_port) == ports
     assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
 
@@ -195,6 +193,56 @@ def test_a_misspelled_setting_is_told_and_no_error(
     operations.restart(project, report=reported.append)
     said = f"In {project.env_file}: API_PROT is no setting of denzel's. Did you mean API_PORT?"
     assert reported == [said, said]
+
+
+def test_missing_secrets_are_made_anew_and_told(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    before = project.settings
+    project.secrets_file.unlink()
+    project.set_environment(MONITOR_USER="ann", MONITOR_HOST="0.0.0.0")
+    reported: list[str] = []
+    operations.launch(
+        project, backend=None, api_port=ports[0], monitor_port=ports[1], report=reported.append
+    )
+    made = "CALLBACK_SECRET, MONITOR_PASSWORD, REDIS_PASSWORD"
+    assert reported[0] == f"Missing in .env.secrets, and made anew: {made}"
+    assert reported[1].startswith("Receivers of callbacks")
+    after = project.settings
+    assert after.redis_password not in ("", before.redis_password)
+    assert after.monitor_password
+    project.set_environment(REDIS_PASSWORD="")
+    operations.restart(project, report=reported.append)
+    assert reported[2:] == ["Missing in .env.secrets, and made anew: REDIS_PASSWORD"]
+    assert project.settings.callback_secret == after.callback_secret
+
+
+def test_a_secret_in_the_file_that_travels_is_told(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    with project.env_file.open("a") as file:
+        file.write("MONITOR_USER=ann\nMONITOR_PASSWORD=word\n")
+    reported: list[str] = []
+    operations.launch(
+        project, backend=None, api_port=ports[0], monitor_port=ports[1], report=reported.append
+    )
+    (said,) = reported
+    assert said.startswith("MONITOR_PASSWORD is a secret")
+    assert "word" not in said
+
+
+def test_running_services_are_restarted_by_an_upgrade_that_changes_files(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch(project, ports, "local")
+    done = list(machine.done)
+    reported: list[str] = []
+    operations.upgrade(project.root, reported.append)
+    assert (machine.done, reported) == (done, [])  # nothing to do
+    (project.root / "entrypoints" / "api.sh").unlink()
+    assert operations.upgrade(project.root, reported.append).added == ["entrypoints/api.sh"]
+    assert machine.done[len(done) :] == ["local restart"]
+    assert "restarted when the files are in place" in reported[0]
 
 
 def test_a_second_launch_is_refused(
@@ -240,7 +288,7 @@ def test_a_launch_that_fails_leaves_the_project_as_it_was(
     with pytest.raises(type(failure)):
         launch(project, ports)
     assert project.env_file.read_bytes() == before
-    assert project.manifest.backend is None
+    assert project.backend is None
     assert project.settings.api_port == 8000
 
 
@@ -251,7 +299,7 @@ def test_a_launch_that_leaves_something_behind_is_remembered_for_shutdown(
     machine.leaves_something = True
     with pytest.raises(KeyboardInterrupt):
         launch(project, ports, "local")
-    assert project.manifest.backend == "local"
+    assert project.backend == "local"
 
 
 def test_a_taken_port_is_refused_before_anything_is_written(
@@ -264,7 +312,7 @@ def test_a_taken_port_is_refused_before_anything_is_written(
         with pytest.raises(PortTaken, match=f"Port {ports[1]} is taken.*--monitor-port"):
             launch(project, ports)
     assert "docker up" not in machine.done
-    assert (project.settings.api_port, project.manifest.backend) == (8000, None)
+    assert (project.settings.api_port, project.backend) == (8000, None)
 
 
 def test_the_same_port_twice_is_refused(
@@ -343,7 +391,7 @@ def test_shutdown_forgets_the_deployment(
     launch(project, ports, "local")
     operations.shutdown(project, purge=False, report=silent)
     assert machine.done[-1] == "local down"
-    assert project.manifest.backend is None
+    assert project.backend is None
 
 
 def test_shutdown_without_a_record_looks_everywhere(project: Project, machine: Deployments) -> None:

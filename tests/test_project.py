@@ -28,10 +28,54 @@ def test_env_may_hold_comments_blanks_quotes_and_unknown_names(project: Project)
     assert project.environment["MINE"] == "x"
 
 
-def test_without_env_the_directory_names_the_project(project: Project) -> None:
-    project.env_file.unlink()
+def test_without_a_name_in_env_the_directory_names_the_project(project: Project) -> None:
+    project.write_settings("API_PORT=8123\n")
     assert project.name == project.root.name
-    assert project.settings.api_port == 8000
+
+
+def test_without_env_a_project_is_refused_since_it_may_have_had_api_keys(project: Project) -> None:
+    project.env_file.unlink()
+    with pytest.raises(ProjectError, match=r"\.env is missing.*`denzel upgrade`"):
+        _ = Project(project.root).settings
+    assert Project(project.root, lenient=True).settings.api_port == 8000
+
+
+def test_secrets_are_read_from_a_file_of_their_own(project: Project) -> None:
+    before = project.env_file.read_text()
+    project.set_environment(MONITOR_USER="ann", MONITOR_PASSWORD="pa$s")  # no Compose reads it
+    assert "pa$s" not in project.env_file.read_text()
+    assert project.env_file.read_text() == before.replace("MONITOR_USER=", "MONITOR_USER=ann")
+    assert (project.settings.monitor_user, project.settings.monitor_password) == ("ann", "pa$s")
+    assert project.tracked_secrets == []
+
+
+def test_a_line_of_env_comes_before_one_of_the_secrets(project: Project) -> None:
+    with project.env_file.open("a") as file:
+        file.write("REDIS_PASSWORD=mine\nCALLBACK_SECRET=\nTOKEN=a\n")
+    with project.secrets_file.open("a") as file:
+        file.write("TOKEN=b\nOTHER=c\n")
+    assert project.environment["REDIS_PASSWORD"] == "mine"
+    assert project.environment["CALLBACK_SECRET"].startswith("whsec_")
+    assert (project.environment["TOKEN"], project.environment["OTHER"]) == ("a", "c")
+    assert project.tracked_secrets == ["REDIS_PASSWORD"]
+
+
+def test_a_setting_among_the_secrets_is_refused_since_compose_would_miss_it(
+    project: Project,
+) -> None:
+    with project.secrets_file.open("a") as file:
+        file.write("API_PORT=8123\n")
+    with pytest.raises(
+        UsageError, match=r"\.env\.secrets: API_PORT is no secret; move it to \.env"
+    ):
+        _ = project.settings
+    assert Project(project.root, lenient=True).settings.api_port == 8000
+
+
+def test_an_unusable_secret_is_looked_for_where_it_stands(project: Project) -> None:
+    project.set_environment(CALLBACK_SECRET="whsec_short")
+    with pytest.raises(UsageError, match=r"\.env\.secrets: CALLBACK_SECRET cannot be used"):
+        _ = project.settings
 
 
 def test_an_env_that_is_not_text_is_an_error_that_names_it(project: Project) -> None:
@@ -59,19 +103,37 @@ def test_a_bad_value_is_an_error_that_names_the_file(project: Project) -> None:
         _ = project.settings
 
 
-def test_the_backend_is_remembered_and_forgotten(project: Project) -> None:
-    files = project.manifest.files
+def test_what_was_chosen_at_launch_is_remembered_outside_the_files_that_travel(
+    project: Project,
+) -> None:
+    travelling = {
+        path: path.read_bytes()
+        for path in project.root.rglob("*")
+        if path.is_file() and path.name != ".env.secrets"
+    }
+    project.record_backend("local", api_port=8123)
+    found = find_project(project.root)
+    assert found.backend == "local"
+    assert (found.settings.api_port, found.settings.monitor_port) == (8123, 5555)
+    assert {path: path.read_bytes() for path in travelling} == travelling
+    assert found.private in (found.private / "launch.json").parents
+    project.record_backend(None)
+    assert project.backend is None
+    assert project.settings.api_port == 8000
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD", "[]", '{"backend": 1}', '{"files": 3}', ""])
+def test_a_broken_record_is_none(project: Project, text: str) -> None:
     project.record_backend("local")
-    assert find_project(project.root).manifest.backend == "local"
-    project.record_backend(None)
-    assert project.manifest.backend is None
-    assert project.manifest.files == files
+    for name in (".denzel.json", ".denzel/launch.json"):
+        (project.root / name).write_text(text)
+    found = find_project(project.root)
+    assert (found.backend, found.manifest.files, found.name) == (None, {}, "shop_window")
 
 
-def test_what_is_remembered_already_is_not_written_again(project: Project) -> None:
-    before = (project.root / ".denzel.json").stat()
-    project.record_backend(None)
-    assert (project.root / ".denzel.json").stat().st_ino == before.st_ino
+def test_a_project_is_one_without_its_manifest(project: Project) -> None:
+    (project.root / ".denzel.json").unlink()
+    assert find_project(project.root / "logs").root == project.root
 
 
 @pytest.mark.parametrize(

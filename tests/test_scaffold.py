@@ -45,6 +45,9 @@ VISIBLE_AT_THE_TOP = {
 }
 
 
+MADE_HERE = {".env", ".env.secrets", ".denzel.json"}
+
+
 def paths_in(root: Path) -> set[str]:
     """Return every file below ``root``, as a path relative to it."""
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
@@ -72,16 +75,28 @@ def test_the_directory_has_the_mode_any_directory_gets(project: Project, tmp_pat
     assert project.root.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_env_is_for_its_owner_alone(project: Project) -> None:
-    assert stat.S_IMODE(project.env_file.stat().st_mode) == 0o600
+def test_secrets_are_for_their_owner_alone(project: Project) -> None:
+    assert stat.S_IMODE(project.secrets_file.stat().st_mode) == 0o600
+    project.set_environment(MONITOR_PASSWORD="word")
+    assert stat.S_IMODE(project.secrets_file.stat().st_mode) == 0o600
+
+
+def test_no_secret_is_in_the_settings(project: Project) -> None:
+    written = project.env_file.read_text() + (project.root / ".denzel.json").read_text()
+    settings = project.settings
+    assert settings.redis_password
+    assert settings.callback_secret
+    assert settings.redis_password not in written
+    assert settings.callback_secret not in written
     assert project.settings.project_name == "shop_window"
     assert project.settings.image == "shop_window:1.0.0"
 
 
 def test_changing_a_setting_keeps_the_mode_and_every_other_line(project: Project) -> None:
     before = project.env_file.read_text()
+    project.env_file.chmod(0o640)
     project.set_environment(API_PORT="8123")
-    assert stat.S_IMODE(project.env_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(project.env_file.stat().st_mode) == 0o640
     assert project.env_file.read_text() == before.replace("API_PORT=8000", "API_PORT=8123")
     assert project.settings.api_port == 8123
 
@@ -89,9 +104,8 @@ def test_changing_a_setting_keeps_the_mode_and_every_other_line(project: Project
 def test_the_manifest_holds_a_digest_of_each_file_denzel_owns(project: Project) -> None:
     manifest = project.manifest
     assert manifest.version == __version__
-    assert manifest.backend is None
     assert manifest.files.keys().isdisjoint(USER_FILES)
-    assert manifest.files.keys() | {*USER_FILES, ".env", ".denzel.json"} == paths_in(project.root)
+    assert manifest.files.keys() | {*USER_FILES, *MADE_HERE} == paths_in(project.root)
     for path, digest in manifest.files.items():
         assert hashlib.sha256((project.root / path).read_bytes()).hexdigest() == digest
 
@@ -100,13 +114,18 @@ def test_private_files_are_kept_out_of_version_control(project: Project) -> None
     (project.private / "run").mkdir(parents=True)
     (project.private / "run" / "api.json").touch()
     (project.logs / "worker.log").touch()
+    (project.root / ".env.secrets.abc").touch()
     subprocess.run(["git", "init", "-q"], cwd=project.root, check=True)
+    # As in the .gitignore that GitHub proposes for Python.
+    (project.root / ".git/info/exclude").write_text(".env\n")
     seen = subprocess.run(
         ["git", "ls-files", "--others", "--exclude-standard"],
         cwd=project.root, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     assert "logs/.gitkeep" in seen
-    assert not {".env", ".denzel/run/api.json", "logs/worker.log"} & set(seen)
+    assert {".env", ".denzel.json", ".gitattributes"} <= set(seen)
+    private = {".env.secrets", ".env.secrets.abc", ".denzel/run/api.json", "logs/worker.log"}
+    assert not private & set(seen)
 
 
 @pytest.mark.parametrize("example", [name for name in example_names() if name != "none"])

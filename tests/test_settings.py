@@ -1,4 +1,4 @@
-"""The ``.env`` of a new project is the settings table, written out."""
+"""``.env`` and ``.env.secrets`` of a new project are the settings table, written out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import io
 import dotenv
 import pytest
 
-from denzel.settings import SETTINGS, project_values, render_env
+from denzel.settings import (
+    SECRETS,
+    SETTINGS,
+    new_secrets,
+    project_values,
+    render_env,
+    render_secrets,
+)
 from denzel.templates.project.app.runtime.settings import SettingError, parse_settings
 
 
@@ -17,11 +24,30 @@ def written(**values: str) -> dict[str, str | None]:
 
 
 def test_every_setting_is_written_with_its_default() -> None:
-    assert written() == {setting.name: setting.default for setting in SETTINGS}
+    assert written() == {
+        setting.name: setting.default for setting in SETTINGS if not setting.secret
+    }
+
+
+def test_secrets_are_written_into_a_file_of_their_own() -> None:
+    text = render_secrets({"REDIS_PASSWORD": "sesame"})
+    found = dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
+    assert found.keys() == SECRETS
+    assert found["REDIS_PASSWORD"] == "sesame"
+
+
+def test_new_secrets_are_those_that_are_missing() -> None:
+    assert new_secrets({}).keys() == {"REDIS_PASSWORD", "CALLBACK_SECRET"}
+    parse_settings(new_secrets({}))
+    known = {"REDIS_PASSWORD": "a", "CALLBACK_SECRET": "b"}
+    assert new_secrets(known) == {}
+    assert new_secrets({**known, "MONITOR_USER": "ann"}).keys() == {"MONITOR_PASSWORD"}
+    assert new_secrets({}) != new_secrets({})
 
 
 def test_every_setting_has_its_meaning_as_a_comment() -> None:
-    text = " ".join(line.removeprefix("# ") for line in render_env({}).splitlines())
+    lines = [*render_env({}).splitlines(), *render_secrets({}).splitlines()]
+    text = " ".join(line.removeprefix("# ") for line in lines)
     for setting in SETTINGS:
         assert setting.meaning in text
         assert setting.takes in text

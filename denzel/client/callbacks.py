@@ -72,7 +72,9 @@ def _key(secret: str) -> bytes:
     except binascii.Error:
         key = b""
     if not (key and secret.startswith(PREFIX)):
-        raise UsageError(f"A callback secret is {PREFIX} and base64, as CALLBACK_SECRET in .env is")
+        raise UsageError(
+            f"A callback secret is {PREFIX} and base64, as CALLBACK_SECRET in .env.secrets is"
+        )
     return key
 
 

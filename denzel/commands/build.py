@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from denzel import console, operations, scaffold
-from denzel.commands.invocation import current_project, pip_progress
+from denzel.commands.invocation import current_project, interruptible, pip_progress
 from denzel.commands.options import SECONDS, backend_name, backend_options, json_option
 from denzel.templates import NO_EXAMPLE, example_names
-from denzel.upgrade import upgrade as upgrade_project
 
 
 @click.command()
@@ -85,6 +84,7 @@ def check(file: Any, local: bool, docker: bool, timeout: float, repeat: int, as_
 def upgrade() -> None:
     """Bring the files denzel owns up to this version.
 
-    Yours are not touched.
+    Yours are not touched. A project of denzel 0.3 is converted. Running services are restarted.
     """
-    console.print_upgrade(upgrade_project(current_project()))
+    with interruptible("run `denzel upgrade` again, then `denzel restart`"):
+        console.print_upgrade(operations.upgrade(Path.cwd(), console.progress))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from denzel import console, operations
+from denzel import backends, console, operations
 from denzel.backends.base import Report
-from denzel.errors import Interrupted
+from denzel.errors import Interrupted, ProjectError
 from denzel.pip_view import PipView
 from denzel.project import Project, find_project
 from denzel.services import Status
@@ -18,20 +19,36 @@ from denzel.services import Status
 
 def current_project() -> Project:
     """Return the project the caller stands in; refuse an ``.env`` that cannot be used."""
-    project = find_project(Path.cwd())
+    project = find_project(_place())
     _ = project.settings  # read now: what is wrong is told before anything is done
     return project
 
 
 def current_deployment() -> Project:
-    """Return the project the caller stands in, whatever is wrong with its ``.env``.
+    """Return the project the caller stands in, whatever is wrong with its settings.
 
-    For what must never be refused: to stop what runs, and to read what it says.
+    For what must never be refused: to stop what runs, and to read what it says.  Services may run
+    on although the project's directory was deleted.
     """
-    project = find_project(Path.cwd(), lenient=True)
+    try:
+        project = find_project(_place(), lenient=True)
+    except ProjectError:
+        lost = backends.find_lost(_place())
+        if lost is None:
+            raise
+        console.progress(f"The project in {lost.root} was deleted; its services are still there")
+        return lost
     if project.flaw:
         console.progress(f"{project.flaw}\nGoing on with what can be used of it")
     return project
+
+
+def _place() -> Path:
+    """Return the current directory; where it was deleted, its path as the shell has it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.environ.get("PWD", "/"))
 
 
 def wait_until_ready(project: Project, timeout: float) -> Status:

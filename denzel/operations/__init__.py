@@ -32,6 +32,7 @@ from denzel.operations.predictions import (
     task,
     undelivered_callbacks,
 )
+from denzel.operations.upgrading import upgrade
 
 __all__ = [
     "CHECK_TIMEOUT_SECONDS",
@@ -58,6 +59,7 @@ __all__ = [
     "task",
     "undelivered_callbacks",
     "update",
+    "upgrade",
     "wait_until_ready",
     "worker_log",
 ]

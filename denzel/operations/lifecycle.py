@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from denzel import backends
 from denzel.backends.base import Backend, Report
 from denzel.errors import DenzelError, EngineError, ProjectError, ServiceError
-from denzel.operations.deployment import check_settings, launched_backend, silent
+from denzel.operations.deployment import (
+    check_settings,
+    launched_backend,
+    make_missing_secrets,
+    silent,
+)
 from denzel.ports import check_ports, free_port
 from denzel.project import Project
 from denzel.urls import api_url, monitor_url
@@ -38,20 +43,21 @@ def launch(
     """Create and start every service of ``project``.
 
     ``backend`` is ``local``, ``docker`` or None (let denzel choose); a port that is None is the
-    one ``.env`` names.  On failure the project is left as it was.
+    one ``.env`` names, another one is remembered until shutdown.  On failure the project is left
+    as it was.
     """
+    make_missing_secrets(project, report)
     check_settings(project, report)
-    ports = _wanted_ports(project, api_port, monitor_port)
     with project.changing():
         _forget_lost_deployment(project, backend)
+        ports = _wanted_ports(project, api_port, monitor_port)
         chosen = backends.choose(project, backend, report)
         if chosen.launched():
             raise ProjectError(ALREADY_LAUNCHED)
         chosen.preflight()
         check_ports({f"--{name}-port": port for name, port in ports.items()})
-        with _undone_on_failure(project, chosen):
-            project.set_environment(**{f"{name.upper()}_PORT": str(n) for name, n in ports.items()})
-            project.record_backend(chosen.name)
+        with _forgotten_on_failure(project, chosen):
+            project.record_backend(chosen.name, api_port=api_port, monitor_port=monitor_port)
             chosen.up()
     return deployment(project, chosen)
 
@@ -68,6 +74,7 @@ def deployment(project: Project, backend: Backend) -> Deployment:
 
 def start(project: Project, *, report: Report) -> None:
     """Start the stopped services."""
+    make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
@@ -88,6 +95,7 @@ def stop(project: Project, *, report: Report) -> None:
 
 def restart(project: Project, *, report: Report) -> None:
     """Stop and start the services, so that changed code and settings take effect."""
+    make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
         launched_backend(project, report).restart()
@@ -99,7 +107,7 @@ def shutdown(project: Project, *, purge: bool, report: Report) -> None:
     Also cleans up after a launch that was killed halfway.
     """
     with project.changing():
-        recorded = project.manifest.backend
+        recorded = project.backend
         chosen = backends.choose(project, None, report)
         chosen.down(purge=purge)
         if recorded is None and chosen.name != LOCAL:
@@ -135,7 +143,7 @@ def _wanted_ports(
 
 def _forget_lost_deployment(project: Project, wanted: str | None) -> None:
     """Clear a record that is no longer true: the project was copied, or its engine is gone."""
-    recorded = project.manifest.backend
+    recorded = project.backend
     if recorded is None:
         return
     try:
@@ -150,21 +158,15 @@ def _forget_lost_deployment(project: Project, wanted: str | None) -> None:
 
 
 @contextmanager
-def _undone_on_failure(project: Project, backend: Backend) -> Iterator[None]:
-    """Put ``.env`` and the manifest back when what happens inside fails or is interrupted.
+def _forgotten_on_failure(project: Project, backend: Backend) -> Iterator[None]:
+    """Forget the launch when what happens inside fails or is interrupted.
 
     The record stays if something was left running, so that shutdown knows where to look.
     """
-    before = project.env_file.read_bytes() if project.env_file.exists() else None
     try:
         yield
     except BaseException:
         if not _still_launched(backend):
-            if before is None:
-                project.env_file.unlink(missing_ok=True)
-            else:
-                project.env_file.write_bytes(before)
-            project.forget()
             project.record_backend(None)
         raise
 

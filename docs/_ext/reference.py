@@ -59,7 +59,7 @@ def command_lines(name: str, command: click.Command) -> list[str]:
 
 
 class SettingsDirective(GeneratedDirective):
-    """Every line that ``.env`` may hold."""
+    """Every line that ``.env`` and ``.env.secrets`` may hold."""
 
     def run(self) -> list[nodes.Node]:
         """Return the settings table's text."""
@@ -75,7 +75,8 @@ def setting_lines(setting: Setting) -> list[str]:
         "",
         f"   {plain(setting.meaning)}",
         "",
-        f"   Takes {plain(setting.takes)}. Default: {default}.",
+        f"   Takes {plain(setting.takes)}. "
+        + ("A line of ``.env.secrets``." if setting.secret else f"Default: {default}."),
         "",
     ]
 

@@ -215,6 +215,8 @@ class BackendContract(ABC):
             before.replace("PROJECT_NAME=", "PROJECT_NAME=No Such ") + 'API_PORT=many\nnothing "\n',
             encoding="utf-8",
         )
+        for name in (".denzel.json", ".denzel/launch.json", "docker-compose.yml"):
+            (backend.project.root / name).write_text("<<<<<<< HEAD\n", encoding="utf-8")
         lenient = type(backend)(Project(backend.project.root, lenient=True), backend.report)
         assert list(islice(lenient.logs(["redis"], follow=False, tail=1), 1))
         lenient.stop()

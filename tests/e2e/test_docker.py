@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -181,6 +182,16 @@ class Deployment:
         """Leave nothing of this deployment."""
         end_deployment(self.name)
         subprocess.run(["docker", "rmi", "--force", self.redis_image], capture_output=True)
+
+
+def clone(source: Path, target: Path) -> Path:
+    """Commit all that git would take of a project, and clone it."""
+    git = ["git", "-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "-c"]
+    git.append("safe.directory=*")
+    for command in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *command], cwd=source, check=True, capture_output=True)
+    subprocess.run([*git, "clone", "-q", str(source), str(target)], check=True)
+    return target
 
 
 def wait_for(predicate: Callable[[], bool], seconds: float = SOON) -> bool:
@@ -473,15 +484,21 @@ class TestLife:
         life.wait_until_ready()
         assert len(life.inside("denzel", "cat", "/etc/applied").split()) == 1
 
-    def test_the_project_runs_elsewhere_with_plain_compose(self, life: Deployment) -> None:
-        copy = life.parent / "elsewhere"
-        shutil.copytree(life.root, copy)
+    def test_a_clone_runs_elsewhere_with_plain_compose_and_is_as_closed(
+        self, life: Deployment
+    ) -> None:
+        key = life.run("apikey", "shop").splitlines()[0]
         name, port = f"{life.name}-copy", free_port(life.monitor_port + 1)
+        copy = clone(life.root, life.parent / "elsewhere")
         assert f"The project in {life.root} runs" in life.attempt("status", cwd=copy).stdout
+        assert not (copy / ".env.secrets").exists()
         Project(copy).set_environment(
             PROJECT_NAME=name, IMAGE=f"{name}:1.0.0", API_PORT=str(port),
             MONITOR_PORT=str(free_port(port + 1)),
         )  # fmt: skip
+        # As an editor of Windows leaves them, or a checkout without .gitattributes.
+        for path in [*copy.glob("entrypoints/*"), *copy.glob("*.*"), copy / ".env"]:
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
         environment = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
         try:
             subprocess.run(
@@ -489,14 +506,25 @@ class TestLife:
                 cwd=copy, env=environment, check=True, capture_output=True,
             )  # fmt: skip
             request = (copy / "request.json").read_bytes()
-            for api in (f"http://127.0.0.1:{port}", life.api):
-                answer = requests.post(f"{api}/predict", data=request, timeout=SOON)
-                assert answer.json() == SPECIES
+            api = f"http://127.0.0.1:{port}/predict"
+            assert requests.post(api, data=request, timeout=SOON).status_code == 401
+            answer = requests.post(api, data=request, headers={"X-API-Key": key}, timeout=SOON)
+            assert answer.json() == SPECIES
+            settings = Project(copy).settings
+            assert settings.callback_secret.startswith("whsec_")
+            assert settings.redis_password not in ("", life.project.settings.redis_password)
+            redis = f"{name}-redis-1"
+            assert "NOAUTH" in docker("exec", redis, "redis-cli", "ping")
+            assert "made anew: REDIS_PASSWORD CALLBACK_SECRET" in docker("logs", redis)
+            assert "redis" in docker("top", redis, "-o", "user,args").split("redis-server")[0]
+            owner = (copy / ".env.secrets").stat()
+            assert (owner.st_uid, stat.S_IMODE(owner.st_mode)) == (copy.stat().st_uid, 0o600)
             subprocess.run(["docker", "compose", "down"], cwd=copy, check=True, capture_output=True)
             assert set(life.states().values()) == {"UP"}
             assert life.predict().json() == SPECIES
         finally:
             end_deployment(name)
+            life.project.set_environment(API_KEYS="")
 
     def test_a_launch_after_a_shutdown_uses_the_image_that_is_there(self, life: Deployment) -> None:
         life.run("shutdown")
@@ -674,6 +702,12 @@ def test_two_projects_of_one_name_do_not_touch_each_other(
         assert done.returncode == 1
         assert f"The project in {plain.root} runs under the name {plain.name}" in done.stdout
     assert set(plain.states().values()) == {"UP"}
+    shutil.rmtree(twin)
+    shutil.rmtree(plain.root)
+    plain.root.mkdir()
+    for command in (["logs", "--tail", "1"], ["stop"], ["shutdown", "--purge"]):
+        assert "was deleted; its services are still there" in plain.run(*command)
+    assert left_behind(plain.name) == []
 
 
 def test_a_check_needs_no_services(plain: Deployment) -> None:

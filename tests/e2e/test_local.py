@@ -220,7 +220,7 @@ class Life:
             str(file.relative_to(self.root)): hashlib.sha256(file.read_bytes()).hexdigest()
             for file in self.root.rglob("*")
             if file.is_file() and not {".denzel", "logs", "__pycache__"} & set(file.parts)
-            and file.name not in (".env", ".denzel.json")
+            and file.name not in (".env", ".env.secrets", ".denzel.json")
         }  # fmt: skip
 
 

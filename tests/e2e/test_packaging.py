@@ -121,8 +121,9 @@ def test_an_installed_denzel_makes_the_same_project(
     run(command, *arguments, cwd=installed)
     files, expected = files_of(installed / "shop_window"), files_of(source / "shop_window")
     assert files.keys() == expected.keys()
-    for path in files.keys() - {".env"}:  # which holds secrets of its own
+    for path in files.keys() - {".env.secrets"}:
         assert files[path] == expected[path], path
-    assert {".env", ".denzel.json", ".dockerignore", ".gitignore", "logs/.gitkeep"} <= files.keys()
+    assert {".env", ".env.secrets", ".denzel.json", ".dockerignore"} <= files.keys()
+    assert {".gitattributes", ".gitignore", "logs/.gitkeep"} <= files.keys()
     for script in ("api", "denzel", "monitor"):
         assert files[f"entrypoints/{script}.sh"][1]

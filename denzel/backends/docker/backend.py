@@ -20,6 +20,8 @@ from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
 from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import (
+    DIRECTORY_LABEL,
+    SERVICE_LABEL,
     connect,
     engine_errors,
     find_image,
@@ -49,8 +51,6 @@ from denzel.services import State, Status
 if TYPE_CHECKING:
     import docker
 
-DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
-SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
@@ -143,7 +143,7 @@ class ComposeBackend(Backend):
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
         """Yield what ``services`` wrote, oldest first; with ``follow`` never end by itself."""
         argv = self._commands().logs(services, follow=follow, tail=tail)
-        with process.lines(argv, **self._compose.place()) as lines:
+        with process.lines(argv, **self._compose.place(argv)) as lines:
             found = (match for line in lines if (match := LOG_LINE.fullmatch(line)))
             # Compose prints one container after the other; while it follows, as lines come.
             ordered = found if follow else sorted(found, key=lambda match: match["time"])
@@ -302,7 +302,8 @@ class ComposeBackend(Backend):
             clear = 0 if self._remove_containers() else clear + 1
             if clear == 2:
                 break
-        process.run(self._commands().down(purge=False), **self._compose.place())
+        argv = self._commands().down(purge=False)
+        process.run(argv, **self._compose.place(argv))
 
     def _remove_container(self, name: str) -> None:
         with engine_errors(), suppress(APIError):  # it was not made, or something else removes it

@@ -13,6 +13,8 @@ BUILDING_SERVICE = "api"
 SERVING_USER = "denzel"
 VENV_PYTHON = "/opt/denzel/venv/bin/python"
 BARE_PYTHON = "/opt/denzel/python"
+WITH_SECRETS = (BARE_PYTHON, "-P", START, "app.runtime.bootstrap.secrets")
+"""Runs what follows with the secrets that the service in the same container has."""
 STATES = (
     "sh", "-c",
     f"{BARE_PYTHON} -EPS {START} app.runtime.health || grep -r '' /run/denzel",
@@ -58,19 +60,21 @@ class ComposeCommands:
         return self._compose("logs", "--no-color", "--timestamps", *options, *services)
 
     def shell(self, service: str, *, user: str | None, terminal: bool) -> list[str]:
-        """Open bash in a running service."""
-        return self._execute(service, user, terminal, "bash")
+        """Open bash in a running service, with its secrets where ``user`` serves the project."""
+        return self._execute(service, user, terminal, *(WITH_SECRETS if user else ()), "bash")
 
     def module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module of the project in a running service, as the user who serves."""
         return self._execute(
-            service, SERVING_USER, False, VENV_PYTHON, "-P", START, module, *arguments
+            service, SERVING_USER, False,
+            *WITH_SECRETS, VENV_PYTHON, "-P", START, module, *arguments,
         )  # fmt: skip
 
     def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module with the Python that prepares a running service."""
         return self._execute(
-            service, SERVING_USER, False, BARE_PYTHON, "-P", START, module, *arguments
+            service, SERVING_USER, False,
+            *WITH_SECRETS, BARE_PYTHON, "-P", START, module, *arguments,
         )  # fmt: skip
 
     def install(self, service: str, *, pip: bool, os: bool) -> list[str]:

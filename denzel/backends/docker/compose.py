@@ -11,12 +11,15 @@ from typing import Any
 
 from denzel import process
 from denzel.backends.docker.commands import ComposeCommands
+from denzel.backends.docker.environment import build_environment, client_environment
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
 from denzel.project import Project
-from denzel.settings import SETTINGS
 
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
+
+BY_LABELS = frozenset({"stop", "down", "logs"})
+"""Commands that find their containers by the labels alone, whatever is wrong in the files."""
 
 
 class Compose:
@@ -31,21 +34,15 @@ class Compose:
         """The argument lists to be run; raises EngineError when there is no Compose."""
         return ComposeCommands(find_compose().argv, self.name)
 
-    def place(self) -> dict[str, Any]:
-        """Return where Compose is run, and with which environment.
-
-        What varies stands in .env: a variable of the same name in the caller's environment,
-        which Compose would prefer, is left out.
-        """
-        own = {setting.name for setting in SETTINGS}
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in own and not name.startswith("COMPOSE_")
-        }
+    def place(self, argv: Sequence[str] = ()) -> dict[str, Any]:
+        """Return where Compose is run for a command, and with which environment."""
+        environment = client_environment(os.environ, self.project)
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
-        # Compose refuses an .env it cannot read; where it finds no files, it goes by the labels.
-        directory = Path("/") if self.project.flaw else self.project.root
+        if "build" in argv:
+            environment |= build_environment(self.project)
+        # Compose refuses files it cannot read; where it finds none, it goes by the labels.
+        by_labels = self.project.flaw or not BY_LABELS.isdisjoint(argv)
+        directory = Path("/") if by_labels else self.project.root
         return {"cwd": directory, "env": environment}
 
     def build_inputs(self) -> str:
@@ -64,7 +61,7 @@ class Compose:
         ``image`` is the one it is about; a failure names it.
         """
         with explained(image=image):
-            process.relay(argv, receive, **self.place())
+            process.relay(argv, receive, **self.place(argv))
 
     def output(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Run a command and return what it printed to its standard output."""

@@ -17,6 +17,8 @@ from denzel.backends.docker.errors import NO_ENGINE, explain
 from denzel.errors import EngineError
 
 ANSWER_SECONDS = 5
+DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
+SERVICE_LABEL = "com.docker.compose.service"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
@@ -53,6 +55,14 @@ def engine_answers() -> bool:
     except EngineError:
         return False
     return True
+
+
+def launched_directories() -> set[str]:
+    """Return the directories of projects that have a container of a worker's."""
+    filters: dict[str, Any] = {"label": [DIRECTORY_LABEL, f"{SERVICE_LABEL}=denzel"]}
+    with engine_errors():
+        found = connect().containers.list(all=True, filters=filters, ignore_removed=True)
+    return {os.path.realpath(container.labels[DIRECTORY_LABEL]) for container in found}
 
 
 def find_image(client: docker.DockerClient, name: str) -> Any | None:

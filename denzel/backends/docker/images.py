@@ -104,7 +104,7 @@ class Images:
 
             try:
                 argv = self._compose.commands.build()
-                process.relay(argv, receive, **self._compose.place())
+                process.relay(argv, receive, **self._compose.place(argv))
             except CommandError as error:
                 meaning = explain(str(error)) or "The image could not be built"
                 end = error.said.replace("\n", "\n    ")

@@ -70,8 +70,10 @@ class LocalBackend(Backend):
 
     def launched(self) -> bool:
         """Tell whether the services were created and not shut down since, running or not."""
-        recorded = self.project.manifest.backend == self.name
-        return recorded and DeploymentRecord.read(self._layout) is not None
+        elsewhere = self.project.backend not in (self.name, None)
+        if not self._layout.private.exists():
+            return bool(self._lifecycle.processes())
+        return not elsewhere and DeploymentRecord.read(self._layout) is not None
 
     def running(self) -> bool:
         """Tell whether any service is running now, be it without a supervisor."""
@@ -102,6 +104,9 @@ class LocalBackend(Backend):
 
     def stop(self) -> None:
         """Stop every service; queue, results and response mode stay on disk."""
+        if not self._layout.private.exists():
+            self._lifecycle.end_abandoned()
+            return
         with self._changing():
             self._lifecycle.stop()
 
@@ -123,6 +128,7 @@ class LocalBackend(Backend):
     def down(self, *, purge: bool) -> None:
         """Stop everything; with ``purge`` remove the packages, the queue and the results."""
         if not self._layout.private.exists():
+            self._lifecycle.end_abandoned()
             return
         with self._changing():
             self._lifecycle.stop()

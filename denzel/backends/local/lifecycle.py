@@ -21,6 +21,7 @@ from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
 from denzel.backends.local.process_table import (
     MARK_VARIABLE,
     end_processes,
+    find_abandoned,
     find_processes,
     find_services,
     main_processes,
@@ -89,10 +90,14 @@ class Lifecycle:
             self.report(f"{error}. All processes are ended now")
         self._end_leftovers()
 
+    def end_abandoned(self) -> None:
+        """End the services of a project whose directory was deleted: nothing else is left of it."""
+        end_processes(self.processes, LEFTOVER_SECONDS)
+
     def processes(self) -> list[int]:
         """Return every process of this deployment, whether or not its supervisord lives."""
         if not self.layout.private.exists():
-            return []
+            return find_abandoned(self.layout.root)
         record = DeploymentRecord.read(self.layout)
         session = record.session(self.layout) if record else None
         return find_processes(self.layout.mark, session, self.layout.root)

@@ -53,6 +53,16 @@ def find_services(mark: str) -> dict[int, str]:
     return {pid: _service(environment) for pid, environment in found.items()}
 
 
+def find_abandoned(root: Path) -> list[int]:
+    """Return the processes of a deployment whose directory ``root`` was deleted with its files."""
+    if not _has_proc() or (root / ".denzel").exists():
+        return []
+    where = f"{root} (deleted)"  # as the kernel shows it (proc(5), /proc/PID/cwd)
+    pids = _all_pids()
+    marked = {pid for pid in pids if _current_directory(pid) == where and _mark(pid)}
+    return sorted(_with_descendants(marked, pids) - _own_line())
+
+
 def main_processes(mark: str) -> dict[str, list[int]]:
     """Return each service's processes that no other of the service started: it ends with them."""
     services = find_services(mark)
@@ -120,11 +130,21 @@ def _with_descendants(found: set[int], pids: Iterable[int]) -> set[int]:
 
 def _works_in(pid: int, directory: Path) -> bool:
     """Tell whether a process of this user's has ``directory``, or one in it, as its current one."""
+    return Path(_current_directory(pid)).is_relative_to(directory.resolve())
+
+
+def _current_directory(pid: int) -> str:
+    """Return a process's current directory; empty when it has ended, or is another user's."""
     try:
-        current = (PROC / str(pid) / "cwd").readlink()
-    except OSError:  # it has ended, or is another user's
-        return False
-    return current.is_relative_to(directory.resolve())
+        return str((PROC / str(pid) / "cwd").readlink())
+    except OSError:
+        return ""
+
+
+def _mark(pid: int) -> str:
+    """Return the mark of the deployment that a process belongs to; empty when it does to none."""
+    prefix = f"{MARK_VARIABLE}="
+    return next((entry[len(prefix) :] for entry in _environ(pid) if entry.startswith(prefix)), "")
 
 
 def _status_fields(pid: int) -> list[str]:

@@ -8,6 +8,7 @@ COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", "shop"]
 COMMANDS = ComposeCommands(("docker", "compose"), "shop")
 START = ["-P", "app/runtime/start.py"]
 PREPARE = [*START, "app.runtime.bootstrap"]
+WITH_SECRETS = ["/opt/denzel/python", *START, "app.runtime.bootstrap.secrets"]
 
 
 def test_build() -> None:
@@ -48,7 +49,7 @@ def test_followed_logs() -> None:
 
 def test_a_shell_on_a_terminal() -> None:
     assert COMMANDS.shell("denzel", user="denzel", terminal=True) == [
-        *COMPOSE, "exec", "--user", "denzel", "denzel", "bash"
+        *COMPOSE, "exec", "--user", "denzel", "denzel", *WITH_SECRETS, "bash"
     ]  # fmt: skip
 
 
@@ -61,7 +62,8 @@ def test_a_shell_without_a_terminal() -> None:
 def test_a_module_runs_as_the_user_who_serves() -> None:
     assert COMMANDS.module("api", "app.runtime.admin", "response", "--async") == [
         *COMPOSE, "exec", "-T", "--user", "denzel", "api",
-        "/opt/denzel/venv/bin/python", *START, "app.runtime.admin", "response", "--async",
+        *WITH_SECRETS, "/opt/denzel/venv/bin/python", *START, "app.runtime.admin", "response",
+        "--async",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from denzel.backends.local.process_table import (
     MARK_VARIABLE,
     SERVICE_VARIABLE,
     end_processes,
+    find_abandoned,
     find_processes,
     find_services,
     main_processes,
@@ -38,13 +39,14 @@ FORGETFUL = (
 
 @contextmanager
 def started(
-    program: str, mark: str | None, **more: str
+    program: str, mark: str | None, cwd: Path | None = None, **more: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a Python program in a session of its own; give it and the first line it prints."""
     environment = {**os.environ, **({MARK_VARIABLE: mark} if mark else {}), **more}
     with subprocess.Popen(
         [sys.executable, "-c", program],
         env=environment,
+        cwd=cwd,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -111,7 +113,7 @@ def test_services_are_told_by_what_supervisord_named_them(mark: str) -> None:
         "import subprocess, sys; child = subprocess.Popen(['sleep', '600']); "
         "print(child.pid, flush=True); child.wait()"
     )
-    with started(starts, mark, **{SERVICE_VARIABLE: mark}) as (main, child):
+    with started(starts, mark, None, **{SERVICE_VARIABLE: mark}) as (main, child):
         assert find_services(mark) == {main.pid: mark, int(child): mark}
         assert main_processes(mark) == {mark: [main.pid]}
         os.kill(int(child), 9)
@@ -139,3 +141,21 @@ def test_processes_that_do_not_listen_are_killed(mark: str) -> None:
     with started(DEAF, mark) as (deaf, _):
         end_processes(lambda: find_processes(mark), grace=0.2)
         assert deaf.wait() == -9
+
+
+def test_services_outlive_their_directory_and_are_found(tmp_path: Path, mark: str) -> None:
+    gone, other = tmp_path / "gone", tmp_path / "other"
+    for directory in (gone, other):
+        directory.mkdir()
+    with (
+        started(POLITE, mark, cwd=gone) as (ours, _),
+        started(POLITE, mark, cwd=other),
+        started(POLITE, None, cwd=gone),
+    ):
+        assert find_abandoned(gone) == []
+        gone.rmdir()
+        assert find_abandoned(gone) == [ours.pid]
+        gone.mkdir()  # as when it is made again, with nothing of the project in it
+        assert find_abandoned(gone) == [ours.pid]
+        end_processes(lambda: find_abandoned(gone))
+        assert ours.wait(10) != 0

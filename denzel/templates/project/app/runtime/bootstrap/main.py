@@ -15,7 +15,9 @@ from app.runtime.bootstrap.hidden_modules import warn_of_hidden_modules
 from app.runtime.bootstrap.os_commands import commands_due, run_os_commands
 from app.runtime.bootstrap.paths import venv_directory
 from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
-from app.runtime.settings import SettingError, load_settings, run_directory
+from app.runtime.bootstrap.secrets import provide_secrets
+from app.runtime.settings import SECRETS, SettingError, load_settings, run_directory
+from app.runtime.settings.secrets import FILE
 from app.runtime.state import ERROR, STARTING, read_state, write_state
 
 RETRY_AFTER_SECONDS = 60.0
@@ -34,6 +36,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(STOPPED))
     adopt_owner()
+    provide_secrets()
     if arguments.install:
         return _install_only(
             arguments.service, arguments.install, os_commands=arguments.os_commands
@@ -56,7 +59,8 @@ def _check_settings() -> None:
     try:
         load_settings()
     except SettingError as error:
-        raise PreparationFailed(f"{error}; correct it in .env, then start the service") from error
+        file = FILE if error.name in SECRETS else ".env"
+        raise PreparationFailed(f"{error}; correct it in {file}, then start the service") from error
 
 
 def prepare(service: str, *, os_commands: bool) -> None:

@@ -1,16 +1,17 @@
-"""The deployment's settings, all from ``.env``.
+"""The deployment's settings, from ``.env`` and, those that are secret, from ``.env.secrets``.
 
-Compose and denzel pass them on as environment variables.  The standard library alone is used.
+They are environment variables of the services.  The standard library alone is used.
 """
 
 from .parsers import PROJECT_NAME_PATTERN
 from .processors import available_processors
-from .table import INTERNAL, SETTINGS, Setting
+from .table import INTERNAL, SECRETS, SETTINGS, Setting
 from .values import SettingError, Settings, load_settings, parse_settings, run_directory
 
 __all__ = [
     "INTERNAL",
     "PROJECT_NAME_PATTERN",
+    "SECRETS",
     "SETTINGS",
     "Setting",
     "SettingError",

@@ -1,7 +1,7 @@
 """The table of settings: the one source of names, defaults and meanings.
 
-``denzel startproject`` writes ``.env`` from it, and the documentation's settings page is made
-from it.
+``denzel startproject`` writes ``.env`` and ``.env.secrets`` from it, and the documentation's
+settings page is made from it.
 """
 
 from __future__ import annotations
@@ -37,13 +37,18 @@ from .parsers import (
 
 @dataclass(frozen=True)
 class Setting:
-    """One line of ``.env``: ``parse`` turns its text into a value or raises ValueError."""
+    """One line of ``.env``: ``parse`` turns its text into a value or raises ValueError.
+
+    A ``secret`` one is a line of ``.env.secrets``, which stays out of version control, and its text
+    is never shown.
+    """
 
     name: str
     default: str
     parse: Callable[[str], Any]
     takes: str
     meaning: str
+    secret: bool = False
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -97,7 +102,8 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         credential,
         "a password in ASCII without a colon, or empty",
-        "The password of MONITOR_USER.",
+        "The password of MONITOR_USER. Made anew where it is missing.",
+        secret=True,
     ),
     Setting(
         "MONITOR_CONTROL",
@@ -328,9 +334,10 @@ SETTINGS: tuple[Setting, ...] = (
         "CALLBACK_SECRET",
         "",
         signing_secrets,
-        "whsec_ and base64 of 24 to 64 bytes, or empty",
+        "whsec_ and base64 of 24 to 64 bytes",
         "Signs callbacks (Standard Webhooks); give it to receivers. Several, separated by "
-        "spaces, all sign. Empty: callbacks are not signed.",
+        "spaces, all sign. Made anew where it is missing.",
+        secret=True,
     ),
     Setting(
         "CALLBACK_ALLOW",
@@ -377,8 +384,10 @@ SETTINGS: tuple[Setting, ...] = (
         "REDIS_PASSWORD",
         "",
         any_text,
-        "a password, or empty",
-        "What the services tell Redis to be let in. Redis is reachable for them alone anyway.",
+        "a password",
+        "What the services tell Redis to be let in, though it is reachable for them alone. Made "
+        "anew where it is missing.",
+        secret=True,
     ),
     Setting(
         "LOG_LEVEL",
@@ -394,6 +403,7 @@ SETTINGS: tuple[Setting, ...] = (
         "16 or more printable ASCII characters without blanks, or empty",
         "Key for GET /metrics, sent as `Authorization: Bearer KEY`. Empty: there is no such "
         "endpoint, and the API counts nothing.",
+        secret=True,
     ),
     Setting(
         "BASE_IMAGE",
@@ -458,3 +468,6 @@ INTERNAL: tuple[Setting, ...] = (
     ),
 )
 """Read like settings, but set by the backend and never written into ``.env``."""
+
+SECRETS = frozenset(setting.name for setting in SETTINGS if setting.secret)
+"""The settings that stay out of version control."""

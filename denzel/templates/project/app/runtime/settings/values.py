@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 from .processors import available_processors
-from .table import INTERNAL, SETTINGS
+from .secrets import completed, read_copy
+from .table import INTERNAL, SECRETS, SETTINGS
 
-SECRETS = frozenset({"MONITOR_PASSWORD", "CALLBACK_SECRET", "REDIS_PASSWORD", "METRICS_KEY"})
-"""Whose text is not shown when it cannot be used."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 
 
 class SettingError(ValueError):
     """A setting's text cannot be used; the message names the setting and what it takes."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,15 @@ class Settings:
         """What is wrong with whom the monitoring page is shown to, empty when nothing is."""
         host = self.monitor_address
         if bool(self.monitor_user) != bool(self.monitor_password):
-            return "MONITOR_USER and MONITOR_PASSWORD go together; set both in .env, or neither"
+            return (
+                "MONITOR_USER and MONITOR_PASSWORD go together; set the one in .env and the other "
+                "in .env.secrets, or neither"
+            )
         if host in LOOPBACK_HOSTS or host.startswith("127.") or self.monitor_user:
             return ""
         return (
             f"MONITOR_HOST={host} shows the monitoring page to other machines; set MONITOR_USER "
-            "and MONITOR_PASSWORD in .env, too"
+            "in .env and MONITOR_PASSWORD in .env.secrets, too"
         )
 
     @property
@@ -145,7 +151,8 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
             parsed[setting.name.lower()] = setting.parse(text)
         except (ValueError, KeyError) as error:
             shown = setting.name if setting.name in SECRETS else f"{setting.name}={text}"
-            raise SettingError(f"{shown} cannot be used: it takes {setting.takes}") from error
+            message = f"{shown} cannot be used: it takes {setting.takes}"
+            raise SettingError(message, setting.name) from error
     settings = Settings(**parsed)
     return replace(settings, redis_url=_with_password(settings.redis_url, settings.redis_password))
 
@@ -165,5 +172,9 @@ def run_directory() -> str:
 
 
 def load_settings() -> Settings:
-    """Return the settings of this process, from its environment."""
-    return parse_settings(os.environ)
+    """Return the settings of this process, from its environment.
+
+    A process that was started beside a container's service, as its health check, lacks the secrets
+    that the service was started with: they are read from the copy that the service left for it.
+    """
+    return parse_settings(completed(os.environ, read_copy(run_directory())))

@@ -1,0 +1,84 @@
+#!/bin/sh
+# Starts Redis in its container, after making what is missing in .env.secrets.  Every service waits
+# for Redis, so all of them find the secrets.  `denzel` makes them before it starts anything; here
+# it is done where there is no denzel: a clone, started by `docker compose up -d`.
+set -eu
+project=/opt/denzel/project
+secrets=$project/.env.secrets
+
+# Print the last value of a setting in a file; as python-dotenv reads it, for what is written here.
+value() {
+    [ -f "$2" ] || return 0
+    sed -n "s/^ *\(export \)\{0,1\}$1 *= *//p" "$2" | tail -n 1 | tr -d '\r' \
+        | sed -e "s/^'\([^']*\)'.*/\1/" -e t -e 's/^"\([^"]*\)".*/\1/' -e t \
+            -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//'
+}
+
+# Print the value in .env, or else in .env.secrets.
+setting() {
+    found=$(value "$1" "$project/.env")
+    [ -n "$found" ] && printf %s "$found" || value "$1" "$secrets"
+}
+
+random() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
+
+made=
+make() {
+    [ -z "$(setting "$1")" ] || return 0
+    made="$made $1"
+    printf '%s=%s\n' "$1" "$2" >> "$new"
+}
+
+umask 077
+new=$secrets.new
+if { [ ! -f "$secrets" ] || cat "$secrets"; } > "$new" 2> /dev/null; then
+    [ ! -s "$new" ] || [ -z "$(tail -c 1 "$new")" ] || echo >> "$new"
+    make REDIS_PASSWORD "$(random | tr '+/' '_-' | tr -d '=')"
+    make CALLBACK_SECRET "whsec_$(random)"
+    [ -z "${MONITOR_USER:-}" ] || make MONITOR_PASSWORD "$(random | tr '+/' '_-' | tr -d '=')"
+    if [ -n "$made" ]; then
+        chown "$(stat -c %u:%g "$project")" "$new" || true
+        mv "$new" "$secrets"
+        echo "Missing in .env.secrets and made anew:$made. Receivers of callbacks need the new CALLBACK_SECRET"
+    else
+        rm "$new"
+    fi
+else
+    echo ".env.secrets could not be written: what is missing in it is not made"
+fi
+
+# Where only root finds it: for the health check.
+setting REDIS_PASSWORD > /opt/denzel/password
+quoted=$(sed 's/[\\"]/\\&/g' /opt/denzel/password)
+umask 022
+
+# Zero bytes at the end of its file, as a power failure may leave them, keep Redis from starting; it
+# had confirmed nothing that stands there, so they are cut off.
+name=$(sed -n 's/^file \([^ ]*\) .*type i.*/\1/p' appendonlydir/*.manifest 2> /dev/null | tail -n 1)
+file=appendonlydir/$name
+if [ -s "$file" ] && [ -n "$name" ] && [ -z "$(tail -c 1 "$file" | tr -d '\000')" ]; then
+    good=$(redis-check-aof "$file" | sed -n 's/.*ok_up_to=\([0-9]*\).*/\1/p')
+    if [ -n "$good" ] && [ -z "$(tail -c +$((good + 1)) "$file" | tr -d '\000' | head -c 1)" ]; then
+        echo "$file ended in zero bytes, as after a power failure: from byte $good on they were cut off"
+        truncate -s "$good" "$file"
+    fi
+fi
+
+# The images of Redis's makers drop privileges by themselves; any other does not.
+drop="setpriv --reuid redis --regid redis --clear-groups"
+if $drop true 2> /dev/null; then
+    find . ! -user redis -exec chown redis:redis {} +
+else
+    drop=
+fi
+
+# Nothing is ever evicted: it could be a request.  The password goes in where no list of processes
+# shows it.
+exec $drop docker-entrypoint.sh redis-server - <<END
+appendonly yes
+appendfsync $REDIS_FSYNC
+save ""
+maxmemory $REDIS_MAX_MEMORY
+maxmemory-policy noeviction
+requirepass "$quoted"
+END

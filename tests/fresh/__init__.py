@@ -1,0 +1,1 @@
+"""Tests on systems that hold little more than Python."""
