@@ -29,7 +29,8 @@ from denzel.polling import polls
 from denzel.ports import free_port
 
 TEMPLATE = Path("denzel") / "templates" / "project"
-MODULE_OPTION = "-m"
+RUNS_MODULE = ("-m", "app/runtime/start.py")
+"""What stands before the name of the module that an entrypoint runs."""
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
 REDIS_SECONDS = 20.0
 GONE_SECONDS = 5.0
@@ -122,15 +123,16 @@ def entrypoint_command(script: str, where: Path) -> list[str]:
     """
     lines = script.replace("\\\n", " ").splitlines()
     starts = [line for line in lines if line.startswith("exec ")]
-    words = shlex.split(starts[-1]) if starts else []
-    if MODULE_OPTION in words:
-        rest = words[words.index(MODULE_OPTION) + 2 :]
+    words = shlex.split(starts[-1], comments=True) if starts else []
+    modules = [place + 1 for place, word in enumerate(words) if word in RUNS_MODULE]
+    if modules:
+        rest = words[modules[0] + 1 :]
         while rest and rest[0].startswith("--"):
             rest = rest[1:]
         command = [word for word in rest[1:] if word != "--"]
         if command:
             return command
-    raise BenchmarkError(f"{where} has no `exec … -m BOOTSTRAP [OPTION…] SERVICE COMMAND…`")
+    raise BenchmarkError(f"{where} has no `exec … BOOTSTRAP [OPTION…] SERVICE COMMAND…`")
 
 
 def _environment(job: Job, port: int, bin_directory: Path, mark: str) -> dict[str, str]:

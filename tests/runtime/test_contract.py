@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import orjson
 import pytest
 
-from app.runtime.contract import NOBODY, failure_body, owner_of
+from app.runtime.contract import NOBODY, failure_body, new_task_id, owner_of
 
 
 class Hostile:
@@ -46,3 +47,9 @@ def test_an_owner_fits_into_a_record_and_a_message_whatever_the_keys_name(name: 
 
 def test_without_keys_everything_is_nobodys() -> None:
     assert owner_of("") == NOBODY
+
+
+def test_ids_are_random_uuids() -> None:
+    ids = [UUID(new_task_id()) for _ in range(1000)]
+    assert {(each.version, each.variant) for each in ids} == {(4, RFC_4122)}
+    assert len(set(ids)) == 1000

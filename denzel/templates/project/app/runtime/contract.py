@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +21,12 @@ FINAL_STATES = frozenset({SUCCESS, FAILURE, REVOKED})
 
 NOBODY = "-"
 """The owner of what was asked for without an API key."""
+
+
+def new_task_id() -> str:
+    """Return a random UUID (version 4) as text; ``uuid4`` takes three times as long."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 class Request(NamedTuple):

@@ -22,7 +22,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from app.runtime.api.waiting import Waiter, WaitingRoom
 from app.runtime.callbacks.undelivered import describe
-from app.runtime.contract import Outcome, Request, ResponseMode
+from app.runtime.contract import Outcome, Request, ResponseMode, new_task_id
 from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
 from app.runtime.requests.cancellation import REASONS, Cancellation
 from app.runtime.requests.errors import (
@@ -180,7 +180,7 @@ class Dispatcher:
         QueueUnavailable.
         """
         self._require_redis()
-        request = Request(str(uuid4()), payload, owner)
+        request = Request(new_task_id(), payload, owner)
         waiter = self._waiting.enter(request.id, self._loop.time() + timeout, request)
         self._leave_soon(waiter)
         # Leaner than asyncio.timeout, which this would enter for each request.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from uuid import uuid4
 
 import falcon
 import falcon.asgi
@@ -27,7 +26,15 @@ from app.runtime.api.preferences import Preference, parse_prefer
 from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
 from app.runtime.api.verification import Verifier
 from app.runtime.callbacks.policy import deployment_policy
-from app.runtime.contract import CANCELLED, FAILURE, REVOKED, Outcome, Request, owner_of
+from app.runtime.contract import (
+    CANCELLED,
+    FAILURE,
+    REVOKED,
+    Outcome,
+    Request,
+    new_task_id,
+    owner_of,
+)
 from app.runtime.requests.errors import QueueUnavailable
 from app.runtime.settings import Settings
 
@@ -84,7 +91,7 @@ class PredictResource:
             await self._predict(resp, payload, owner, wait or 0.0)
             return
         uri = callback_uri if is_async else None
-        request = Request(str(uuid4()), payload, owner, uri)
+        request = Request(new_task_id(), payload, owner, uri)
         full_key = None if key is None else callers_key(caller(req), key)
         if wait is None:
             resp.data = accepted(await self._submit(resp, request, full_key, body, ANSWER_SECONDS))

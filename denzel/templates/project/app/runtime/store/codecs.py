@@ -61,8 +61,8 @@ def decode_reply(message: bytes) -> list[Outcome]:
     start = message.index(b"\n") + 1
     outcomes = []
     for task_id, length in orjson.loads(message[: start - 1]):
-        record = decode_record(message[start : start + length])
-        outcomes.append(Outcome(task_id, record.state, record.body))
+        state, _, body = message[start : start + length].split(b" ", 2)
+        outcomes.append(Outcome(task_id, state.decode(), body))
         start += length
     return outcomes
 

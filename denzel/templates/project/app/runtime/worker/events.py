@@ -17,7 +17,7 @@ from app.runtime.worker.batch import Batch, PredictionRequest, Told
 
 EACH_PER_SECOND = 250
 """Requests a second up to which each is told of."""
-BATCH_SECONDS = 0.01
+BATCH_SECONDS = 0.05
 """Beyond that, a batch is told of when the last one was so long ago."""
 SHOWN_CHARACTERS = 1000
 
