@@ -38,6 +38,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 live_option = click.option(
     "--live/--no-live", default=False, show_default=True, help="Keep watching until Ctrl-C."
 )
+tail_option = click.option(
+    "--tail", type=click.IntRange(min=0), help="Begin this many lines before the end."
+)
 ready_timeout_option = click.option(
     "--timeout",
     type=SECONDS,

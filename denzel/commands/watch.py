@@ -13,7 +13,7 @@ from denzel.commands.invocation import (
     until_interrupted,
     wait_until_ready,
 )
-from denzel.commands.options import json_option, live_option, ready_timeout_option
+from denzel.commands.options import json_option, live_option, ready_timeout_option, tail_option
 from denzel.services import SERVICES
 
 
@@ -42,7 +42,7 @@ def status(live: bool, as_json: bool, wait: bool, timeout: float) -> None:
     help="Show one service alone.",
 )
 @live_option
-@click.option("--tail", type=click.IntRange(min=0), help="Begin this many lines before the end.")
+@tail_option
 def logs(service: str, live: bool, tail: int | None) -> None:
     """Show what the services print."""
     name = None if service == "all" else service
@@ -53,10 +53,11 @@ def logs(service: str, live: bool, tail: int | None) -> None:
 
 @click.command()
 @live_option
-def logworker(live: bool) -> None:
+@tail_option
+def logworker(live: bool, tail: int | None) -> None:
     """Show the worker's log file, logs/worker.log."""
     with until_interrupted():
-        for line in operations.worker_log(current_deployment(), follow=live):
+        for line in operations.worker_log(current_deployment(), follow=live, tail=tail):
             console.echo(line)
 
 

@@ -70,15 +70,18 @@ def logs(
     return backend.logs(names if service is None else [service], follow=follow, tail=tail)
 
 
-def worker_log(project: Project, *, follow: bool) -> Iterator[str]:
-    """Yield the lines of ``logs/worker.log``; with ``follow`` across rotations, for ever."""
+def worker_log(project: Project, *, follow: bool, tail: int | None = None) -> Iterator[str]:
+    """Yield the lines of ``logs/worker.log``, the last ``tail`` if that is given.
+
+    With ``follow`` across rotations, for ever.
+    """
     path = project.logs / "worker.log"
     if not follow and not path.exists():
         raise ProjectError(
             f"{path} is not there yet: the worker has not been started. `denzel launch` starts it"
         )
     files = {"worker": path}
-    lines = follow_logs(files, None) if follow else read_logs(files, None)
+    lines = follow_logs(files, tail) if follow else read_logs(files, tail)
     return (line.text for line in lines)
 
 

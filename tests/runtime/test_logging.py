@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import requests
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, deployed
+from .deployment import Deployment, Receiver, deployed, free_port
 
 LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[(WARNING|ERROR)\] "
 
@@ -91,3 +94,57 @@ def test_a_prediction_that_raises_is_answered_though_the_log_is_gone(
         assert answer.status_code == 500
         assert "name 'np' is not defined" in answer.json()["description"]
     assert "name 'np' is not defined" in (logs / "worker.log").read_text(encoding="utf-8")
+
+
+def test_all_services_log_json_and_the_tasks_id_runs_through(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    settings = {"LOG_FORMAT": "json", "CALLBACK_TIMEOUT": "5"}
+    pipeline = OBEDIENT.replace("    return PREDICT[", '    print("printed")\n    return PREDICT[')
+    with deployed(tmp_path, pipeline, settings) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_api()
+        deployment.start_callbacks()
+        deployment.start_monitor()
+        deployment.wait_for_worker()
+        failed = deployment.predict({"do": "NameError"}, Prefer="wait=20")
+        assert failed.status_code == 500
+        task_id = failed.headers["Denzel-Task-Id"]
+        uri = f"http://127.0.0.1:{free_port()}/"
+        accepted = deployment.accept({"value": 1, "callback_uri": uri})
+
+        def records(service: str) -> list[dict[str, Any]]:
+            text = deployment.services[service].log.read_text(encoding="utf-8")
+            return [json.loads(line) for line in text.splitlines()]
+
+        def found(service: str, message: str, task: str) -> bool:
+            return any(
+                message in each["message"] and each.get("task_id") == task
+                for each in records(service)
+            )
+
+        assert found("api", "POST /predict: 500 Prediction failed", task_id)
+        assert found("denzel", f"Prediction {task_id} failed", task_id)
+        assert found("denzel", "printed", task_id)
+        deployment.wait(
+            lambda: found("callbacks", "no connection", accepted), "the callback fails", 20
+        )
+        deployment.services["redis"].kill()
+        for service in ("api", "callbacks"):
+            deployment.wait(
+                lambda name=service: any("cannot be reached" in each["message"]  # type: ignore[misc]
+                                         for each in records(name)),
+                f"{service} tells that Redis is away", 30,
+            )  # fmt: skip
+        deployment.start_redis()
+        for service in ("api", "callbacks"):
+            deployment.wait(
+                lambda name=service: any("is back after" in each["message"]  # type: ignore[misc]
+                                         for each in records(name)),
+                f"{service} tells that Redis is back", 30,
+            )  # fmt: skip
+        for service in ("api", "denzel", "callbacks", "monitor"):
+            assert {each["service"] for each in records(service)} == {service}
+        outages = [each for each in records("callbacks") if "cannot be" in each["message"]]
+        assert len(outages) <= 3

@@ -125,7 +125,9 @@ def test_an_outcome_outlives_an_absence_of_redis(fragile: Deployment) -> None:
     fragile.wait(lambda: len(fragile.trace("sleep")) > sleeps, "the prediction began", 10)
     kill_redis(fragile)
     worker = fragile.services["denzel"]
-    fragile.wait(lambda: "trying on" in worker.output(), "the outcome could not be stored", 30)
+    fragile.wait(
+        lambda: "Redis cannot be reached" in worker.output(), "the outcome could not be stored", 30
+    )
     fragile.start_redis()
     predicts_again(fragile)
     assert fragile.final_status(accepted)["result"] == {"slept": 1.0}

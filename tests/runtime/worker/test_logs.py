@@ -65,7 +65,7 @@ def test_what_the_pipeline_prints_and_logs_is_in_both_logs(printing: Deployment)
     assert printing.predict({"n": "good"}).status_code == 200
     for name, text in texts(printing).items():
         for wanted in (
-            "loading", "processing good\n", "UserWarning: warned good", "logged good\n",
+            "loading", "processing good\n", "UserWarning: warned good", "logged good [",
             "bar good: 100%", "to stderr good\n", "Model loaded in",
         ):  # fmt: skip
             assert wanted in text, name

@@ -17,6 +17,14 @@ celery_app = Celery("app", config_source="app.runtime.worker.celeryconfig", set_
 celery_app.steps["consumer"].add(PredictionStep)
 
 
+@signals.setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    """Log as all services do, in new processes, too; Celery has a format of its own."""
+    from app.runtime.worker.logs import configure_logging
+
+    configure_logging()
+
+
 @signals.worker_process_init.connect
 def _prepare_process(**_: Any) -> None:
     """Make a new pool process ready to predict; it may load the model."""

@@ -19,6 +19,7 @@ from tornado.web import RequestHandler
 
 from app.runtime import state
 from app.runtime.hosts import is_known_host, is_loopback, is_same_origin, without_prefix
+from app.runtime.logs import configure_logging
 from app.runtime.proxies import TrustedProxies
 from app.runtime.settings import Settings, load_settings
 
@@ -31,10 +32,12 @@ def main() -> int:
     settings = load_settings()
     if settings.exposure:
         return refuse(settings.exposure)
+    configure_logging(settings, "monitor")
     os.nice(NICENESS)
     # Not as arguments or variables: those other programs of this machine may be shown.
     if settings.monitor_user:
         options.basic_auth = [f"{settings.monitor_user}:{settings.monitor_password}"]
+    options.logging = settings.log_level
     options.read_only = not settings.monitor_control
     arguments = [
         # Tornado takes :: for IPv6 alone, and nothing for every address of both families.
@@ -51,7 +54,7 @@ def main() -> int:
     IOLoop.current().add_callback(proxies.start)
     IOLoop.current().add_callback(state.write_state, "monitor", state.UP)
     os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
-    sys.argv = ["celery", "-A", "app.tasks", "flower", *arguments]
+    sys.argv = ["celery", "--quiet", "-A", "app.tasks", "flower", *arguments]
     return int(celery_main() or 0)
 
 

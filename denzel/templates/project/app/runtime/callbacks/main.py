@@ -69,6 +69,6 @@ async def serve(settings: Settings) -> None:
 def main() -> int:
     """Run the service until it is told to stop."""
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings, "callbacks")
     asyncio.run(serve(settings))
     return 0

@@ -23,6 +23,7 @@ from app.runtime.callbacks.resolver import ZONE_PREFIX
 from app.runtime.callbacks.schedule import Answer, RetrySchedule
 from app.runtime.callbacks.sender import Sender, Undeliverable
 from app.runtime.callbacks.slots import Crowded, Slots
+from app.runtime.logs import Outage, of_task
 from app.runtime.metrics.tally import Tally
 
 MAX_TASKS = 1500
@@ -49,6 +50,7 @@ class CallbackService:
         tally: Tally | None = None,
     ) -> None:
         self._tally = tally or Tally()
+        self._outage = Outage(log, "Redis")
         self._deliveries = deliveries
         self._sender = sender
         self._schedule = schedule
@@ -108,8 +110,9 @@ class CallbackService:
                     await self._backlog.park()
                     await self._backlog.find()
                 state.beat("callbacks")  # this loop turns, and Redis answers it
+                self._outage.ended()
             except (redis.RedisError, OSError) as error:
-                log.warning("Redis: %s", error)
+                self._outage.failed(error)
                 await asyncio.sleep(WAIT_SECONDS)
             if not is_behind:
                 with contextlib.suppress(TimeoutError):
@@ -132,7 +135,7 @@ class CallbackService:
                 await self._deliveries.renew(self._claimed)
                 await self._deliveries.trim()
             except (redis.RedisError, OSError) as error:
-                log.warning("Redis: %s", error)
+                self._outage.failed(error)
             finally:
                 self._may_record.set()
             await asyncio.sleep(self._deliveries.claim_seconds / RENEWALS)
@@ -182,9 +185,12 @@ class CallbackService:
         except Crowded as crowded:
             self._backlog.add(crowded.key, callback.task_id)
         except (redis.RedisError, OSError) as error:
-            log.warning("Callback of %s: %s; it will be due again", callback.task_id, error)
+            self._outage.failed(error)  # the callback will be due again
         except Exception:
-            log.exception("Callback of %s; it will be due again", callback.task_id)
+            log.exception(
+                "Callback of %s; it will be due again", callback.task_id,
+                extra=of_task(callback.task_id),
+            )  # fmt: skip
         finally:
             self._claimed.discard(callback.task_id)
             del self._attempts[callback.task_id]
@@ -231,7 +237,7 @@ class CallbackService:
                 await self._store(callback, answer, delay)
                 return
             except (redis.RedisError, OSError) as error:
-                log.warning("Callback of %s cannot be recorded: %s", callback.task_id, error)
+                self._outage.failed(error)
                 await asyncio.sleep(WAIT_SECONDS)
 
     async def _store(self, callback: Callback, answer: Answer, delay: float | None) -> None:
@@ -244,11 +250,15 @@ class CallbackService:
 
     def _log_failure(self, callback: Callback, answer: Answer, delay: float | None) -> None:
         if delay is None:
-            log.error("Callback of %s is given up: %s", callback.task_id, answer.error)
+            log.error(
+                "Callback of %s is given up: %s", callback.task_id, answer.error,
+                extra=of_task(callback.task_id),
+            )  # fmt: skip
         else:
             log.warning(
-                "Callback of %s: %s; next try in %.0f s", callback.task_id, answer.error, delay
-            )
+                "Callback of %s: %s; next try in %.0f s", callback.task_id, answer.error, delay,
+                extra=of_task(callback.task_id),
+            )  # fmt: skip
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> list[object]:

@@ -80,7 +80,7 @@ class Recorder:
             self._ahead = now - (sent + time.time()) / 2
         except RedisError as error:
             self._tally.put_back(taken)
-            log.info("Figures wait for Redis: %s", error)
+            log.debug("Figures wait for Redis: %s", error)
 
     def seconds_since(self, moment: float) -> float | None:
         """Return how long ago a moment of Redis's clock was; None while that is not known."""
@@ -122,4 +122,4 @@ class AsyncRecorder:
             raise
         except (RedisError, OSError) as error:
             self._tally.put_back(taken)
-            log.info("Figures wait for Redis: %s", error)
+            log.debug("Figures wait for Redis: %s", error)

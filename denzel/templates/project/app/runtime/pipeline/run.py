@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.logs import current_task
 from app.runtime.pipeline.explanations import advice
 from app.runtime.pipeline.json_codec import dump_result, loads
 from app.runtime.pipeline.loading import Pipeline
@@ -34,6 +35,7 @@ def predict_group(
     failures: dict[str, Outcome] = {}
     processed: dict[str, _Processed] = {}
     for task_id, payload in requests:
+        current_task.set(task_id)
         started = time.monotonic()
         try:
             with limit.of(started):
@@ -43,6 +45,7 @@ def predict_group(
         else:
             processed[task_id] = _Processed(data, time.monotonic() - started)
     outcomes = {**failures, **_predict(pipeline, model, processed, limit)}
+    current_task.set("")
     return [outcomes[task_id] for task_id, _ in requests]
 
 
@@ -60,6 +63,7 @@ def _predict(
         return _predict_batch(pipeline.predict_batch, model, processed, limit)
     outcomes = {}
     for task_id, each in processed.items():
+        current_task.set(task_id)
         try:
             with limit.of(time.monotonic() - each.seconds):
                 result = dump_result(pipeline.predict(model, each.data))
@@ -82,6 +86,7 @@ def _predict_batch(
     whose is whose.
     """
     batch = [each.data for each in processed.values()]
+    current_task.set(next(iter(processed)) if len(processed) == 1 else "")
     seconds = min(each.seconds for each in processed.values())
     try:
         with limit.of(time.monotonic() - seconds):
@@ -116,6 +121,7 @@ def _outcome(task_id: str, result: Any) -> Outcome:
 
 
 def _failure(task_id: str, error: BaseException) -> Outcome:
+    current_task.set(task_id)
     _log(logging.ERROR, error, "Prediction %s failed", task_id)
     return Outcome(task_id, FAILURE, failure_body(error))
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import redis
 
 from app.runtime.contract import Outcome
+from app.runtime.logs import Outage
 from app.runtime.store.client import ScriptRunner
 from app.runtime.store.codecs import decode_stored_request, encode_record
 from app.runtime.store.keys import payload_key, request_key
@@ -71,14 +72,16 @@ class OutcomeStore:
         arguments: list[str | bytes | float] = [self._holder, self._result_ttl]
         for outcome, _, _, callback_uri in ended:
             arguments += [outcome.id, outcome.state, outcome.body, callback_uri or ""]
+        outage = Outage(log, "Redis")
         while True:
             try:
                 self._run("finish", *arguments)
+                outage.ended()
                 return
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
                 if time.monotonic() >= deadline:
                     raise
-                log.warning("Redis cannot be reached to store results; trying on")
+                outage.failed(error)
                 time.sleep(RETRY_SECONDS)
 
     def finish_sync(self, ended: Sequence[Ended], large: Sequence[str] = ()) -> None:

@@ -397,6 +397,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Least severe message that is logged.",
     ),
     Setting(
+        "LOG_FORMAT",
+        "text",
+        choice("text", "json"),
+        "text or json",
+        "json: each line of a service's log is a JSON object, what your pipeline prints included.",
+    ),
+    Setting(
         "METRICS_KEY",
         "",
         bearer_key,

@@ -71,6 +71,7 @@ class Settings:
     redis_fsync: str
     redis_password: str
     log_level: str
+    log_format: str
     metrics_key: str
     base_image: str
     redis_image: str

@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, RedisError
 
+from app.runtime.logs import Outage
 from app.runtime.store.connection import Argument, Connection
 
 RECONNECT_SECONDS = 0.5
@@ -44,6 +45,7 @@ class Subscriber:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
+        self._outage = Outage(log, "Redis")
         self.is_open = False
 
     async def start(self) -> None:
@@ -75,8 +77,7 @@ class Subscriber:
             try:
                 await self._listen_once()
             except (RedisError, OSError) as error:
-                if self.is_open:
-                    log.warning("Lost Redis: %s", error)
+                self._outage.failed(error)
             except Exception:  # whatever it was, an API process that hears nothing is no use
                 log.exception("The channel failed; it is opened again")
             self.is_open = False
@@ -91,7 +92,8 @@ class Subscriber:
             await self._opened()
             self.is_open = True
             self._tried.set()
-            log.info("Connected to Redis")
+            if not self._outage.ended():
+                log.info("Connected to Redis")
             await connection.watch()
         finally:
             self._connection = None

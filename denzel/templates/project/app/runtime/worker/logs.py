@@ -20,7 +20,6 @@ from app.runtime import logs
 from app.runtime.settings import load_settings
 
 LOG_FILE = Path("logs/worker.log")
-LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
 LOG_BYTES = 10 * 2**20
 
 
@@ -111,16 +110,22 @@ class LoggedStream(io.TextIOBase):
 
 def configure_logging() -> None:
     """Log to stdout (the service's log) and to logs/worker.log, and copy there what is printed."""
-    level = load_settings().log_level
-    if not isinstance(sys.stdout, LoggedStream):
+    settings = load_settings()
+    if not isinstance(sys.stdout, (LoggedStream, logs.PrintedLines)):
         log = LogFile(LOG_FILE)
         sys.stdout = _logged(sys.stdout, log)
         sys.stderr = _logged(sys.stderr, log)
-    logs.configure_logging(level, LOG_FORMAT)
-    if level != "debug":
+    logs.configure_logging(settings, "denzel")
+    logging.getLogger("py.warnings").addFilter(_concerns_nobody_here)
+    if settings.log_level != "debug":
         # Two lines a task would be gigabytes a day; pipeline/run.py logs failures.
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+
+
+def _concerns_nobody_here(record: logging.LogRecord) -> bool:
+    """Drop what Celery says of its own future with each lost connection."""
+    return "CPendingDeprecationWarning" not in record.getMessage()
 
 
 def _logged(stream: TextIO, log: LogFile) -> TextIO:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from celery import signals
 
 from app.runtime.pipeline.plan import Plan
@@ -29,7 +31,7 @@ def serve(settings: Settings, plan: Plan) -> None:
 def worker_arguments(settings: Settings, processes: int) -> list[str]:
     """Return the arguments of ``celery worker``."""
     return [
-        "worker", "--hostname", settings.worker_name, "--concurrency", str(processes),
+        "--quiet", "worker", "--hostname", settings.worker_name, "--concurrency", str(processes),
         "--pool", "prefork", "--loglevel", settings.log_level, "--task-events",
         "--without-gossip", "--without-mingle",
     ]  # fmt: skip
@@ -38,6 +40,7 @@ def worker_arguments(settings: Settings, processes: int) -> list[str]:
 def _connect_signals(watch: PoolWatch) -> None:
     """Do what the worker's main process must do regularly, besides serving predictions."""
     signals.setup_logging.connect(_keep_logging, weak=False)
+    signals.worker_before_create_process.connect(_silence_start, weak=False)
     signals.worker_ready.connect(watch.begin, weak=False)
     signals.worker_shutting_down.connect(watch.on_shutting_down, weak=False)
     signals.heartbeat_sent.connect(rotate_log, weak=False)
@@ -45,3 +48,8 @@ def _connect_signals(watch: PoolWatch) -> None:
 
 def _keep_logging(**_: object) -> None:
     """Answer Celery's question for a logging set-up: there is one."""
+
+
+def _silence_start(**_: object) -> None:
+    """Keep fresh interpreters from logging their start in another format (billiard/spawn.py)."""
+    os.environ.pop("_MP_FORK_LOGLEVEL_", None)

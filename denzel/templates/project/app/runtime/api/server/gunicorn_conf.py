@@ -4,7 +4,7 @@ import gc
 from pathlib import Path
 
 from app.runtime.hosts import authority
-from app.runtime.logs import API_DATE_FORMAT, API_LOG_FORMAT, configure_logging
+from app.runtime.logs import configure_logging
 from app.runtime.settings import load_settings
 
 _settings = load_settings()
@@ -18,6 +18,7 @@ keepalive = _settings.client_timeout
 limit_request_field_size = _settings.max_header_bytes
 timeout = 60  # of silence, after which gunicorn takes an API process for hung
 graceful_timeout = 30
+logger_class = "app.runtime.api.server.logger.ServiceLogger"
 loglevel = _settings.log_level
 accesslog = "-" if _settings.log_level == "debug" else None
 control_socket_disable = True  # it would be opened in $HOME, which may be read-only
@@ -27,7 +28,7 @@ if Path("/dev/shm").is_dir():
 
 def on_starting(server: object) -> None:
     """Log what the API itself has to say; its processes inherit this."""
-    configure_logging(_settings.log_level, log_format=API_LOG_FORMAT, date_format=API_DATE_FORMAT)
+    configure_logging(_settings, "api")
 
 
 def post_worker_init(worker: object) -> None:
