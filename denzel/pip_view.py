@@ -8,14 +8,16 @@ from denzel.backends.base import Passing
 from denzel.live import LiveView, echo
 
 TALK = re.compile(
-    r"\s|Requirement already satisfied|Looking in |Collecting |Downloading |Using cached "
-    r"|Obtaining |Processing |Preparing |Getting requirements|Installing |Building wheel"
-    r"|Created wheel|Stored in |Successfully (built|uninstalled)|Attempting uninstall"
-    r"|Found existing|Uninstalling "
-    r"|WARNING: Location |Saved |Discarding |DEPRECATION: "
+    r"Requirement already satisfied: |Looking in (indexes|links): |Collecting \S+|Downloading \S+"
+    r"|Using cached \S+|Obtaining \S+ from |Processing [./]|Preparing (metadata|wheel|editable)"
+    r"|Getting requirements to |Installing (collected packages|build dependencies|backend dep)"
+    r"|Building (wheel|editable)|Created wheel for |Stored in directory: |Attempting uninstall: "
+    r"|Successfully (built|uninstalled) |Found existing installation: |Uninstalling \S+:"
+    r"|WARNING: Location |Saved \S+\.whl|Discarding http|DEPRECATION: "
 )
 """How the lines begin that pip prints as long as all is well."""
 STEP = re.compile(r"(?P<verb>Collecting|Downloading|Building wheel|Installing) (?P<rest>.*)")
+MOST_NAMED = 12
 INSTALLED = re.compile(r"Successfully installed (?P<packages>.+)")
 
 
@@ -25,30 +27,38 @@ class PipView:
     def __init__(self) -> None:
         self.view = LiveView(err=True)
         self.packages: list[str] = []
-        self.talked = False
+        self.talking = False
 
     def receive(self, line: str) -> None:
-        """Show a line, or take it as what pip is at."""
+        """Show a line, unless it is pip's talk."""
         if isinstance(line, Passing):
             if self.view.in_place:
                 self.view.show([line] if line else [])
-        elif installed := INSTALLED.match(line):
+        elif not self.takes(line):
+            echo(line, err=True)
+
+    def takes(self, line: str) -> bool:
+        """Tell whether a line is pip's talk, which shows as the step that pip is at."""
+        if installed := INSTALLED.match(line):
             self.packages += installed["packages"].split()
-        elif TALK.match(line):
-            self.talked = True
+        elif TALK.match(line) or (line.startswith(" ") and self.talking):
+            self.talking = True
             if self.view.in_place and STEP.match(line):
                 self.view.show([f"pip: {line}"])
         else:
             self.clear()
-            echo(line, err=True)
+            return False
+        return True
 
     def clear(self) -> None:
         """Take pip's step off the terminal, and say what it changed."""
         if self.view.in_place:
             self.view.show([])
-        if self.packages:
+        if len(self.packages) > MOST_NAMED:
+            echo(f"Installed {len(self.packages)} packages", err=True)
+        elif self.packages:
             names = ", ".join(" ".join(package.rsplit("-", 1)) for package in self.packages)
             echo(f"Installed {names}", err=True)
-        elif self.talked:
+        elif self.talking:
             echo("Nothing to install: every package is there already", err=True)
-        self.packages, self.talked = [], False
+        self.packages, self.talking = [], False

@@ -30,6 +30,7 @@ class Entry:
 SECTIONS: dict[str, dict[str, Entry]] = {
     "Build": {
         "startproject": Entry("build", "Build the skeleton of a new project called NAME."),
+        "dev": Entry("develop", "Run the project here, again whenever a file is saved."),
         "check": Entry("build", "Try the pipeline without services, on a request in FILE."),
         "upgrade": Entry("build", "Bring the files denzel owns up to this version."),
     },

@@ -106,7 +106,14 @@ def shutdown(project: Project, *, purge: bool, report: Report) -> None:
 
     Also cleans up after a launch that was killed halfway.
     """
+    from denzel.backends.local.development import end_remains
+
     with project.changing():
+        try:
+            end_remains(project, report)
+        except ProjectError:
+            if purge:
+                raise  # it would lose its packages
         recorded = project.backend
         chosen = backends.choose(project, None, report)
         chosen.down(purge=purge)

@@ -36,6 +36,7 @@ def service_environment(project: Project, layout: Layout, sockets: Path) -> dict
         "PYTHONUNBUFFERED": "1",  # what a pipeline prints stands in the log at once
         "DENZEL_BACKEND": "local",
         "DENZEL_RUN_DIR": str(layout.run),
+        "DENZEL_LOGS": layout.relative(layout.logs),
         "DENZEL_VENV": str(layout.venv),
         "DENZEL_PYTHON": sys.executable,
     }

@@ -33,11 +33,16 @@ class Layout:
 
     root: Path
     private: Path
+    logs: Path
 
     @classmethod
     def of(cls, project: Project) -> Layout:
         """Return the layout of ``project``."""
-        return cls(project.root, project.private)
+        return cls(project.root, project.private, project.logs)
+
+    def relative(self, path: Path) -> str:
+        """Return a path as seen from the project's directory, where services run."""
+        return path.relative_to(self.root).as_posix()
 
     @property
     def run(self) -> Path:
@@ -78,11 +83,6 @@ class Layout:
     def supervisor_log(self) -> Path:
         """What supervisord did and saw."""
         return self.private / "supervisord.log"
-
-    @property
-    def logs(self) -> Path:
-        """Where the services' output goes."""
-        return self.root / "logs"
 
     @property
     def sockets(self) -> Path:

@@ -7,7 +7,7 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,9 +29,11 @@ from denzel.backends.local.process_table import (
 from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
 from denzel.backends.local.supervision import (
     PROGRAMS,
+    REDIS_CONFIG_VARIABLE,
     REDIS_VARIABLE,
     SOCKET_VARIABLE,
     NotSupervised,
+    Program,
     Supervisor,
     read_crashes,
     supervisor_config,
@@ -56,6 +58,7 @@ class Lifecycle:
     project: Project
     layout: Layout
     report: Report
+    programs: Sequence[Program] = PROGRAMS
 
     @property
     def supervisor(self) -> Supervisor:
@@ -77,7 +80,7 @@ class Lifecycle:
         except BaseException:
             self._end_leftovers()
             raise
-        for program in PROGRAMS:
+        for program in self.programs:
             self._report_done("Starting", program.name)
 
     def stop(self) -> None:
@@ -117,6 +120,7 @@ class Lifecycle:
             "SPT_NOENV": "1",  # setproctitle, too, keeps the environment with the mark in it
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
             REDIS_VARIABLE: str(find_redis_server()),
+            REDIS_CONFIG_VARIABLE: layout.relative(layout.redis_config),
         }
         write_probe_settings(layout, environment)
         settings = self.project.settings
@@ -124,14 +128,17 @@ class Lifecycle:
         layout.redis_config.write_text(
             redis_config(
                 socket_path=sockets / REDIS_SOCKET,
+                directory=layout.relative(layout.redis_data),
                 max_memory=settings.redis_max_memory,
                 fsync=settings.redis_fsync,
                 password=settings.redis_password,
             ),
             encoding="utf-8",
         )
-        layout.supervisor_config.write_text(supervisor_config(), encoding="utf-8")
-        config = str(layout.supervisor_config.relative_to(layout.root))
+        places = {"private": layout.relative(layout.private), "logs": layout.relative(layout.logs)}
+        text = supervisor_config(self.programs, **places)
+        layout.supervisor_config.write_text(text, encoding="utf-8")
+        config = layout.relative(layout.supervisor_config)
         # -EP: modules of the user's, there or on PYTHONPATH, must not stand in for others.
         argv = [sys.executable, "-EP", "-m", "supervisor.supervisord", "-c", config]
         _allow_many_files()
@@ -185,7 +192,7 @@ class Lifecycle:
         """Tell services whose supervisord was killed to end, Redis after the others."""
         if not self.unsupervised():
             return
-        longest = max(program.stop_seconds for program in PROGRAMS)
+        longest = max(program.stop_seconds for program in self.programs)
         for names in (self.unsupervised() - {"redis"}, {"redis"}):
             mains = main_processes(self.layout.mark)
             waiting = {name: set(mains[name]) for name in names & set(mains)}
@@ -201,7 +208,7 @@ class Lifecycle:
                     break
 
     def _await_stopped(self, names: set[str]) -> None:
-        longest = max(program.stop_seconds for program in PROGRAMS)
+        longest = max(program.stop_seconds for program in self.programs)
         waiting = set(names)
         for _ in polls(POLL_SECONDS, timeout=longest + STOP_MARGIN_SECONDS):
             known = self.supervisor.processes()

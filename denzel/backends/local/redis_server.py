@@ -41,13 +41,23 @@ def find_redis_server() -> Path:
     return bundled
 
 
-def redis_config(*, socket_path: Path, max_memory: str, fsync: str, password: str) -> str:
-    """Return the configuration: durable, never evicting, reachable on a unix socket alone."""
+def redis_config(
+    *,
+    socket_path: Path,
+    max_memory: str,
+    fsync: str,
+    password: str,
+    directory: str = ".denzel/redis",
+) -> str:
+    """Return the configuration: durable, never evicting, reachable on a unix socket alone.
+
+    ``directory`` is where its file lies, relative to the project's.
+    """
     lines = [
         "port 0",
         f"unixsocket {socket_path}",
         "unixsocketperm 700",
-        "dir .denzel/redis",
+        f"dir {directory}",
         "appendonly yes",
         f"appendfsync {fsync}",
         # The append-only file holds everything; a second copy would double what is written.

@@ -21,6 +21,7 @@ UNSUPERVISED = "UNSUPERVISED"
 LOG_TAIL_BYTES = 64 * 1024
 SOCKET_VARIABLE = "DENZEL_SUPERVISOR_SOCKET"
 REDIS_VARIABLE = "DENZEL_REDIS_SERVER"
+REDIS_CONFIG_VARIABLE = "DENZEL_REDIS_CONFIG"
 
 CONFIG = """\
 ; Written by denzel; gone after `denzel shutdown`. Programs inherit supervisord's environment,
@@ -33,10 +34,10 @@ chmod=0700
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 [supervisord]
-logfile=.denzel/supervisord.log
+logfile={private}/supervisord.log
 logfile_maxbytes=1MB
 logfile_backups=1
-pidfile=.denzel/run/supervisord.pid
+pidfile={private}/run/supervisord.pid
 """
 
 PROGRAM = """
@@ -52,7 +53,7 @@ stopwaitsecs={stop_seconds}
 stopasgroup=false
 killasgroup=true
 redirect_stderr=true
-stdout_logfile=logs/{name}.log
+stdout_logfile={logs}/{name}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
 """
@@ -69,7 +70,7 @@ class Program:
 
 
 PROGRAMS: tuple[Program, ...] = (
-    Program("redis", f"bash -c 'exec \"${REDIS_VARIABLE}\" .denzel/redis.conf'", 1, 15),
+    Program("redis", f'bash -c \'exec "${REDIS_VARIABLE}" "${REDIS_CONFIG_VARIABLE}"\'', 1, 15),
     Program("api", "bash entrypoints/api.sh", 10, 15),
     Program("denzel", "bash entrypoints/denzel.sh", 10, 30),
     Program("callbacks", "bash entrypoints/callbacks.sh", 10, 40),
@@ -181,10 +182,16 @@ class Crashes:
     last: str = ""
 
 
-def supervisor_config(programs: Sequence[Program] = PROGRAMS) -> str:
-    """Return the text of ``supervisord.conf``; it is the same for every project."""
-    return CONFIG + "".join(
+def supervisor_config(
+    programs: Sequence[Program] = PROGRAMS, *, private: str = ".denzel", logs: str = "logs"
+) -> str:
+    """Return the text of ``supervisord.conf``; it is the same for every project.
+
+    ``private`` and ``logs`` are directories, relative to the project's.
+    """
+    return CONFIG.format(private=private) + "".join(
         PROGRAM.format(
+            logs=logs,
             name=program.name,
             command=program.command,
             priority=program.priority,

@@ -116,7 +116,7 @@ def test_what_another_version_of_denzel_started_is_stopped(
     fewer = [program for program in supervision.PROGRAMS if program.name != "callbacks"]
     more = supervision.Program("extra", "bash entrypoints/monitor.sh", 10, 5)
     text = supervision.supervisor_config([*fewer, more])
-    monkeypatch.setattr("denzel.backends.local.lifecycle.supervisor_config", lambda: text)
+    monkeypatch.setattr("denzel.backends.local.lifecycle.supervisor_config", lambda *_, **__: text)
     with Launched(project) as backend:
         wait_until(lambda: states(backend)["api"] is State.UP, SOON, backend.status)
         assert states(backend)["callbacks"] is State.DOWN

@@ -13,7 +13,7 @@ from denzel.errors import EngineError
 
 def made(root: Path) -> Layout:
     root.mkdir(parents=True)
-    here = Layout(root, root / ".denzel")
+    here = Layout(root, root / ".denzel", root / "logs")
     here.create()
     return here
 
@@ -61,4 +61,4 @@ def test_the_mark_stays_when_the_project_moves(tmp_path: Path) -> None:
     mark = here.mark
     assert mark != there.mark
     here.root.rename(tmp_path / "moved")
-    assert Layout(tmp_path / "moved", tmp_path / "moved" / ".denzel").mark == mark
+    assert Layout(tmp_path / "moved", tmp_path / "moved" / ".denzel", tmp_path).mark == mark

@@ -57,7 +57,10 @@ def test_without_a_server_it_is_said_how_to_get_one(
 
 def test_config_keeps_data_and_opens_no_port() -> None:
     lines = redis_config(
-        socket_path=Path("/run/x/redis.sock"), max_memory="512mb", fsync="always", password=""
+        socket_path=Path("/run/x/redis.sock"),
+        max_memory="512mb",
+        fsync="always",
+        password="",
     ).splitlines()
     assert {"port 0", "unixsocket /run/x/redis.sock", "unixsocketperm 700"} <= set(lines)
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
@@ -70,7 +73,10 @@ def test_the_server_asks_for_the_password(tmp_path: Path, password: str) -> None
     socket_path = tmp_path / "redis.sock"
     (tmp_path / ".denzel" / "redis").mkdir(parents=True)
     config = redis_config(
-        socket_path=socket_path, max_memory="64mb", fsync="everysec", password=password
+        socket_path=socket_path,
+        max_memory="64mb",
+        fsync="everysec",
+        password=password,
     )
     (tmp_path / "redis.conf").write_text(config, encoding="utf-8")
     with subprocess.Popen(

@@ -9,7 +9,7 @@ RUNTIME_REQUIREMENTS = Path("app/runtime/requirements.txt")
 USER_REQUIREMENTS = Path("requirements.txt")
 OS_REQUIREMENTS = Path("requirements.sh")
 LOCK_FILE = Path("requirements.lock")
-LOGS = Path("logs")
+LOGS = Path(os.environ.get("DENZEL_LOGS", "logs"))
 WORKER_LOG = LOGS / "worker.log"
 PIP_LOG = LOGS / "requirements.log"
 

@@ -467,6 +467,13 @@ INTERNAL: tuple[Setting, ...] = (
         "Where services write their state; set by the backend.",
     ),
     Setting(
+        "DENZEL_LOGS",
+        "logs",
+        any_text,
+        "a directory",
+        "Where services write their log files; set by the backend.",
+    ),
+    Setting(
         "DENZEL_BACKEND",
         "local",
         choice("local", "docker"),

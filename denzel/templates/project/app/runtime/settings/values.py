@@ -81,6 +81,7 @@ class Settings:
     monitor_published: str
     published_ports: tuple[int, ...]
     denzel_run_dir: str
+    denzel_logs: str
     denzel_backend: str
 
     @property

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from app.runtime import logs
 from app.runtime.settings import load_settings
 
-LOG_FILE = Path("logs/worker.log")
+LOG_NAME = "worker.log"
 LOG_BYTES = 10 * 2**20
 
 
@@ -112,7 +112,7 @@ def configure_logging() -> None:
     """Log to stdout (the service's log) and to logs/worker.log, and copy there what is printed."""
     settings = load_settings()
     if not isinstance(sys.stdout, (LoggedStream, logs.PrintedLines)):
-        log = LogFile(LOG_FILE)
+        log = LogFile(_log_file())
         sys.stdout = _logged(sys.stdout, log)
         sys.stderr = _logged(sys.stderr, log)
     logs.configure_logging(settings, "denzel")
@@ -140,5 +140,10 @@ def rotate_log(**_: object) -> None:
     Celery calls it with each heartbeat.
     """
     with suppress(OSError):
-        if LOG_FILE.stat().st_size > LOG_BYTES:
-            LOG_FILE.replace(LOG_FILE.with_suffix(".log.1"))
+        file = _log_file()
+        if file.stat().st_size > LOG_BYTES:
+            file.replace(file.with_suffix(".log.1"))
+
+
+def _log_file() -> Path:
+    return Path(load_settings().denzel_logs) / LOG_NAME
