@@ -175,6 +175,18 @@ def test_launch_takes_the_ports_of_env_when_none_is_given(
     assert (project.settings.api_port, project.settings.monitor_port) == ports
 
 
+@pytest.mark.parametrize(("user", "monitor"), [("", "http://127.0.0.1:"), ("admin", "https://")])
+def test_launch_says_where_https_is_served(
+    project: Project, machine: Deployments, ports: tuple[int, int], user: str, monitor: str
+) -> None:
+    project.set_environment(HTTPS_DOMAIN="models.example", API_PREFIX="/iris")
+    project.set_environment(MONITOR_USER=user, MONITOR_PASSWORD=user)
+    deployment = launch(project, ports, "local")
+    assert deployment.api_url == "https://models.example/iris"
+    assert deployment.monitor_url.startswith(monitor)
+    assert deployment.monitor_url.endswith("/monitor")
+
+
 def test_settings_that_do_not_go_together_are_refused(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:

@@ -44,6 +44,7 @@ from denzel.errors import (
     ServiceError,
 )
 from denzel.polling import polls
+from denzel.ports import check_https_ports
 from denzel.services import State, Status
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 DIRECTORY_LABEL = "com.docker.compose.project.working_dir"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
+HTTPS = "https"
+"""The service that there is with HTTPS_DOMAIN alone."""
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
 STATUS_THREADS = 8
@@ -69,7 +72,11 @@ class ComposeBackend(Backend):
         client = self._client
         self._commands()
         self._containers()
-        if not self.project.settings.gpu:
+        settings = self.project.settings
+        if settings.https_domain:
+            wanted = {"HTTPS_PORT": settings.https_port, "HTTP_PORT": settings.http_port}
+            check_https_ports(wanted, as_root=True)
+        if not settings.gpu:
             return
         with engine_errors():
             info = client.info()
@@ -98,6 +105,7 @@ class ComposeBackend(Backend):
     def start(self) -> None:
         """Start the stopped services, with what ``.env`` says now."""
         self._images.provide(self._containers())
+        self._remove_former_caddy()
         self._show(self._commands().up())
 
     def stop(self) -> None:
@@ -115,6 +123,7 @@ class ComposeBackend(Backend):
         self._images.provide(self._containers())
         self._install_changed()
         self.stop()
+        self._remove_former_caddy()
         self._show(self._commands().up())
 
     def down(self, *, purge: bool) -> None:
@@ -303,6 +312,14 @@ class ComposeBackend(Backend):
             if clear == 2:
                 break
         process.run(self._commands().down(purge=False), **self._compose.place())
+
+    def _remove_former_caddy(self) -> None:
+        """Remove the container of a service that ``.env`` asks for no longer."""
+        if self.project.settings.https_domain:
+            return
+        for found in self._containers():
+            if self._service_of(found) == HTTPS:
+                self._remove_container(found.name)
 
     def _remove_container(self, name: str) -> None:
         with engine_errors(), suppress(APIError):  # it was not made, or something else removes it

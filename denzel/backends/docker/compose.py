@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from denzel import process
-from denzel.backends.docker.commands import ComposeCommands
+from denzel.backends.docker.commands import HTTPS_PROFILE, ComposeCommands
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
 from denzel.project import Project
@@ -44,6 +44,8 @@ class Compose:
             if name not in own and not name.startswith("COMPOSE_")
         }
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
+        if self.project.settings.https_domain:
+            environment["COMPOSE_PROFILES"] = HTTPS_PROFILE
         # Compose refuses an .env it cannot read; where it finds no files, it goes by the labels.
         directory = Path("/") if self.project.flaw else self.project.root
         return {"cwd": directory, "env": environment}

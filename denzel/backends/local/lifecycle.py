@@ -17,6 +17,7 @@ from denzel.backends.local.append_only_file import AppendOnlyFile
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
 from denzel.backends.local.health import write_probe_settings
+from denzel.backends.local.https import caddy_environment, programs
 from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
 from denzel.backends.local.process_table import (
     MARK_VARIABLE,
@@ -76,7 +77,7 @@ class Lifecycle:
         except BaseException:
             self._end_leftovers()
             raise
-        for program in PROGRAMS:
+        for program in programs(self.project.settings):
             self._report_done("Starting", program.name)
 
     def stop(self) -> None:
@@ -108,6 +109,7 @@ class Lifecycle:
         sockets = layout.choose_socket_directory()
         environment = {
             **service_environment(self.project, layout, sockets),
+            **caddy_environment(self.project.settings),
             MARK_VARIABLE: layout.mark,
             "SPT_NOENV": "1",  # setproctitle, too, keeps the environment with the mark in it
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
@@ -125,7 +127,7 @@ class Lifecycle:
             ),
             encoding="utf-8",
         )
-        layout.supervisor_config.write_text(supervisor_config(), encoding="utf-8")
+        layout.supervisor_config.write_text(supervisor_config(programs(settings)), encoding="utf-8")
         config = str(layout.supervisor_config.relative_to(layout.root))
         # -EP: modules of the user's, there or on PYTHONPATH, must not stand in for others.
         argv = [sys.executable, "-EP", "-m", "supervisor.supervisord", "-c", config]

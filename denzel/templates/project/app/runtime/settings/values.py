@@ -12,6 +12,8 @@ from .table import INTERNAL, SETTINGS
 
 SECRETS = frozenset({"MONITOR_PASSWORD", "CALLBACK_SECRET", "REDIS_PASSWORD", "METRICS_KEY"})
 """Whose text is not shown when it cannot be used."""
+HTTPS_SERVICE = "https"
+"""The name of the service that is a Caddy, and so of its container in the network."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 
 
@@ -36,6 +38,10 @@ class Settings:
     monitor_prefix: str
     trusted_proxies: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
+    https_domain: str
+    https_certificates: str
+    https_port: int
+    http_port: int
     cors_origins: tuple[str, ...]
     cors_credentials: bool
     verify_threads: int
@@ -71,6 +77,7 @@ class Settings:
     metrics_key: str
     base_image: str
     redis_image: str
+    caddy_image: str
     image: str
     redis_url: str
     api_published: str
@@ -106,6 +113,11 @@ class Settings:
             f"MONITOR_HOST={host} shows the monitoring page to other machines; set MONITOR_USER "
             "and MONITOR_PASSWORD in .env, too"
         )
+
+    @property
+    def serves_monitor(self) -> bool:
+        """Whether Caddy serves the monitoring page, too: only to those who have a password."""
+        return bool(self.https_domain and self.monitor_user)
 
     @property
     def conflict(self) -> str:
@@ -147,7 +159,21 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
             shown = setting.name if setting.name in SECRETS else f"{setting.name}={text}"
             raise SettingError(f"{shown} cannot be used: it takes {setting.takes}") from error
     settings = Settings(**parsed)
-    return replace(settings, redis_url=_with_password(settings.redis_url, settings.redis_password))
+    url = _with_password(settings.redis_url, settings.redis_password)
+    return replace(_behind_caddy(settings), redis_url=url)
+
+
+def _behind_caddy(settings: Settings) -> Settings:
+    """Return the settings with what HTTPS_DOMAIN implies: who is trusted, names, a path."""
+    if not settings.https_domain:
+        return settings
+    caddy = (HTTPS_SERVICE,) if settings.in_container else ("127.0.0.1", "::1")
+    return replace(
+        settings,
+        trusted_proxies=(*settings.trusted_proxies, *caddy),
+        allowed_hosts=(*settings.allowed_hosts, settings.https_domain),
+        monitor_prefix=settings.monitor_prefix or "/monitor",
+    )
 
 
 def _with_password(url: str, password: str) -> str:
