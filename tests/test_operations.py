@@ -187,11 +187,22 @@ def test_launch_says_where_https_is_served(
     assert deployment.monitor_url.endswith("/monitor")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"CORS_ORIGINS": "*", "CORS_CREDENTIALS": "1"}, "CORS_CREDENTIALS=1 does not go with"),
+        ({"HTTPS_DOMAIN": "models.example", "HTTPS_PORT": "80"}, "four different ports"),
+    ],
+)
 def test_settings_that_do_not_go_together_are_refused(
-    project: Project, machine: Deployments, ports: tuple[int, int]
+    project: Project,
+    machine: Deployments,
+    ports: tuple[int, int],
+    settings: dict[str, str],
+    message: str,
 ) -> None:
-    project.set_environment(CORS_ORIGINS="*", CORS_CREDENTIALS="1")
-    with pytest.raises(UsageError, match="CORS_CREDENTIALS=1 does not go with CORS_ORIGINS="):
+    project.set_environment(**settings)
+    with pytest.raises(UsageError, match=message):
         launch(project, ports)
     assert machine.done == []
 

@@ -72,11 +72,8 @@ class ComposeBackend(Backend):
         client = self._client
         self._commands()
         self._containers()
-        settings = self.project.settings
-        if settings.https_domain:
-            wanted = {"HTTPS_PORT": settings.https_port, "HTTP_PORT": settings.http_port}
-            check_https_ports(wanted, as_root=True)
-        if not settings.gpu:
+        self._check_https_ports()
+        if not self.project.settings.gpu:
             return
         with engine_errors():
             info = client.info()
@@ -120,6 +117,7 @@ class ComposeBackend(Backend):
     def restart(self) -> None:
         """Stop and start every service, reading ``.env`` and the user's code afresh."""
         self.project.forget()
+        self._check_https_ports()
         self._images.provide(self._containers())
         self._install_changed()
         self.stop()
@@ -312,6 +310,17 @@ class ComposeBackend(Backend):
             if clear == 2:
                 break
         process.run(self._commands().down(purge=False), **self._compose.place())
+
+    def _check_https_ports(self) -> None:
+        """Raise PortTaken unless Caddy can have its ports, or runs and so has them already."""
+        settings = self.project.settings
+        runs = any(
+            self._service_of(found) == HTTPS and found.status == "running"
+            for found in self._containers()
+        )
+        if settings.https_domain and not runs:
+            wanted = {"HTTPS_PORT": settings.https_port, "HTTP_PORT": settings.http_port}
+            check_https_ports(wanted, as_root=True)
 
     def _remove_former_caddy(self) -> None:
         """Remove the container of a service that ``.env`` asks for no longer."""

@@ -112,6 +112,8 @@ class LocalBackend(Backend):
         self.project.forget()
         # What is wrong in .env is told while the services still run.
         service_environment(self.project, self._layout, self._layout.run)
+        if not self._serves_https():
+            check_https(self.project.settings)
         caddy_environment(self.project.settings)
         # So is a package that cannot be had.  Services that do not work find out at their start.
         if self._all_up():
@@ -213,6 +215,13 @@ class LocalBackend(Backend):
             )
         if pip:
             self._prepare("pip")
+
+    def _serves_https(self) -> bool:
+        """Tell whether Caddy runs, and so has its ports already."""
+        try:
+            return HTTPS in self._processes()
+        except ServiceError:
+            return True  # their supervisor hangs; the restart will show
 
     def _all_up(self) -> bool:
         """Tell whether every service works; none is said to while their supervisor hangs."""

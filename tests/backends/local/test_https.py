@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from backends.stand_in_project import Launched, behave, stand_in_project
 from caddy import DOMAIN, ask, needs_caddy, title
 from denzel.backends.local.backend import LocalBackend
 from denzel.backends.local.https import caddy_environment, check_https, find_caddy, programs
-from denzel.errors import EngineError
+from denzel.errors import EngineError, PortTaken
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import State
@@ -87,3 +88,19 @@ def test_it_serves_and_keeps_its_certificates(project: Project) -> None:
         project.set_environment(HTTPS_DOMAIN="")
         backend.restart()
         assert "https" not in {line.name for line in backend.status().services}
+
+
+@needs_caddy
+def test_a_restart_that_would_find_a_port_taken_leaves_the_services_alone(project: Project) -> None:
+    project.set_environment(HTTPS_DOMAIN="")
+    with Launched(project) as backend, socket.socket() as other:
+        other.bind(("127.0.0.1", project.settings.https_port))
+        other.listen()
+        before = backend.status()
+        project.set_environment(HTTPS_DOMAIN=DOMAIN)
+        with pytest.raises(PortTaken, match="HTTPS_DOMAIN needs it"):
+            backend.restart()
+        assert {line.name for line in backend.status().services} == {
+            line.name for line in before.services
+        }
+        assert State.DOWN not in {line.state for line in backend.status().services}

@@ -127,6 +127,9 @@ class Settings:
                 "CORS_CREDENTIALS=1 does not go with CORS_ORIGINS=*, which would let any page act "
                 "for its visitors; name the origins"
             )
+        ports = {self.https_port, self.http_port, self.api_port, self.monitor_port}
+        if self.https_domain and len(ports) < 4:
+            return "HTTPS_PORT, HTTP_PORT, API_PORT and MONITOR_PORT must be four different ports"
         return ""
 
     @property
