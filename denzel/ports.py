@@ -16,6 +16,7 @@ ADDRESSES = (
     (socket.AF_INET6, "::1"),
 )
 NO_SUCH_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
+FOR_ROOT = "may only be bound by root"
 FIRST_UNPRIVILEGED = 1024
 LAST_PORT = 65535
 
@@ -43,6 +44,26 @@ def check_ports(wanted: Mapping[str, int], *, remedy: str = "Choose another one"
             )
 
 
+def check_https_ports(wanted: Mapping[str, int], *, as_root: bool = False) -> None:
+    """Raise PortTaken unless Caddy can have its ports; ``wanted`` maps each setting to its port.
+
+    ``as_root``: it is root who will bind them, whoever asks here.
+    """
+    for setting, port in wanted.items():
+        reason = why_unavailable(port)
+        if reason == FOR_ROOT and not as_root:
+            raise PortTaken(
+                f"Port {port} {reason}, and HTTPS_DOMAIN needs it; let everybody bind it (`sudo "
+                f"sysctl net.ipv4.ip_unprivileged_port_start={port}`), set another {setting} in "
+                ".env, or launch with --docker"
+            )
+        if reason and reason != FOR_ROOT:
+            raise PortTaken(
+                f"Port {port} {reason}, and HTTPS_DOMAIN needs it; free it, or set another "
+                f"{setting} in .env"
+            )
+
+
 def why_unavailable(port: int) -> str | None:
     """Return why ``port`` cannot be bound, on IPv4 or IPv6; None when it can."""
     for family, address in ADDRESSES:
@@ -56,7 +77,7 @@ def why_unavailable(port: int) -> str | None:
                 probe.bind((address, port))
                 probe.listen(1)
         except PermissionError:
-            return "may only be bound by root"
+            return FOR_ROOT
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return f"is taken (on {address})"

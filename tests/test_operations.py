@@ -173,11 +173,34 @@ def test_launch_takes_the_ports_of_env_when_none_is_given(
     assert (project.settings.api_port, project.settings.monitor_port) == ports
 
 
-def test_settings_that_do_not_go_together_are_refused(
-    project: Project, machine: Deployments, ports: tuple[int, int]
+@pytest.mark.parametrize(("user", "monitor"), [("", "http://127.0.0.1:"), ("admin", "https://")])
+def test_launch_says_where_https_is_served(
+    project: Project, machine: Deployments, ports: tuple[int, int], user: str, monitor: str
 ) -> None:
-    project.set_environment(CORS_ORIGINS="*", CORS_CREDENTIALS="1")
-    with pytest.raises(UsageError, match="CORS_CREDENTIALS=1 does not go with CORS_ORIGINS="):
+    project.set_environment(HTTPS_DOMAIN="models.example", API_PREFIX="/iris")
+    project.set_environment(MONITOR_USER=user, MONITOR_PASSWORD=user)
+    deployment = launch(project, ports, "local")
+    assert deployment.api_url == "https://models.example/iris"
+    assert deployment.monitor_url.startswith(monitor)
+    assert deployment.monitor_url.endswith("/monitor")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"CORS_ORIGINS": "*", "CORS_CREDENTIALS": "1"}, "CORS_CREDENTIALS=1 does not go with"),
+        ({"HTTPS_DOMAIN": "models.example", "HTTPS_PORT": "80"}, "four different ports"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    project: Project,
+    machine: Deployments,
+    ports: tuple[int, int],
+    settings: dict[str, str],
+    message: str,
+) -> None:
+    project.set_environment(**settings)
+    with pytest.raises(UsageError, match=message):
         launch(project, ports)
     assert machine.done == []
 

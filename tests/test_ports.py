@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from denzel.errors import PortTaken, UsageError
-from denzel.ports import check_ports, free_port, why_unavailable
+from denzel.ports import FOR_ROOT, check_https_ports, check_ports, free_port, why_unavailable
 
 
 @contextmanager
@@ -66,3 +66,19 @@ def test_a_number_out_of_range_is_no_port(port: int) -> None:
 
 def test_free_port_avoids_what_it_is_told_to(unused_port: int) -> None:
     assert free_port(unused_port, avoid=[unused_port]) > unused_port
+
+
+def test_a_port_that_caddy_cannot_have_is_named_with_its_setting() -> None:
+    with listening(socket.AF_INET, "127.0.0.1") as port:
+        wanted = {"HTTPS_PORT": free_port(port), "HTTP_PORT": port}
+        for as_root in (False, True):
+            with pytest.raises(PortTaken, match=rf"Port {port} is taken.*HTTP_PORT in \.env"):
+                check_https_ports(wanted, as_root=as_root)
+    check_https_ports(wanted)
+
+
+def test_a_port_for_root_is_refused_to_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("denzel.ports.why_unavailable", lambda _: FOR_ROOT)
+    with pytest.raises(PortTaken, match=r"only be bound by root.*ip_unprivileged_port_start=443"):
+        check_https_ports({"HTTPS_PORT": 443})
+    check_https_ports({"HTTPS_PORT": 443}, as_root=True)

@@ -66,7 +66,7 @@ def test_files_are_copied_byte_for_byte(project: Project) -> None:
 
 
 def test_entrypoints_can_be_executed(project: Project) -> None:
-    for script in (project.root / "entrypoints").iterdir():
+    for script in (project.root / "entrypoints").glob("*.sh"):
         assert script.stat().st_mode & 0o111 == 0o111
 
 

@@ -36,7 +36,7 @@ def status(live: bool, as_json: bool, wait: bool, timeout: float) -> None:
 @click.command()
 @click.option(
     "--service",
-    type=click.Choice([*sorted(SERVICES), "all"]),
+    type=click.Choice([*sorted((*SERVICES, "https")), "all"]),
     default="all",
     show_default=True,
     help="Show one service alone.",

@@ -20,6 +20,7 @@ from denzel.project import Project
 from denzel.urls import api_url, monitor_url
 
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
+DEFAULT_HTTPS_PORT = 443
 LOCAL = "local"
 
 
@@ -65,11 +66,12 @@ def launch(
 def deployment(project: Project, backend: Backend) -> Deployment:
     """Return where the services of ``project`` are found."""
     settings = project.settings
-    return Deployment(
-        backend.name,
-        api_url(settings) + settings.api_prefix,
-        monitor_url(settings) + settings.monitor_prefix,
-    )
+    api, monitor = api_url(settings), monitor_url(settings)
+    if settings.https_domain:
+        port = "" if settings.https_port == DEFAULT_HTTPS_PORT else f":{settings.https_port}"
+        api = f"https://{settings.https_domain}{port}"
+        monitor = api if settings.serves_monitor else monitor
+    return Deployment(backend.name, api + settings.api_prefix, monitor + settings.monitor_prefix)
 
 
 def start(project: Project, *, report: Report) -> None:

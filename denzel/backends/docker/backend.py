@@ -46,12 +46,15 @@ from denzel.errors import (
     ServiceError,
 )
 from denzel.polling import polls
+from denzel.ports import check_https_ports
 from denzel.services import State, Status
 
 if TYPE_CHECKING:
     import docker
 
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
+HTTPS = "https"
+"""The service that there is with HTTPS_DOMAIN alone."""
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
 STATUS_THREADS = 8
@@ -69,6 +72,7 @@ class ComposeBackend(Backend):
         client = self._client
         self._commands()
         self._containers()
+        self._check_https_ports()
         if not self.project.settings.gpu:
             return
         with engine_errors():
@@ -98,6 +102,7 @@ class ComposeBackend(Backend):
     def start(self) -> None:
         """Start the stopped services, with what ``.env`` says now."""
         self._images.provide(self._containers())
+        self._remove_former_caddy()
         self._show(self._commands().up())
 
     def stop(self) -> None:
@@ -112,9 +117,11 @@ class ComposeBackend(Backend):
     def restart(self) -> None:
         """Stop and start every service, reading ``.env`` and the user's code afresh."""
         self.project.forget()
+        self._check_https_ports()
         self._images.provide(self._containers())
         self._install_changed()
         self.stop()
+        self._remove_former_caddy()
         self._show(self._commands().up())
 
     def down(self, *, purge: bool) -> None:
@@ -304,6 +311,25 @@ class ComposeBackend(Backend):
                 break
         argv = self._commands().down(purge=False)
         process.run(argv, **self._compose.place(argv))
+
+    def _check_https_ports(self) -> None:
+        """Raise PortTaken unless Caddy can have its ports, or runs and so has them already."""
+        settings = self.project.settings
+        runs = any(
+            self._service_of(found) == HTTPS and found.status == "running"
+            for found in self._containers()
+        )
+        if settings.https_domain and not runs:
+            wanted = {"HTTPS_PORT": settings.https_port, "HTTP_PORT": settings.http_port}
+            check_https_ports(wanted, as_root=True)
+
+    def _remove_former_caddy(self) -> None:
+        """Remove the container of a service that ``.env`` asks for no longer."""
+        if self.project.settings.https_domain:
+            return
+        for found in self._containers():
+            if self._service_of(found) == HTTPS:
+                self._remove_container(found.name)
 
     def _remove_container(self, name: str) -> None:
         with engine_errors(), suppress(APIError):  # it was not made, or something else removes it

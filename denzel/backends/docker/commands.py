@@ -10,6 +10,8 @@ from denzel.backends.base import START
 BUILDING_SERVICE = "api"
 """The service whose image all services with the project's code use."""
 
+HTTPS_PROFILE = "https"
+"""What the service https needs to be started; what stops it must name it, too."""
 SERVING_USER = "denzel"
 VENV_PYTHON = "/opt/denzel/venv/bin/python"
 BARE_PYTHON = "/opt/denzel/python"
@@ -46,12 +48,12 @@ class ComposeCommands:
 
     def stop(self) -> list[str]:
         """Stop the containers and keep them."""
-        return self._compose("stop")
+        return self._compose("--profile", HTTPS_PROFILE, "stop")
 
     def down(self, *, purge: bool) -> list[str]:
         """Remove containers and network; with ``purge`` volumes, too."""
         extra = ["--volumes"] if purge else []
-        return self._compose("down", "--remove-orphans", *extra)
+        return self._compose("--profile", HTTPS_PROFILE, "down", "--remove-orphans", *extra)
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> list[str]:
         """Print what services wrote, each line with its container and time."""

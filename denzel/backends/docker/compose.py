@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from denzel import process
-from denzel.backends.docker.commands import ComposeCommands
+from denzel.backends.docker.commands import HTTPS_PROFILE, ComposeCommands
 from denzel.backends.docker.environment import build_environment, client_environment
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
@@ -42,6 +42,8 @@ class Compose:
             environment |= build_environment(self.project)
         # Compose refuses files it cannot read; where it finds none, it goes by the labels.
         by_labels = self.project.flaw or not BY_LABELS.isdisjoint(argv)
+        if not self.project.flaw and self.project.settings.https_domain:
+            environment["COMPOSE_PROFILES"] = HTTPS_PROFILE
         directory = Path("/") if by_labels else self.project.root
         return {"cwd": directory, "env": environment}
 

@@ -42,12 +42,10 @@ class Images:
         A name that was taken from an image which ``containers`` still run on is given back to it.
         """
         by_name = {found.attrs["Config"]["Image"]: found for found in containers}
-        if redis and not self._find(self._settings.redis_image, by_name):
-            name = self._settings.redis_image
-            self._report(f"Pulling redis ({name})...")
-            argv = self._compose.commands.pull("redis")
-            self._compose.relay(argv, self._show_passing, image=name)
-            self._report(Passing(""))
+        if redis:
+            self._pull("redis", self._settings.redis_image, by_name)
+        if redis and self._settings.https_domain:
+            self._pull("https", self._settings.caddy_image, by_name)
         built = self._find(self._settings.image, by_name)
         if built and built.labels.get(INPUTS_LABEL) == self._compose.build_inputs():
             return False
@@ -55,6 +53,14 @@ class Images:
             self._refuse_to_replace(built)
         self._build()
         return True
+
+    def _pull(self, service: str, name: str, containers: dict[str, Any]) -> None:
+        """Pull the image of a service, unless it is here."""
+        if not self._find(name, containers):
+            self._report(f"Pulling {service} ({name})...")
+            argv = self._compose.commands.pull(service)
+            self._compose.relay(argv, self._show_passing, image=name)
+            self._report(Passing(""))
 
     def remove_built(self) -> None:
         """Remove the names that this project built images under, and builds without a name.

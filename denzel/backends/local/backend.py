@@ -18,6 +18,7 @@ from denzel.backends.local.environment import (
     shell_startup,
 )
 from denzel.backends.local.health import examine_services
+from denzel.backends.local.https import HTTPS, accepts_connections, caddy_environment, check_https
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.lifecycle import Lifecycle
 from denzel.backends.local.preflight import (
@@ -67,6 +68,7 @@ class LocalBackend(Backend):
         check_platform()
         check_programs()
         check_disk(self.project.root, installs=not self._layout.python.exists())
+        check_https(self.project.settings)
 
     def launched(self) -> bool:
         """Tell whether the services were created and not shut down since, running or not."""
@@ -115,6 +117,9 @@ class LocalBackend(Backend):
         self.project.forget()
         # What is wrong in .env is told while the services still run.
         service_environment(self.project, self._layout, self._layout.run)
+        if not self._serves_https():
+            check_https(self.project.settings)
+        caddy_environment(self.project.settings)
         # So is a package that cannot be had.  Services that do not work find out at their start.
         if self._all_up():
             try:
@@ -140,17 +145,20 @@ class LocalBackend(Backend):
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
         layout, settings = self._layout, self.project.settings
-        ports = {"api": settings.api_port, "monitor": settings.monitor_port}
+        ports = {
+            "api": settings.api_port, "monitor": settings.monitor_port, HTTPS: settings.https_port
+        }  # fmt: skip
         processes = self._processes()
         crashes = read_crashes(layout.supervisor_log) if processes else {}
         examined = examine_services(layout) if processes else {}
-        records = {name: self._record(name, examined) for name in (*SERVICES, "worker")}
+        names = (*SERVICES, *(name for name in processes if name not in SERVICES))
+        records = {name: self._record(name, examined) for name in (*names, "worker")}
         services = {
             name: service_status(
                 name, processes.get(name), records[name], crashes.get(name, Crashes()),
                 ports.get(name),
             )
-            for name in SERVICES
+            for name in names
         }  # fmt: skip
         worker = worker_status(
             settings.worker_name, services["denzel"], processes.get("denzel"), records["worker"]
@@ -214,6 +222,13 @@ class LocalBackend(Backend):
         if pip:
             self._prepare("pip")
 
+    def _serves_https(self) -> bool:
+        """Tell whether Caddy runs, and so has its ports already."""
+        try:
+            return HTTPS in self._processes()
+        except ServiceError:
+            return True  # their supervisor hangs; the restart will show
+
     def _all_up(self) -> bool:
         """Tell whether every service works; none is said to while their supervisor hangs."""
         try:
@@ -232,8 +247,11 @@ class LocalBackend(Backend):
     def _record(self, name: str, examined: Mapping[str, tuple[State, str]]) -> Record | None:
         """Return how a service is: what it recorded, unless it was found not to work.
 
-        For Redis, its answer to a question.
+        For Redis, its answer to a question; for Caddy, whether it listens.
         """
+        if name == HTTPS:
+            listens = accepts_connections(self.project.settings.https_port)
+            return Record.now(State.UP) if listens else None
         if name != "redis":
             record = read_record(self._layout.run / f"{name}.json")
             if record and record.state is State.UP and name in examined:

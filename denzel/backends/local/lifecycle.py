@@ -17,6 +17,7 @@ from denzel.backends.local.append_only_file import AppendOnlyFile
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
 from denzel.backends.local.health import write_probe_settings
+from denzel.backends.local.https import caddy_environment, programs
 from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
 from denzel.backends.local.process_table import (
     MARK_VARIABLE,
@@ -65,6 +66,13 @@ class Lifecycle:
         """The supervisord of this deployment, whether or not it runs."""
         return Supervisor(self.layout.supervisor_socket)
 
+    def _is_whole(self) -> bool:
+        """Tell whether all services are run, as in a deployment."""
+        return self.programs is PROGRAMS
+
+    def _programs_to_start(self) -> Sequence[Program]:
+        return programs(self.project.settings) if self._is_whole() else self.programs
+
     def start(self) -> None:
         """Start supervisord and all services; when that fails, leave nothing running.
 
@@ -80,7 +88,7 @@ class Lifecycle:
         except BaseException:
             self._end_leftovers()
             raise
-        for program in self.programs:
+        for program in self._programs_to_start():
             self._report_done("Starting", program.name)
 
     def stop(self) -> None:
@@ -116,6 +124,7 @@ class Lifecycle:
         sockets = layout.choose_socket_directory()
         environment = {
             **service_environment(self.project, layout, sockets),
+            **(caddy_environment(self.project.settings) if self._is_whole() else {}),
             MARK_VARIABLE: layout.mark,
             "SPT_NOENV": "1",  # setproctitle, too, keeps the environment with the mark in it
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
@@ -136,7 +145,7 @@ class Lifecycle:
             encoding="utf-8",
         )
         places = {"private": layout.relative(layout.private), "logs": layout.relative(layout.logs)}
-        text = supervisor_config(self.programs, **places)
+        text = supervisor_config(self._programs_to_start(), **places)
         layout.supervisor_config.write_text(text, encoding="utf-8")
         config = layout.relative(layout.supervisor_config)
         # -EP: modules of the user's, there or on PYTHONPATH, must not stand in for others.

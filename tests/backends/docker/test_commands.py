@@ -24,15 +24,28 @@ def test_up_never_builds() -> None:
 
 
 def test_stop() -> None:
-    assert COMMANDS.stop() == [*COMPOSE, "stop"]
+    assert COMMANDS.stop() == [*COMPOSE, "--profile", "https", "stop"]
 
 
 def test_down_keeps_volumes_and_images() -> None:
-    assert COMMANDS.down(purge=False) == [*COMPOSE, "down", "--remove-orphans"]
+    assert COMMANDS.down(purge=False) == [
+        *COMPOSE,
+        "--profile",
+        "https",
+        "down",
+        "--remove-orphans",
+    ]
 
 
 def test_a_purge_removes_volumes() -> None:
-    assert COMMANDS.down(purge=True) == [*COMPOSE, "down", "--remove-orphans", "--volumes"]
+    assert COMMANDS.down(purge=True) == [
+        *COMPOSE,
+        "--profile",
+        "https",
+        "down",
+        "--remove-orphans",
+        "--volumes",
+    ]
 
 
 def test_logs() -> None:
@@ -92,4 +105,4 @@ def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
 
 def test_the_standalone_program_takes_the_same_arguments() -> None:
     standalone = ComposeCommands(("docker-compose",), "shop")
-    assert standalone.stop() == ["docker-compose", *COMPOSE[2:], "stop"]
+    assert standalone.stop() == ["docker-compose", *COMPOSE[2:], "--profile", "https", "stop"]

@@ -22,10 +22,11 @@ DOCKERFILE = (TEMPLATES / "project/Dockerfile").read_text()
 
 
 def test_every_service_is_there_and_no_other() -> None:
-    assert set(COMPOSE["services"]) == set(SERVICES)
+    assert set(COMPOSE["services"]) == {*SERVICES, "https"}
+    assert COMPOSE["services"]["https"]["profiles"] == ["https"]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [*SERVICES, "https"])
 def test_every_service_is_kept_alive_watched_and_its_log_bounded(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["restart"] == "unless-stopped"
@@ -78,14 +79,16 @@ def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path)
 
 def test_the_services_know_the_ports_they_are_published_on() -> None:
     """Callbacks may not go there."""
-    published = [
-        port["published"]
-        for service in COMPOSE["services"].values()
-        for port in service.get("ports", ())
-    ]
+    published = {
+        name: ",".join(port["published"] for port in service["ports"])
+        for name, service in COMPOSE["services"].items()
+        if "ports" in service
+    }
+    assert set(published) == {"api", "monitor", "https"}
+    https = f"${{HTTPS_DOMAIN:+,{published['https']}}}"
+    expected = f"{published['api']},{published['monitor']}{https}"
     for name in set(SERVICES) - {"redis"}:
-        environment = COMPOSE["services"][name]["environment"]
-        assert environment["PUBLISHED_PORTS"] == ",".join(published)
+        assert COMPOSE["services"][name]["environment"]["PUBLISHED_PORTS"] == expected
 
 
 def test_the_image_is_built_by_one_service_alone() -> None:
@@ -107,7 +110,9 @@ def test_redis_is_durable_and_not_published() -> None:
 
 
 def test_the_api_is_published_everywhere_and_the_monitor_on_this_machine() -> None:
-    assert COMPOSE["services"]["api"]["ports"][0]["host_ip"] == "${API_HOST:-}"
+    host = "${API_HOST:-${HTTPS_DOMAIN:+127.0.0.1}}"
+    assert COMPOSE["services"]["api"]["ports"][0]["host_ip"] == host
+    assert COMPOSE["services"]["api"]["environment"]["API_PUBLISHED"] == host
     assert COMPOSE["services"]["monitor"]["ports"][0]["host_ip"] == "${MONITOR_HOST:-127.0.0.1}"
 
 

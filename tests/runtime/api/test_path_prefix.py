@@ -45,6 +45,6 @@ def test_without_a_prefix_there_is_none() -> None:
 
 
 def test_what_needs_no_key_needs_none_under_the_prefix_and_nothing_else_does() -> None:
-    assert status_of("/iris/info", API_PREFIX="iris", API_KEYS=KEYS) == 200
-    assert status_of("/iris/status/1", API_PREFIX="iris", API_KEYS=KEYS) == 401
+    assert status_of("/iris/info", API_PREFIX="/iris", API_KEYS=KEYS) == 200
+    assert status_of("/iris/status/1", API_PREFIX="/iris", API_KEYS=KEYS) == 401
     assert status_of("/info/status/1", API_PREFIX="/info", API_KEYS=KEYS) == 401

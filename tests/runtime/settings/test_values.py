@@ -25,7 +25,25 @@ REFUSED = {
     "CALLBACK_ALLOW": ["10.1.0.1/8", "10.0.0.0/33", "http://a.example", "a.example:80", "a b"],
     "LOG_LEVEL": ["loud"],
     "TRUSTED_PROXIES": ["*", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.256", "http://a", "a b", "::g"],
-    "API_PREFIX": ["/with space", "/a#b", "/a/../b", "https://a.example/b", "/{name}", "/."],
+    "HTTPS_DOMAIN": [
+        "https://a.example",
+        "a.example:443",
+        "-a.example",
+        "a..example",
+        "a b",
+        "*.a",
+    ],
+    "API_PREFIX": [
+        "/with space",
+        "/a#b",
+        "/a/../b",
+        "https://a.example/b",
+        "/{name}",
+        "/.",
+        "iris",
+        "/",
+        "/iris/",
+    ],
 }
 
 
@@ -79,14 +97,18 @@ def test_values_are_parsed() -> None:
     assert settings.worker_name == "worker@iris_classifier-2"
 
 
-@pytest.mark.parametrize(
-    ("text", "path"), [("iris", "/iris"), ("/models/iris/", "/models/iris"), ("/", ""), ("", "")]
-)
-def test_a_prefix_begins_with_a_slash_and_ends_without(text: str, path: str) -> None:
-    assert parse_settings({"API_PREFIX": text}).api_prefix == path
-
-
 def test_proxies_are_addresses_networks_and_names() -> None:
     text = "10.0.0.0/8, 192.0.2.1,2001:DB8::1, Nginx ,proxy.example,"
     expected = ("10.0.0.0/8", "192.0.2.1", "2001:db8::1", "nginx", "proxy.example")
     assert parse_settings({"TRUSTED_PROXIES": text}).trusted_proxies == expected
+
+
+def test_https_implies_whom_to_trust_a_name_and_a_path() -> None:
+    settings = parse_settings({"HTTPS_DOMAIN": "Models.Example", "ALLOWED_HOSTS": "other.example"})
+    assert settings.trusted_proxies == ("127.0.0.1", "::1")
+    assert settings.allowed_hosts == ("other.example", "models.example")
+    assert settings.monitor_prefix == "/monitor"
+    inside = {"HTTPS_DOMAIN": "models.example", "DENZEL_BACKEND": "docker", "MONITOR_PREFIX": "/m"}
+    assert parse_settings(inside).trusted_proxies == ("https",)
+    assert parse_settings(inside).monitor_prefix == "/m"
+    assert parse_settings({"MONITOR_USER": "admin"}).serves_monitor is False

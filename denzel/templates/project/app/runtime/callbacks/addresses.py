@@ -29,7 +29,7 @@ from app.runtime.callbacks.uri import (
     parse_uri,
 )
 
-OWN_SERVICES = frozenset({"api", "callbacks", "denzel", "monitor", "redis"})
+OWN_SERVICES = frozenset({"api", "callbacks", "denzel", "https", "monitor", "redis"})
 """Names of the deployment's services in its own Docker network."""
 
 _HOST_NAME = "host.docker.internal"

@@ -27,5 +27,9 @@ def deployment_policy(settings: Settings) -> AddressPolicy:
         allow_hosts=hosts,
         allow_networks=networks,
         allow_loopback=True,
-        own_ports=frozenset({settings.api_port, settings.monitor_port}),
+        own_ports=frozenset({settings.api_port, settings.monitor_port} | _caddy_ports(settings)),
     )
+
+
+def _caddy_ports(settings: Settings) -> set[int]:
+    return {settings.https_port, settings.http_port} if settings.https_domain else set()

@@ -119,11 +119,18 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def url_path(text: str) -> str:
-    """Return a path such as /models/iris, without the slash at its end; the root is nothing."""
-    path = "".join(f"/{part}" for part in text.split("/") if part)
-    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", path):
+    """Return a path such as /models/iris, which does not end in a slash; it may be empty."""
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", text):
         raise ValueError
-    return path
+    return text
+
+
+def domain(text: str) -> str:
+    """Return a host name in lower case; it may be empty."""
+    label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if text and not re.fullmatch(rf"({label}\.)*{label}", text.lower()):
+        raise ValueError
+    return text.lower()
 
 
 def host_names(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from .parsers import (
     choice,
     count_or_auto,
     credential,
+    domain,
     flag,
     host_names,
     hosts_and_networks,
@@ -150,6 +151,36 @@ SETTINGS: tuple[Setting, ...] = (
         "host names, separated by commas, or empty",
         "Names, besides localhost, under which the API and the monitoring page answer where only "
         "this machine reaches them: those a proxy on it passes on, such as models.example.",
+    ),
+    Setting(
+        "HTTPS_DOMAIN",
+        "",
+        domain,
+        "a host name, or empty",
+        "Name under which a Caddy serves the API by HTTPS, with certificates that it gets by "
+        "itself, and the monitoring page if MONITOR_USER is set. Empty: there is no Caddy.",
+    ),
+    Setting(
+        "HTTPS_CERTIFICATES",
+        "acme",
+        choice("acme", "internal"),
+        "acme or internal",
+        "Who signs Caddy's certificates. acme: Let's Encrypt, whose servers must reach ports 80 or "
+        "443 of HTTPS_DOMAIN. internal: a certificate authority of its own.",
+    ),
+    Setting(
+        "HTTPS_PORT",
+        "443",
+        PORT,
+        "a port, 1 to 65535",
+        "Port of this machine on which Caddy serves HTTPS.",
+    ),
+    Setting(
+        "HTTP_PORT",
+        "80",
+        PORT,
+        "a port, 1 to 65535",
+        "Port of this machine on which Caddy answers plain HTTP, with redirects to HTTPS.",
     ),
     Setting(
         "CORS_ORIGINS",
@@ -420,6 +451,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Image the project's own image is built from; name a mirror's here.",
     ),
     Setting("REDIS_IMAGE", "redis:8", any_text, "an image", "Image of the Redis service."),
+    Setting(
+        "CADDY_IMAGE",
+        "caddy:2",
+        any_text,
+        "an image",
+        "Image of the service https, which there is with HTTPS_DOMAIN.",
+    ),
     Setting(
         "IMAGE",
         "denzel-project:1.0.0",

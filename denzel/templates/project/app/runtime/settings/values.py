@@ -11,6 +11,8 @@ from .processors import available_processors
 from .secrets import completed, read_copy
 from .table import INTERNAL, SECRETS, SETTINGS
 
+HTTPS_SERVICE = "https"
+"""The name of the service that is a Caddy, and so of its container in the network."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 
 
@@ -39,6 +41,10 @@ class Settings:
     monitor_prefix: str
     trusted_proxies: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
+    https_domain: str
+    https_certificates: str
+    https_port: int
+    http_port: int
     cors_origins: tuple[str, ...]
     cors_credentials: bool
     verify_threads: int
@@ -75,6 +81,7 @@ class Settings:
     metrics_key: str
     base_image: str
     redis_image: str
+    caddy_image: str
     image: str
     redis_url: str
     api_published: str
@@ -116,6 +123,11 @@ class Settings:
         )
 
     @property
+    def serves_monitor(self) -> bool:
+        """Whether Caddy serves the monitoring page, too: only to those who have a password."""
+        return bool(self.https_domain and self.monitor_user)
+
+    @property
     def conflict(self) -> str:
         """Which settings do not go together, and what to do; empty when all do."""
         if self.cors_credentials and "*" in self.cors_origins:
@@ -123,6 +135,9 @@ class Settings:
                 "CORS_CREDENTIALS=1 does not go with CORS_ORIGINS=*, which would let any page act "
                 "for its visitors; name the origins"
             )
+        ports = {self.https_port, self.http_port, self.api_port, self.monitor_port}
+        if self.https_domain and len(ports) < 4:
+            return "HTTPS_PORT, HTTP_PORT, API_PORT and MONITOR_PORT must be four different ports"
         return ""
 
     @property
@@ -156,7 +171,21 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
             message = f"{shown} cannot be used: it takes {setting.takes}"
             raise SettingError(message, setting.name) from error
     settings = Settings(**parsed)
-    return replace(settings, redis_url=_with_password(settings.redis_url, settings.redis_password))
+    url = _with_password(settings.redis_url, settings.redis_password)
+    return replace(_behind_caddy(settings), redis_url=url)
+
+
+def _behind_caddy(settings: Settings) -> Settings:
+    """Return the settings with what HTTPS_DOMAIN implies: who is trusted, names, a path."""
+    if not settings.https_domain:
+        return settings
+    caddy = (HTTPS_SERVICE,) if settings.in_container else ("127.0.0.1", "::1")
+    return replace(
+        settings,
+        trusted_proxies=(*settings.trusted_proxies, *caddy),
+        allowed_hosts=(*settings.allowed_hosts, settings.https_domain),
+        monitor_prefix=settings.monitor_prefix or "/monitor",
+    )
 
 
 def _with_password(url: str, password: str) -> str:
