@@ -28,6 +28,7 @@ from denzel.services import (
 if TYPE_CHECKING:
     from denzel.doctor import Finding
     from denzel.upgrade import UpgradeResult
+    from denzel.versions import Version
 
 RUNTIME = "app/runtime"
 FEW_FILES = 10
@@ -193,6 +194,24 @@ def print_callbacks(callbacks: Sequence[Mapping[str, Any]], *, as_json: bool) ->
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         echo("  ".join(cells).rstrip())
+
+
+def print_versions(versions: Sequence[Version], served: int, size: int, *, as_json: bool) -> None:
+    """Print the versions of a project, a line each, and what they take."""
+    if as_json:
+        shown = ("number", "made", "by", "worked", "same_as")
+        rows = [{name: asdict(each)[name] for name in shown} for each in versions]
+        print_json({"served": served, "size_bytes": size, "versions": rows})
+        return
+    if not versions:
+        echo("There are no versions yet: `denzel launch` makes the first one")
+        return
+    for each in versions:
+        mark = "*" if each.number == served else " "
+        result = "worked" if each.worked else "not seen working"
+        files = f", the files of version {each.same_as}" if each.same_as else ""
+        echo(f"{mark} {each.number:>3}  {_moment(each.made)}  {each.by:<8}  {result}{files}")
+    echo(f"{size / 2**20:.0f} MiB in .denzel/versions")
 
 
 def _moment(seconds: float | None) -> str:

@@ -15,6 +15,7 @@ from denzel.errors import (
     EngineError,
     PortTaken,
     ProjectError,
+    RequirementsError,
     ServiceError,
     UsageError,
 )
@@ -41,6 +42,8 @@ class Deployments:
         self.unusable: set[str] = set()
         self.failure: BaseException | None = None
         self.leaves_something = False
+        self.unswitchable = ""
+        self.check_succeeds = True
         self.statuses: list[Status] = [UP]
         self.default = "docker"
         self.answer = ""
@@ -113,12 +116,23 @@ class MemoryBackend(Backend):
         self._do(" ".join(["run bare", service, module, *arguments]))
         return ""
 
-    def check(self, sample: bytes | None, *options: str) -> str:
+    def check(self, sample: bytes | None, *options: str, version: int = 0) -> str:
         self._do(" ".join(["check", *options]))
-        return json.dumps({"ok": True, "steps": [], "result": json.loads(sample or b"null")})
+        ok = self.machine.check_succeeds
+        return json.dumps({"ok": ok, "steps": [], "result": json.loads(sample or b"null")})
 
-    def install(self, *, pip: bool, os: bool) -> None:
+    def install(self, version: int, *, pip: bool, os: bool) -> None:
         self._do(f"install pip={pip} os={os}")
+
+    def prepare(self, version: int) -> None:
+        self._do(f"prepare {version}")
+        if self.machine.failure:
+            raise self.machine.failure
+
+    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
+        self._do(f"switch {service} {version}{' stop first' if stop_first else ''}")
+        if service == self.machine.unswitchable:
+            raise ServiceError(f"{service}: the new one does not start")
 
 
 @pytest.fixture
@@ -264,7 +278,7 @@ def test_running_services_are_restarted_by_an_upgrade_that_changes_files(
     assert (machine.done, reported) == (done, [])  # nothing to do
     (project.root / "entrypoints" / "api.sh").unlink()
     assert operations.upgrade(project.root, reported.append).added == ["entrypoints/api.sh"]
-    assert machine.done[len(done) :] == ["local restart"]
+    assert machine.done[len(done) :] == ["local prepare 1", "local restart"]
     assert "restarted when the files are in place" in reported[0]
 
 
@@ -546,3 +560,117 @@ def test_check_hands_the_sample_to_the_pipeline(project: Project, machine: Deplo
     assert report["result"] == {"a": 1}
     with pytest.raises(UsageError, match=r"x\.json does not hold JSON"):
         operations.check(project, b"{", source="x.json", report=silent)
+
+
+@pytest.fixture
+def serving(project: Project, ports: tuple[int, int], machine: Deployments) -> Project:
+    """A launched project that was edited since."""
+    launch(project, ports)
+    operations.status(project)  # which notes that it works
+    machine.done.clear()
+    edit(project, "VERSION = 2\n")
+    return project
+
+
+def edit(project: Project, text: str) -> None:
+    (project.root / "app/logic/pipeline.py").write_text(text, encoding="utf-8")
+
+
+def reload(project: Project, *, stop_first: bool = False) -> operations.Replacement:
+    return operations.reload(project, stop_first=stop_first, timeout=5.0, report=silent)
+
+
+def numbers(project: Project) -> tuple[list[int], int]:
+    """Return the numbers of all versions, and that of the one which serves."""
+    versions, served, _ = operations.versions(project)
+    return [version.number for version in versions], served
+
+
+def test_a_reload_tries_before_it_switches(serving: Project, machine: Deployments) -> None:
+    assert reload(serving).version == 2
+    assert machine.done == [
+        "docker prepare 2", "docker check --timeout 5.0",
+        "docker switch denzel 2", "docker switch api 2",
+        "docker switch callbacks 2 stop first", "docker switch monitor 2 stop first",
+    ]  # fmt: skip
+    assert numbers(serving) == ([1, 2], 2)
+    assert not reload(serving).is_new
+
+
+def test_a_model_that_needs_the_memory_is_loaded_when_the_old_one_is_gone(
+    serving: Project, machine: Deployments
+) -> None:
+    reload(serving, stop_first=True)
+    assert "docker switch denzel 2 stop first" in machine.done
+    assert not [done for done in machine.done if "check" in done]
+
+
+def test_a_reload_that_fails_changes_nothing(serving: Project, machine: Deployments) -> None:
+    machine.failure = RequirementsError("no such package")
+    with pytest.raises(
+        RequirementsError, match=r"no such package\. Nothing was changed: version 1"
+    ):
+        reload(serving)
+    machine.failure = None
+    machine.check_succeeds = False
+    check = reload(serving).check
+    assert check is not None
+    assert not check["ok"]
+    assert not [done for done in machine.done if "switch" in done]
+    assert numbers(serving) == ([1], 1)
+
+
+def test_services_that_were_switched_go_back_when_another_fails(
+    serving: Project, machine: Deployments
+) -> None:
+    machine.unswitchable = "api"
+    with pytest.raises(ServiceError, match="Nothing was changed: version 1 goes on"):
+        reload(serving)
+    switched = [done for done in machine.done if "switch" in done]
+    assert switched == ["docker switch denzel 2", "docker switch api 2", "docker switch denzel 1"]
+    assert numbers(serving) == ([1], 1)
+
+
+def test_a_reload_that_was_killed_is_taken_up(serving: Project, machine: Deployments) -> None:
+    (serving.root / ".denzel/versions/switching").touch()
+    edit(serving, (serving.root / ".denzel/versions/1/app/logic/pipeline.py").read_text())
+    assert reload(serving).is_new
+    assert "docker switch denzel 1" in machine.done
+    assert not reload(serving).is_new
+
+
+def test_services_that_do_not_work_are_not_reloaded(serving: Project, machine: Deployments) -> None:
+    machine.statuses = [FAILED]
+    with pytest.raises(ServiceError, match="denzel restart"):
+        reload(serving)
+    machine.running.clear()
+    with pytest.raises(ServiceError, match="denzel start"):
+        reload(serving)
+
+
+def test_a_rollback_goes_to_the_last_version_that_worked(
+    serving: Project, machine: Deployments
+) -> None:
+    with pytest.raises(ProjectError, match="no earlier version"):
+        operations.rollback(serving, None, stop_first=False, timeout=5.0, report=silent)
+    operations.restart(serving, report=silent)
+    edit(serving, "VERSION = 3\n")
+    operations.restart(serving, report=silent)
+    machine.done.clear()
+    result = operations.rollback(serving, None, stop_first=False, timeout=5.0, report=silent)
+    assert numbers(serving) == ([1, 2, 3, 4], result.version)
+    assert operations.versions(serving)[0][-1].same_as == 1  # version 2 was never seen ready
+    assert "docker switch api 4" in machine.done
+    machine.statuses = [FAILED]
+    operations.rollback(serving, 2, stop_first=False, timeout=5.0, report=silent)
+    assert machine.done[-1] == "docker restart"
+
+
+def test_a_restart_with_requirements_that_cannot_be_had_is_refused(
+    serving: Project, machine: Deployments
+) -> None:
+    machine.failure = RequirementsError("no such package")
+    with pytest.raises(RequirementsError, match="the services go on as they are"):
+        operations.restart(serving, report=silent)
+    assert "docker restart" not in machine.done
+    assert numbers(serving) == ([1], 1)

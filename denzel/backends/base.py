@@ -116,15 +116,33 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def check(self, sample: bytes | None, *options: str) -> str:
+    def check(self, sample: bytes | None, *options: str, version: int = 0) -> str:
         """Run the pipeline without services; return its report as JSON.
 
-        ``options`` are those of the module ``app.runtime.pipeline.check``.
+        ``version`` is the one that is run; 0 for the project's files as they are.  ``options`` are
+        those of the module ``app.runtime.pipeline.check``.
         """
 
     @abstractmethod
-    def install(self, *, pip: bool, os: bool) -> None:
-        """Install requirements.txt (``pip``) and run requirements.sh (``os``) in the services.
+    def install(self, version: int, *, pip: bool, os: bool) -> None:
+        """Install the newest packages (``pip``) and run requirements.sh (``os``) for a version.
 
-        The services must be running; the caller restarts them once afterwards.
+        The services must be running, and notice nothing of the packages; the caller restarts them
+        once afterwards.
+        """
+
+    @abstractmethod
+    def prepare(self, version: int) -> None:
+        """Install what a version requires, if that is not there, beside the services.
+
+        Raises RequirementsError when it cannot be had; the services go on as they are.
+        """
+
+    @abstractmethod
+    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
+        """Have a running service go on with another version, for which :meth:`prepare` was called.
+
+        The other version's program is started beside the present one, or after its end
+        (``stop_first``); when it is ready, the present one ends, and finishes what it holds.
+        Raises ServiceError when it does not get ready; the present one goes on.
         """

@@ -39,6 +39,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "start": Entry("run", "Start the stopped services."),
         "stop": Entry("run", "Stop the services; queue, results and response mode stay."),
         "restart": Entry("run", "Stop and start the services: changed code takes effect."),
+        "reload": Entry("replacement", "Take up changed files without downtime, if they work."),
+        "rollback": Entry("replacement", "Go back to an earlier version without downtime."),
+        "versions": Entry("replacement", "List the versions that one can go back to."),
         "shutdown": Entry("run", "Stop and remove all services; the project's files stay."),
     },
     "Watch": {

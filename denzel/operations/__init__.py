@@ -32,11 +32,13 @@ from denzel.operations.predictions import (
     task,
     undelivered_callbacks,
 )
+from denzel.operations.replacement import Replacement, reload, rollback, versions
 from denzel.operations.upgrading import upgrade
 
 __all__ = [
     "CHECK_TIMEOUT_SECONDS",
     "Deployment",
+    "Replacement",
     "available_ports",
     "check",
     "drop_callbacks",
@@ -44,9 +46,11 @@ __all__ = [
     "launch",
     "logs",
     "predict",
+    "reload",
     "restart",
     "result",
     "retry_callbacks",
+    "rollback",
     "set_response",
     "shell",
     "shutdown",
@@ -60,6 +64,7 @@ __all__ = [
     "undelivered_callbacks",
     "update",
     "upgrade",
+    "versions",
     "wait_until_ready",
     "worker_log",
 ]

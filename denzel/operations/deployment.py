@@ -1,13 +1,20 @@
-"""What operations begin with: the backend that runs the project, settings that can be used."""
+"""What operations begin with: the backend that runs the project, settings, a version."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from denzel import backends
 from denzel.backends.base import Backend, Report
-from denzel.errors import ServiceError, UsageError
+from denzel.errors import RequirementsError, ServiceError, UsageError
 from denzel.project import Project
-from denzel.services import NOT_LAUNCHED
+from denzel.services import NOT_LAUNCHED, State
 from denzel.settings import new_secrets, render_secrets
+from denzel.versions import Version, Versions
+
+USER_CODE_SERVICES = ("denzel", "api")
+STILL_RUNNING = "Nothing was restarted: the services go on as they are"
 
 
 def silent(_line: str) -> None:
@@ -55,3 +62,32 @@ def make_missing_secrets(project: Project, report: Report) -> None:
         report(f"Missing in .env.secrets, and made anew: {', '.join(sorted(made))}")
     if "CALLBACK_SECRET" in made:
         report("Receivers of callbacks that check signatures need the new CALLBACK_SECRET")
+
+
+def serves(backend: Backend) -> bool:
+    """Tell whether requests are answered now; not while a supervisor hangs, for one."""
+    try:
+        lines = backend.status().services
+    except ServiceError:
+        return False
+    return all(line.state is State.UP for line in lines if line.name in USER_CODE_SERVICES)
+
+
+@contextmanager
+def new_version(project: Project, by: str) -> Iterator[Version]:
+    """Yield the version to start services with; without a trace of it if it turns out not to do.
+
+    ``by`` is the command; for ``update`` there is always a new one.
+    """
+    project.forget()
+    versions = Versions(project)
+    known = {version.number for version in versions.all()}
+    version = versions.to_update(by) if by == "update" else versions.to_start(by)
+    try:
+        yield version
+    except BaseException as error:
+        if version.number not in known:
+            versions.drop(version.number)
+        if isinstance(error, RequirementsError):
+            raise RequirementsError(f"{error}. {STILL_RUNNING}") from error
+        raise

@@ -13,11 +13,14 @@ from denzel.operations.deployment import (
     check_settings,
     launched_backend,
     make_missing_secrets,
+    new_version,
+    serves,
     silent,
 )
 from denzel.ports import check_ports, free_port
 from denzel.project import Project
 from denzel.urls import api_url, monitor_url
+from denzel.versions import Versions
 
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
 DEFAULT_HTTPS_PORT = 443
@@ -59,6 +62,8 @@ def launch(
         check_ports({f"--{name}-port": port for name, port in ports.items()})
         with _forgotten_on_failure(project, chosen):
             project.record_backend(chosen.name, api_port=api_port, monitor_port=monitor_port)
+            versions = Versions(project)
+            versions.serve(versions.to_start("launch").number)
             chosen.up()
     return deployment(project, chosen)
 
@@ -86,6 +91,8 @@ def start(project: Project, *, report: Report) -> None:
                 {f"--{name}-port": port for name, port in ports.items()},
                 remedy="Free it, or `denzel shutdown` and launch again",
             )
+        versions = Versions(project)
+        versions.serve(versions.to_start("start").number)
         backend.start()
 
 
@@ -96,11 +103,19 @@ def stop(project: Project, *, report: Report) -> None:
 
 
 def restart(project: Project, *, report: Report) -> None:
-    """Stop and start the services, so that changed code and settings take effect."""
+    """Stop and start the services, so that changed code and settings take effect.
+
+    Requirements that cannot be had are found before anything is stopped.
+    """
     make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
-        launched_backend(project, report).restart()
+        backend = launched_backend(project, report)
+        with new_version(project, "restart") as version:
+            if serves(backend):
+                backend.prepare(version.number)
+            Versions(project).serve(version.number)
+        backend.restart()
 
 
 def shutdown(project: Project, *, purge: bool, report: Report) -> None:
@@ -119,6 +134,8 @@ def shutdown(project: Project, *, purge: bool, report: Report) -> None:
         recorded = project.backend
         chosen = backends.choose(project, None, report)
         chosen.down(purge=purge)
+        if purge:
+            Versions(project).drop_all()
         if recorded is None and chosen.name != LOCAL:
             _shut_down_unrecorded_local(project, purge, report)
         project.record_backend(None)
@@ -130,7 +147,9 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
         backend = launched_backend(project, report)
         if not backend.running():
             raise ServiceError("The services are stopped; run `denzel start` first")
-        backend.install(pip=pip, os=os)
+        with new_version(project, "update") as version:
+            backend.install(version.number, pip=pip, os=os)
+            Versions(project).serve(version.number)
         backend.restart()
 
 

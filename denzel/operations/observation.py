@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from denzel import backends
 from denzel.backends.base import LogLine
@@ -12,6 +13,7 @@ from denzel.operations.deployment import launched_backend, silent
 from denzel.polling import polls
 from denzel.project import Project
 from denzel.services import State, Status
+from denzel.versions import Versions
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 5.0
@@ -22,7 +24,10 @@ is being restarted passes through both."""
 def status(project: Project) -> Status | None:
     """Return the state of every service and worker; None when the project is not launched."""
     backend = backends.choose(project, None, silent)
-    return backend.status() if backend.launched() else None
+    current = backend.status() if backend.launched() else None
+    if current and current.ready:
+        _note_success(project)
+    return current
 
 
 def statuses(project: Project) -> Iterator[Status | None]:
@@ -44,6 +49,7 @@ def wait_until_ready(project: Project, *, timeout: float, seen: Callable[[Status
         current = backend.status()
         seen(current)
         if current.ready:
+            _note_success(project)
             return current
         hopeless_polls = hopeless_polls + 1 if _hopeless(current) else 0
         if hopeless_polls * POLL_SECONDS >= GRACE_SECONDS:
@@ -88,6 +94,12 @@ def worker_log(project: Project, *, follow: bool, tail: int | None = None) -> It
 def shell(project: Project, service: str, *, root: bool = False) -> int:
     """Open an interactive bash in ``service``, maybe as root; return its exit code."""
     return launched_backend(project, silent).shell(service, root=root)
+
+
+def _note_success(project: Project) -> None:
+    """Note that the version which serves works, so that one can go back to it."""
+    with suppress(OSError):
+        Versions(project).mark_worked()
 
 
 def _hopeless(current: Status) -> str:

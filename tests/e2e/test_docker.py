@@ -28,6 +28,7 @@ from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import SERVICES, START_ORDER, State
 from engine import docker, end_deployment, left_behind, require_engine
+from runtime.load import SteadyLoad
 
 pytestmark = pytest.mark.docker
 
@@ -141,6 +142,12 @@ class Deployment:
         error = [line for line in done.stdout.splitlines() if line.startswith("Error: ")]
         assert len(error) == 1, done.stdout
         return error[0]
+
+    def failed(self, *arguments: str) -> str:
+        """Type a command that must fail; return all it printed."""
+        done = self.attempt(*arguments)
+        assert done.returncode == 1, done.stdout
+        return done.stdout
 
     def launch(self) -> str:
         """Launch on this deployment's ports; return what was printed."""
@@ -387,7 +394,8 @@ class TestLife:
         life.wait_until_ready()
         for name in ("api", "denzel"):
             assert len(life.inside(name, "cat", "/etc/applied").split()) == 2
-            life.inside(name, "/opt/denzel/venv/bin/python", "-c", "import cowsay")
+            find = "ls -d /opt/denzel/venv/others/*/lib/python3*/site-packages/cowsay"
+            assert life.inside(name, "sh", "-c", find)
         assert "applied" not in life.inside("monitor", "ls", "/etc").split()
 
     def test_commands_that_fail_are_told(self, life: Deployment) -> None:
@@ -413,6 +421,30 @@ class TestLife:
             file.write_text(text)
             assert "the services go on as they are" in life.refused("restart")
             file.write_text(before)
+        assert life.inside("api", "cat", "/proc/1/stat").split()[21] == started.split()[21]
+        assert set(life.states().values()) == {"UP"}
+
+    def test_a_reload_under_load_fails_no_request(self, life: Deployment) -> None:
+        pipeline = life.root / "app" / "logic" / "pipeline.py"
+        before = pipeline.read_text()
+        pipeline.write_text(
+            before + "\n\n_batch = predict_batch\ndef predict_batch(model, batch):\n"
+            "    return [{**each, 'version': 2} for each in _batch(model, batch)]\n"
+        )
+        started = life.inside("api", "cat", "/proc/1/stat")
+        body = json.loads((life.root / "request.json").read_text())
+        with SteadyLoad(life.api_port, body, 32) as load:
+            life.run("reload")
+            new = {**SPECIES, "version": 2}
+            assert wait_for(lambda: new in load.seen())
+        assert load.failures == []
+        assert {answer.status for answer in load.answers} == {200}
+        assert load.seen() == [SPECIES, new]
+        pipeline.write_text(before + "\nDEFAULT = undefined\n")
+        assert "DEFAULT = undefined" in life.failed("reload")
+        pipeline.write_text(before)
+        life.run("rollback")
+        assert life.predict().json() == SPECIES
         assert life.inside("api", "cat", "/proc/1/stat").split()[21] == started.split()[21]
         assert set(life.states().values()) == {"UP"}
 

@@ -29,6 +29,7 @@ from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import SERVICES
+from runtime.load import SteadyLoad
 
 COMMAND_SECONDS = 240
 READY_SECONDS = 180
@@ -97,6 +98,11 @@ FLOWERS = {
     "b456": {"sepal-length": 6.5, "sepal-width": 3.2, "petal-length": 5.1, "petal-width": 2.0},
 }
 SPECIES = {"a123": "Iris-setosa", "b456": "Iris-virginica"}
+
+
+def marked(version: int) -> str:
+    """Return the pipeline with a version in its predictions."""
+    return PIPELINE.replace("model.predict(rows)))", f"model.predict(rows)), version={version})")
 
 
 class Receiver:
@@ -456,6 +462,45 @@ def test_responses_become_synchronous(life: Life, receiver: Receiver) -> None:
     assert life.predict(request(receiver)).json() == SPECIES
     printed = life.denzel("predict", "-", stdin=json.dumps(request(receiver)))
     assert json.loads(printed) == SPECIES
+
+
+def test_a_reload_under_load_fails_no_request(life: Life, receiver: Receiver) -> None:
+    life.edit("app/logic/pipeline.py", marked(2))
+    with SteadyLoad(life.api_port, request(receiver), 32) as load:
+        assert "Version" in life.denzel("reload")
+        new = {**SPECIES, "version": 2}
+        assert any(new in load.seen() for _ in polls(0.1, timeout=SOON))
+    assert load.failures == []
+    assert {answer.status for answer in load.answers} == {200}
+    assert load.seen() == [SPECIES, new]
+    assert life.denzel("status") == up_lines(life)
+
+
+def test_a_reload_that_fails_changes_nothing(life: Life, receiver: Receiver) -> None:
+    before = life.processes()
+    life.edit("app/logic/pipeline.py", f"{marked(3)}\nDEFAULT = undefined\n")
+    done = life.run("reload")
+    assert done.returncode == 1
+    assert "DEFAULT = undefined" in done.stdout
+    assert "name 'undefined' is not defined" in done.stdout
+    life.edit("app/logic/pipeline.py", f"{marked(3)}\nimport no_such_module\n")
+    assert life.run("reload").returncode == 1
+    assert life.processes() == before
+    # What is edited does not reach a process that is started anew, either.
+    os.kill(life.main_process("app.runtime.worker"), signal.SIGKILL)
+    life.await_status(lambda text: text != up_lines(life))
+    life.await_ready()
+    assert life.predict(request(receiver)).json() == {**SPECIES, "version": 2}
+
+
+def test_a_rollback_goes_to_what_worked_before(life: Life, receiver: Receiver) -> None:
+    life.denzel("rollback")
+    assert life.predict(request(receiver)).json() == SPECIES
+    life.denzel("stop")
+    life.denzel("start", "--wait")
+    assert life.predict(request(receiver)).json() == SPECIES
+    assert [line[0] for line in life.denzel("versions").splitlines()[:-1]].count("*") == 1
+    life.edit("app/logic/pipeline.py", PIPELINE)
 
 
 def test_shutdown_leaves_nothing_but_the_users_files(life: Life) -> None:

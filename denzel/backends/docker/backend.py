@@ -47,7 +47,12 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import State, Status
+from denzel.services import Status
+from denzel.templates.project.app.runtime.bootstrap.version import (
+    VERSIONS,
+    served_version,
+    version_directory,
+)
 
 if TYPE_CHECKING:
     import docker
@@ -55,10 +60,10 @@ if TYPE_CHECKING:
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 HTTPS = "https"
 """The service that there is with HTTPS_DOMAIN alone."""
+OS_REQUIREMENTS = "requirements.sh"
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
 STATUS_THREADS = 8
-STILL_RUNNING = ". Nothing was restarted: the services go on as they are"
 LOG_LINE = re.compile(r"(?:\x1b\[2K)*(?P<service>\S+?)(?:-\d+)?\s*\| ?(?P<time>\S+Z) ?(?P<text>.*)")
 
 
@@ -119,7 +124,6 @@ class ComposeBackend(Backend):
         self.project.forget()
         self._check_https_ports()
         self._images.provide(self._containers())
-        self._install_changed()
         self.stop()
         self._remove_former_caddy()
         self._show(self._commands().up())
@@ -176,7 +180,7 @@ class ComposeBackend(Backend):
         argv = self._commands().bare_module(service, module, *arguments)
         return self._compose.output(argv)
 
-    def check(self, sample: bytes | None, *options: str) -> str:
+    def check(self, sample: bytes | None, *options: str, version: int = 0) -> str:
         """Run the pipeline without services; return its report as JSON.
 
         In the worker's container when it runs, else in one of its own that is prepared first.
@@ -185,7 +189,8 @@ class ComposeBackend(Backend):
         stdin = sample or b""
         if any(self._service_of(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
-            return self.run("denzel", CHECK_MODULE, *options, stdin=stdin)
+            argv = self._commands().module_of_version(version, "denzel", CHECK_MODULE, *options)
+            return self._compose.output(argv, stdin=stdin)
         built = self._images.provide((), redis=False)
         self.report("Installing the requirements and running the pipeline in a container")
         name = f"{self._name}-check-{os.getpid()}"
@@ -203,41 +208,69 @@ class ComposeBackend(Backend):
         # What the preparation printed comes before the report, which is one line.
         return output.rstrip("\n").rpartition("\n")[2]
 
-    def install(self, *, pip: bool, os: bool) -> None:
-        """Install requirements.txt (``pip``) and run requirements.sh (``os``) in the services.
+    def install(self, version: int, *, pip: bool, os: bool) -> None:
+        """Install the newest packages (``pip``) and run requirements.sh (``os``) for a version.
 
-        Packages go into the volume all services share, so one service installs them.
+        Packages go into the volume all services share, so one service installs them.  The script is
+        tried in a container of its own first: half of it would leave a service half changed.
         """
         commands = self._commands()
         services = USER_CODE_SERVICES if os else USER_CODE_SERVICES[:1]
         for service in services:
             self._running_container(service)
+        if os:
+            self._try_requirements(version)
         for number, service in enumerate(services):
-            argv = commands.install(service, pip=pip and number == 0, os=os)
+            argv = commands.install(service, version, pip=pip and number == 0, os=os)
             self._relay_installation(service, argv)
 
-    def _relay_installation(self, service: str, argv: Sequence[str], hint: str = "") -> None:
+    def prepare(self, version: int) -> None:
+        """Install what a version requires beside the services, before anything is stopped.
+
+        Where requirements.sh changed, or the image, it is tried in a container of its own first.
+        """
+        commands = self._commands()
+        self._images.provide(self._containers(), redis=False)
+        image = find_image(self._client, self.project.settings.image)
+        running = {self._running_container(name).attrs["Image"] for name in USER_CODE_SERVICES}
+        same_image = image is not None and running == {image.id}
+        if not same_image or self._changes_script(version):
+            self._try_requirements(version)
+        for service in USER_CODE_SERVICES if same_image else ():
+            self._relay_installation(service, commands.install_changed(service, version))
+
+    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
+        """Have a running service go on with another version."""
+        self._running_container(service)
+        argv = self._commands().switch(service, version, stop_first=stop_first)
+        try:
+            process.run(argv, **self._compose.place())
+        except CommandError as error:
+            raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
+
+    def _try_requirements(self, version: int) -> None:
+        """Install what a version requires in a container that is thrown away."""
+        name = f"{self._name}-try-{os.getpid()}"
+        argv = self._commands().try_requirements(name, "denzel", version)
+        try:
+            self._relay_installation("denzel", argv)
+        except KeyboardInterrupt:
+            self._remove_container(name)
+            raise
+
+    def _changes_script(self, version: int) -> bool:
+        """Tell whether a version's requirements.sh is another one than that which serves."""
+        root, versions = self.project.root, self.project.root / VERSIONS
+        served = version_directory(root, served_version(root))
+        scripts = [served / OS_REQUIREMENTS, versions / str(version) / OS_REQUIREMENTS]
+        return len({path.read_bytes() if path.exists() else b"" for path in scripts}) > 1
+
+    def _relay_installation(self, service: str, argv: Sequence[str]) -> None:
         last: list[str] = [""]
         try:
             process.relay(argv, self._reporter(last), **self._compose.place())
         except CommandError as error:
-            raise RequirementsError(f"{service}: {last[0]}{hint}") from error
-
-    def _install_changed(self) -> None:
-        """Install changed requirements while the services still run, before they are stopped.
-
-        Raises RequirementsError, and then they go on as they are.  Services that do not work, and
-        ones that will run on another image, find out at their start.
-        """
-        image = find_image(self._client, self.project.settings.image)
-        states = {line.name: line.state for line in self.status().services}
-        if any(states[service] is not State.UP for service in USER_CODE_SERVICES):
-            return
-        for service in USER_CODE_SERVICES:
-            running = self._running_container(service).attrs["Image"]
-            if image is not None and image.id == running:
-                argv = self._commands().install_changed(service)
-                self._relay_installation(service, argv, STILL_RUNNING)
+            raise RequirementsError(f"{service}: {last[0]}") from error
 
     @cached_property
     def _client(self) -> docker.DockerClient:

@@ -13,7 +13,6 @@ BUILDING_SERVICE = "api"
 HTTPS_PROFILE = "https"
 """What the service https needs to be started; what stops it must name it, too."""
 SERVING_USER = "denzel"
-VENV_PYTHON = "/opt/denzel/venv/bin/python"
 BARE_PYTHON = "/opt/denzel/python"
 WITH_SECRETS = (BARE_PYTHON, "-P", START, "app.runtime.bootstrap.secrets")
 """Runs what follows with the secrets that the service in the same container has."""
@@ -22,7 +21,7 @@ STATES = (
     f"{BARE_PYTHON} -EPS {START} app.runtime.health || grep -r '' /run/denzel",
 )  # fmt: skip
 """Print a container's state files, examined there; as they are, if its project is older."""
-
+_CHECK = ("--install", "check", "--os-commands")
 BOOTSTRAP = (BARE_PYTHON, "-P", START, "app.runtime.bootstrap")
 """What prepares a service."""
 
@@ -62,15 +61,27 @@ class ComposeCommands:
         return self._compose("logs", "--no-color", "--timestamps", *options, *services)
 
     def shell(self, service: str, *, user: str | None, terminal: bool) -> list[str]:
-        """Open bash in a running service, with its secrets where ``user`` serves the project."""
-        return self._execute(service, user, terminal, *(WITH_SECRETS if user else ()), "bash")
+        """Open bash in a running service; as a user who serves, with what its programs have."""
+        inside = (*BOOTSTRAP, "--version", "0", "--run", "bash")
+        return self._execute(service, user, terminal, *(inside if user else ("bash",)))
 
     def module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module of the project in a running service, as the user who serves."""
-        return self._execute(
-            service, SERVING_USER, False,
-            *WITH_SECRETS, VENV_PYTHON, "-P", START, module, *arguments,
+        return self._bootstrap(
+            service, SERVING_USER, "--run", "python", "-P", START, module, *arguments
         )  # fmt: skip
+
+    def module_of_version(
+        self, version: int, service: str, module: str, *arguments: str
+    ) -> list[str]:
+        """Run a module of a version in a running service; 0 for the project's own files.
+
+        What the module prints comes last.
+        """
+        chosen = ("--version", str(version))
+        return self._bootstrap(
+            service, SERVING_USER, *chosen, "--run", "python", "-P", START, module, *arguments
+        )
 
     def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
         """Run a module with the Python that prepares a running service."""
@@ -79,25 +90,42 @@ class ComposeCommands:
             *WITH_SECRETS, BARE_PYTHON, "-P", START, module, *arguments,
         )  # fmt: skip
 
-    def install(self, service: str, *, pip: bool, os: bool) -> list[str]:
+    def install(self, service: str, version: int, *, pip: bool, os: bool) -> list[str]:
         """Install requirements in a running service, as root."""
         wanted = [*(["--install", "os"] if os else []), *(["--install", "pip"] if pip else [])]
-        return self._execute(service, "root", False, *BOOTSTRAP, *wanted, service)
+        return self._bootstrap(service, "root", "--version", str(version), *wanted, service)
 
-    def install_changed(self, service: str) -> list[str]:
+    def install_changed(self, service: str, version: int) -> list[str]:
         """Install what a start of a running service would install, as root."""
-        wanted = ("--install", "check", "--os-commands", service)
-        return self._execute(service, "root", False, *BOOTSTRAP, *wanted)
+        return self._bootstrap(service, "root", *_CHECK, "--version", str(version), service)
+
+    def try_requirements(self, container: str, service: str, version: int) -> list[str]:
+        """Install what a start of a service would install, in a container that is thrown away.
+
+        The packages stay, in the volume all services share.
+        """
+        return self._one_off(container, service, *_CHECK, "--version", str(version), service)
+
+    def switch(self, service: str, version: int, *, stop_first: bool) -> list[str]:
+        """Have a running service go on with another version."""
+        options = ["--version", str(version), "--switch", *(["--stop-first"] if stop_first else [])]
+        return self._bootstrap(service, "root", *options, service)
 
     def prepared_module(
         self, container: str, service: str, module: str, *arguments: str
     ) -> list[str]:
         """Run a module in a ``container`` of its own that is prepared as the service's would be."""
-        prepare = [*BOOTSTRAP, "--os-commands", "--once", service]
+        prepare = ("--os-commands", "--once", "--version", "0", service)
+        run = ("python", "-P", START, module)
+        return self._one_off(container, service, *prepare, *run, *arguments)
+
+    def _bootstrap(self, service: str, user: str, *arguments: str) -> list[str]:
+        return self._execute(service, user, False, *BOOTSTRAP, *arguments)
+
+    def _one_off(self, container: str, service: str, *arguments: str) -> list[str]:
         return self._compose(
             "run", "--rm", "--name", container, "--no-deps", "-T", "--quiet-pull",
-            "--entrypoint", prepare[0], service, *prepare[1:],
-            "python", "-P", START, module, *arguments,
+            "--entrypoint", BOOTSTRAP[0], service, *BOOTSTRAP[1:], *arguments,
         )  # fmt: skip
 
     def _execute(self, service: str, user: str | None, terminal: bool, *command: str) -> list[str]:

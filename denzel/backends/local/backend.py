@@ -8,15 +8,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from denzel import process
 from denzel.backends.base import CHECK_MODULE, START, Backend, LogLine
 from denzel.backends.local.deployment_record import DeploymentRecord
-from denzel.backends.local.environment import (
-    inner_environment,
-    service_environment,
-    shell_startup,
-)
+from denzel.backends.local.environment import service_environment, shell_startup
 from denzel.backends.local.health import examine_services
 from denzel.backends.local.https import HTTPS, accepts_connections, caddy_environment, check_https
 from denzel.backends.local.layout import Layout
@@ -46,7 +43,6 @@ from denzel.errors import (
 )
 from denzel.services import SERVICES, ServiceStatus, State, Status
 
-STILL_RUNNING = "Nothing was restarted: the services go on as they are"
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
@@ -120,12 +116,6 @@ class LocalBackend(Backend):
         if not self._serves_https():
             check_https(self.project.settings)
         caddy_environment(self.project.settings)
-        # So is a package that cannot be had.  Services that do not work find out at their start.
-        if self._all_up():
-            try:
-                self._prepare("check")
-            except RequirementsError as error:
-                raise RequirementsError(f"{error}. {STILL_RUNNING}") from error
         with self._changing():
             self._lifecycle.stop()
             self._lifecycle.start()
@@ -179,11 +169,8 @@ class LocalBackend(Backend):
         # Without a terminal bash reads commands from its standard input, and no start-up file.
         interactive = ["--rcfile", str(startup), "-i"] if sys.stdin.isatty() else []
         terminal = {name: os.environ[name] for name in ("TERM", "COLORTERM") if name in os.environ}
-        return process.attach(
-            ["bash", *interactive],
-            cwd=self.project.root,
-            env={**terminal, **inner_environment(self.project, self._layout)},
-        )
+        call = self._bootstrap_call("--version", "0", "--run", "bash", *interactive)
+        return process.attach(**{**call, "env": {**terminal, **call["env"]}})
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
         """Run a module of the project with the services' environment; return its stdout."""
@@ -200,17 +187,17 @@ class LocalBackend(Backend):
         )
         return output.decode(errors="replace")
 
-    def check(self, sample: bytes | None, *options: str) -> str:
+    def check(self, sample: bytes | None, *options: str, version: int = 0) -> str:
         """Run the pipeline without services, its requirements installed first."""
         check_platform()
         check_programs()
         check_disk(self.project.root, installs=not self._layout.python.exists())
         with self._as_engine_error():
             self._layout.create()
-        self._prepare("check")
-        return self._run_module(CHECK_MODULE, *options, stdin=sample or b"")
+        self._prepare("check", version)
+        return self._run_module(CHECK_MODULE, *options, stdin=sample or b"", version=version)
 
-    def install(self, *, pip: bool, os: bool) -> None:
+    def install(self, version: int, *, pip: bool, os: bool) -> None:
         """Install requirements.txt; refuse to run requirements.sh on the user's own machine."""
         # With both asked for, a script without commands is no reason to refuse.
         if os and (not pip or holds_commands(self.project.root / "requirements.sh")):
@@ -220,7 +207,11 @@ class LocalBackend(Backend):
                 "deploy with Docker: `denzel shutdown`, then `denzel launch --docker`"
             )
         if pip:
-            self._prepare("pip")
+            self._prepare("pip", version)
+
+    def prepare(self, version: int) -> None:
+        """Install the packages a version requires beside those the services use."""
+        self._prepare("check", version)
 
     def _serves_https(self) -> bool:
         """Tell whether Caddy runs, and so has its ports already."""
@@ -229,12 +220,14 @@ class LocalBackend(Backend):
         except ServiceError:
             return True  # their supervisor hangs; the restart will show
 
-    def _all_up(self) -> bool:
-        """Tell whether every service works; none is said to while their supervisor hangs."""
+    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
+        """Have a running service go on with another version."""
+        self._require(service)
+        options = ["--stop-first"] if stop_first else []
         try:
-            return all(line.state is State.UP for line in self.status().services)
-        except ServiceError:
-            return False
+            self._bootstrap("--version", str(version), "--switch", *options, service)
+        except CommandError as error:
+            raise ServiceError(error.said.strip().splitlines()[-1]) from error
 
     def _processes(self) -> dict[str, Process]:
         """Return supervisord's knowledge of each service; without one, which services run."""
@@ -276,24 +269,34 @@ class LocalBackend(Backend):
             raise ServiceError(f"{name} is down; run `denzel start` first")
         return lines[name]
 
-    def _run_module(self, module: str, *arguments: str, stdin: bytes) -> str:
-        output = process.run(
-            [str(self._layout.python), "-P", START, module, *arguments],
-            cwd=self.project.root,
-            env=inner_environment(self.project, self._layout),
-            stdin=stdin,
-        )
-        return output.decode(errors="replace")
+    def _run_module(
+        self, module: str, *arguments: str, stdin: bytes, version: int | None = None
+    ) -> str:
+        """Run a module with the services' packages, in the version that serves or another one."""
+        chosen = [] if version is None else ["--version", str(version)]
+        run = ["--run", "python", "-P", START, module]
+        return self._bootstrap(*chosen, *run, *arguments, stdin=stdin).decode(errors="replace")
 
-    def _prepare(self, what: str) -> None:
-        """Run ``app.runtime.bootstrap`` with ``--install``; its output goes to ``report``."""
-        argv = [sys.executable, "-P", START, "app.runtime.bootstrap", "--install", what, "update"]
-        environment = service_environment(self.project, self._layout, self._layout.sockets)
+    def _prepare(self, what: str, version: int) -> None:
+        """Install beside the services; the output goes to ``report``."""
+        options = ["--version", str(version), "--install", what, "update"]
         try:
-            process.relay(argv, self.report, cwd=self.project.root, env=environment)
+            process.relay(**self._bootstrap_call(*options), receive=self.report)
         except CommandError as error:
             # The last line that app.runtime.bootstrap prints is the reason and the log's place.
             raise RequirementsError(str(error).splitlines()[-1]) from error
+
+    def _bootstrap(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        return process.run(**self._bootstrap_call(*arguments), stdin=stdin)
+
+    def _bootstrap_call(self, *arguments: str) -> dict[str, Any]:
+        """Return how ``app.runtime.bootstrap`` is called: what denzel.process's functions take."""
+        environment = service_environment(self.project, self._layout, self._layout.sockets)
+        return {
+            "argv": [sys.executable, "-P", START, "app.runtime.bootstrap", *arguments],
+            "cwd": self.project.root,
+            "env": environment,
+        }
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

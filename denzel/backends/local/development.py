@@ -60,7 +60,10 @@ class DevelopmentProject(Project):
     @cached_property
     def environment(self) -> dict[str, str]:
         """What the settings files set, but for where the services listen."""
-        changed = {"API_PORT": str(self._api_port), "API_HOST": LOOPBACK, "REDIS_FSYNC": "everysec"}
+        changed = {
+            "API_PORT": str(self._api_port), "API_HOST": LOOPBACK, "REDIS_FSYNC": "everysec",
+            "DENZEL_VERSION": "0",  # the files themselves, not a copy of them
+        }  # fmt: skip
         return {**super().environment, **changed}
 
 

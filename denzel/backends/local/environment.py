@@ -46,13 +46,6 @@ def service_environment(project: Project, layout: Layout, sockets: Path) -> dict
     return environment
 
 
-def inner_environment(project: Project, layout: Layout) -> dict[str, str]:
-    """Return the environment of a program that runs in the services' virtual environment."""
-    environment = service_environment(project, layout, layout.sockets)
-    path = f"{layout.venv / 'bin'}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    return {**environment, "VIRTUAL_ENV": str(layout.venv), "PATH": path}
-
-
 def shell_startup(layout: Layout) -> Path:
     """Write what an interactive bash reads at its start; return the file.
 
@@ -62,7 +55,8 @@ def shell_startup(layout: Layout) -> Path:
     file = layout.private / "bashrc"
     file.write_text(
         "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi\n"
-        'if [ -f "$DENZEL_VENV/bin/activate" ]; then . "$DENZEL_VENV/bin/activate"; fi\n',
+        'activate="$DENZEL_ENVIRONMENT/bin/activate"\n'
+        'if [ -f "$activate" ]; then . "$activate"; fi\n',
         encoding="utf-8",
     )
     return file

@@ -62,7 +62,8 @@ def test_followed_logs() -> None:
 
 def test_a_shell_on_a_terminal() -> None:
     assert COMMANDS.shell("denzel", user="denzel", terminal=True) == [
-        *COMPOSE, "exec", "--user", "denzel", "denzel", *WITH_SECRETS, "bash"
+        *COMPOSE, "exec", "--user", "denzel", "denzel",
+        "/opt/denzel/python", *PREPARE, "--version", "0", "--run", "bash",
     ]  # fmt: skip
 
 
@@ -75,21 +76,42 @@ def test_a_shell_without_a_terminal() -> None:
 def test_a_module_runs_as_the_user_who_serves() -> None:
     assert COMMANDS.module("api", "app.runtime.admin", "response", "--async") == [
         *COMPOSE, "exec", "-T", "--user", "denzel", "api",
-        *WITH_SECRETS, "/opt/denzel/venv/bin/python", *START, "app.runtime.admin", "response",
-        "--async",
+        "/opt/denzel/python", *PREPARE, "--run", "python",
+        *START, "app.runtime.admin", "response", "--async",
     ]  # fmt: skip
 
 
 def test_requirements_are_installed_as_root() -> None:
     executed = [*COMPOSE, "exec", "-T", "--user", "root", "api", "/opt/denzel/python"]
-    assert COMMANDS.install("api", pip=True, os=False) == [
-        *executed, *PREPARE, "--install", "pip", "api"
+    assert COMMANDS.install("api", 3, pip=True, os=False) == [
+        *executed, *PREPARE, "--version", "3", "--install", "pip", "api"
     ]  # fmt: skip
-    assert COMMANDS.install("api", pip=False, os=True) == [
-        *executed, *PREPARE, "--install", "os", "api"
+    assert COMMANDS.install("api", 3, pip=False, os=True) == [
+        *executed, *PREPARE, "--version", "3", "--install", "os", "api"
     ]  # fmt: skip
-    assert COMMANDS.install("api", pip=True, os=True) == [
-        *executed, *PREPARE, "--install", "os", "--install", "pip", "api"
+    assert COMMANDS.install("api", 3, pip=True, os=True) == [
+        *executed, *PREPARE, "--version", "3", "--install", "os", "--install", "pip", "api"
+    ]  # fmt: skip
+    assert COMMANDS.install_changed("api", 3) == [
+        *executed, *PREPARE, "--install", "check", "--os-commands", "--version", "3", "api"
+    ]  # fmt: skip
+
+
+def test_a_service_is_switched_to_a_version() -> None:
+    executed = [*COMPOSE, "exec", "-T", "--user", "root", "api", "/opt/denzel/python"]
+    assert COMMANDS.switch("api", 4, stop_first=False) == [
+        *executed, *PREPARE, "--version", "4", "--switch", "api"
+    ]  # fmt: skip
+    assert COMMANDS.switch("api", 4, stop_first=True) == [
+        *executed, *PREPARE, "--version", "4", "--switch", "--stop-first", "api"
+    ]  # fmt: skip
+
+
+def test_requirements_are_tried_in_a_container_of_their_own() -> None:
+    assert COMMANDS.try_requirements("shop-try-7", "denzel", 4) == [
+        *COMPOSE, "run", "--rm", "--name", "shop-try-7", "--no-deps", "-T", "--quiet-pull",
+        "--entrypoint", "/opt/denzel/python", "denzel",
+        *PREPARE, "--install", "check", "--os-commands", "--version", "4", "denzel",
     ]  # fmt: skip
 
 
@@ -98,7 +120,7 @@ def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
     assert COMMANDS.prepared_module("shop-check-7", "denzel", *check) == [
         *COMPOSE, "run", "--rm", "--name", "shop-check-7", "--no-deps", "-T", "--quiet-pull",
         "--entrypoint", "/opt/denzel/python", "denzel",
-        *PREPARE, "--os-commands", "--once", "denzel",
+        *PREPARE, "--os-commands", "--once", "--version", "0", "denzel",
         "python", *START, *check,
     ]  # fmt: skip
 

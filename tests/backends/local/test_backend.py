@@ -185,8 +185,8 @@ def test_a_restart_with_requirements_that_fail_leaves_the_services_alone(project
         before = processes(project)
         (project.root / "app/runtime/requirements.txt").write_text("")
         (project.root / "requirements.txt").write_text("=== nothing pip can read ===\n")
-        with pytest.raises(RequirementsError, match="services go on as they are"):
-            backend.restart()
+        with pytest.raises(RequirementsError, match="requirements"):
+            backend.prepare(0)
         assert processes(project) == before
         assert states(backend)["api"] is State.UP
 
@@ -444,7 +444,7 @@ def test_requirements_sh_is_never_run(project: Project) -> None:
         assert "requirements.sh is not run" in launched.reported[0]
         wait_until_ready(backend, SOON)
         with pytest.raises(RequirementsError, match="--docker"):
-            backend.install(pip=False, os=True)
+            backend.install(0, pip=False, os=True)
     assert not (project.root / "was-run").exists()
 
 

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from denzel.backends.local.environment import (
-    INHERITED,
-    inner_environment,
-    service_environment,
-)
+from denzel.backends.local.environment import INHERITED, service_environment
 from denzel.backends.local.layout import Layout
 from denzel.errors import UsageError
 from denzel.project import Project
@@ -48,9 +44,6 @@ def test_nothing_of_the_terminal_reaches_a_service(project: Project, layout: Lay
     assert environment.keys() <= {*INHERITED, *project.environment, *of_the_backend}
     assert environment["API_KEYS"] == ""
     assert environment["PATH"]
-    inner = inner_environment(project, layout)
-    assert inner.keys() == environment.keys() | {"PYTHONPATH", "VIRTUAL_ENV"}
-    assert (inner["PYTHONPATH"], inner["VIRTUAL_ENV"]) == (".", str(layout.venv))
 
 
 def test_what_env_names_reaches_a_service(project: Project, layout: Layout) -> None:

@@ -27,13 +27,14 @@ def test_the_service_runs_with_both_requirements_installed(project: Project) -> 
     assert "userpart" in project.log()
 
 
-def test_the_service_takes_the_process_over(project: Project) -> None:
-    """So that signals and exit code are the service's own."""
+def test_a_service_ends_as_its_program_does(project: Project) -> None:
     directory = project.environment["DENZEL_VENV"]
-    show = "import os, sys; print(os.getpid(), os.environ['VIRTUAL_ENV']); sys.exit(7)"
+    show = "import os, sys; print(os.environ['VIRTUAL_ENV']); sys.exit(7)"
     service = project.start("api", program=["python", "-c", show])
     assert service.process.wait(60) == 7
-    assert service.output().splitlines()[-1] == f"{service.pid} {directory}"
+    assert service.output().splitlines()[-1] == directory
+    die = "import os; os.kill(os.getpid(), 9)"
+    assert project.start("api", program=["python", "-c", die]).process.wait(60) == -9
 
 
 def test_nothing_is_installed_twice(installed: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +59,7 @@ EXPOSED_HEADERS = (
 )
 """What a page of another origin may read of an answer, besides what any may."""
 INFO_FILE = Path("app/assets/info.txt")
+"""In the project's own directory: it is read afresh, whatever version serves."""
 
 log = logging.getLogger("denzel.api")
 
@@ -69,7 +71,7 @@ class InfoResource:
         """Answer the text of ``app/assets/info.txt``."""
         resp.content_type = falcon.MEDIA_TEXT
         try:
-            resp.data = INFO_FILE.read_bytes()
+            resp.data = (Path(os.environ.get("DENZEL_PROJECT", "")) / INFO_FILE).read_bytes()
         except FileNotFoundError as error:
             raise falcon.HTTPNotFound(
                 title="No info", description=f"This deployment has no {INFO_FILE}"

@@ -4,6 +4,9 @@ The first service to get its lock installs; the others wait, and find the work d
 the fingerprint of what was installed, so nothing is installed twice; a failure leaves a stamp, too,
 so that four services do not try four times what one could not.
 
+What is installed while services run goes into another environment beside theirs
+(``environments.py``).
+
 The runtime's packages come first, from its own file alone.  The user's file is then resolved
 together with them, already installed and pinned, so what it says of indexes or hashes applies to
 its own packages only.
@@ -46,8 +49,13 @@ OTHER_SERVICES_SECONDS = 900.0
 
 def is_installed() -> bool:
     """Tell whether the virtual environment holds what the requirement files ask for now."""
-    stamp = read_stamp(_stamp()).get("installed")
+    stamp = read_stamp(stamp_file()).get("installed")
     return stamp == _fingerprint() and not _changing().exists() and _python().exists()
+
+
+def is_whole() -> bool:
+    """Tell whether the environment can be used, and nobody changes it or was killed doing so."""
+    return is_usable() and not _changing().exists()
 
 
 def install_packages(service: str, *, upgrade: bool = False, retry: bool = False) -> None:
@@ -63,7 +71,7 @@ def install_packages(service: str, *, upgrade: bool = False, retry: bool = False
     with locked(venv_directory()) as lock:
         if is_installed() and not upgrade:
             return
-        stamp = read_stamp(_stamp())
+        stamp = read_stamp(stamp_file())
         recent = time.time() - stamp.get("failed_at", 0.0) < RETRY_AFTER_SECONDS
         if stamp.get("failed") == _fingerprint() and recent and not retry and not upgrade:
             raise PreparationFailed(stamp["reason"])
@@ -74,21 +82,21 @@ def install_packages(service: str, *, upgrade: bool = False, retry: bool = False
                 **stamp, "failed": _fingerprint(), "failed_at": time.time(), "reason": str(error),
                 "before_os_commands": commands_due(),
             }  # fmt: skip
-            write_stamp(_stamp(), failure)
+            write_stamp(stamp_file(), failure)
             raise
         claim_installed()
 
 
 def claim_installed() -> None:
     """Record that the environment holds what the requirement files ask for now."""
-    write_stamp(_stamp(), {"installed": _fingerprint()})
+    write_stamp(stamp_file(), {"installed": _fingerprint()})
 
 
 def wait_for_packages() -> None:
     """Wait until a service that runs requirements.sh has installed the packages, or failed to."""
     deadline = time.monotonic() + OTHER_SERVICES_SECONDS
     while not is_installed():
-        stamp = read_stamp(_stamp())
+        stamp = read_stamp(stamp_file())
         final = stamp.get("failed") == _fingerprint() and not stamp.get("before_os_commands")
         if final or time.monotonic() > deadline:
             raise PreparationFailed(stamp.get("reason", "pip install failed"))
@@ -97,10 +105,10 @@ def wait_for_packages() -> None:
 
 def _install(lock: int, upgrade: bool) -> None:
     """Make what is missing; what a killed installation left half done is made anew."""
-    if _changing().exists() or not _is_usable():
+    if _changing().exists() or not is_usable():
         _remove_environment()
     _changing().touch()
-    if not _is_usable():
+    if not is_usable():
         _create_venv(lock)
     versions = installed_versions(venv_directory())
     if upgrade or not _has_runtime(versions):
@@ -148,7 +156,7 @@ def _has_runtime(versions: dict[str, str]) -> bool:
     return True
 
 
-def _is_usable() -> bool:
+def is_usable() -> bool:
     """Tell whether there is an environment of this Python, with pip."""
     packages = _library() / "site-packages"
     return _python().exists() and (packages / "pip" / "__init__.py").exists()
@@ -156,7 +164,7 @@ def _is_usable() -> bool:
 
 def _remove_environment() -> None:
     """Remove all of the environment but the stamps and the lock, which is held now."""
-    kept = {".lock", _changing().name, _stamp().name}
+    kept = {".lock", _changing().name, stamp_file().name, "others"}
     for path in venv_directory().iterdir():
         if path.name not in kept:
             _remove(path)
@@ -205,8 +213,9 @@ def _library() -> Path:
     return venv_directory() / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _stamp() -> Path:
-    return venv_directory() / "denzel-requirements.json"
+def stamp_file(environment: Path | None = None) -> Path:
+    """Return the file that says what is installed; by default that of the one used now."""
+    return (environment or venv_directory()) / "denzel-requirements.json"
 
 
 def _changing() -> Path:

@@ -1,4 +1,8 @@
-"""Prepare a service and become it: install, drop privileges, run the service's program."""
+"""Prepare a service and become it: install, drop privileges, run the service's program.
+
+With an option, one of these steps alone, beside the running services: ``--install`` what a version
+requires, ``--run`` a program where it is installed, ``--switch`` a service to a version.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,18 @@ import sys
 import threading
 from pathlib import Path
 
-from app.runtime.bootstrap.environment import install_packages, wait_for_packages
+from app.runtime.bootstrap.environment import install_packages, is_installed, wait_for_packages
+from app.runtime.bootstrap.environments import choose_environment, install_beside
 from app.runtime.bootstrap.errors import PreparationFailed
 from app.runtime.bootstrap.hidden_modules import warn_of_hidden_modules
 from app.runtime.bootstrap.os_commands import commands_due, run_os_commands
 from app.runtime.bootstrap.paths import venv_directory
 from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
 from app.runtime.bootstrap.secrets import provide_secrets
+from app.runtime.bootstrap.switch import switch
+from app.runtime.bootstrap.version import current_version, enter_version
 from app.runtime.settings import SECRETS, SettingError, load_settings, run_directory
-from app.runtime.settings.secrets import FILE
+from app.runtime.settings.secrets import FILE, completed, read_copy
 from app.runtime.state import ERROR, STARTING, read_state, write_state
 
 RETRY_AFTER_SECONDS = 60.0
@@ -25,34 +32,47 @@ STOPPED = 128 + signal.SIGTERM
 
 
 def main() -> int:
-    """Prepare a service and become it; or, with ``--install``, only install."""
-    parser = argparse.ArgumentParser(prog="app.runtime.bootstrap")
-    parser.add_argument("--install", choices=["pip", "os", "check"], action="append", default=[])
-    parser.add_argument("--os-commands", action="store_true", help="run requirements.sh, too")
-    parser.add_argument("--once", action="store_true", help="end at once when it fails")
-    parser.add_argument("service")
-    parser.add_argument("program", nargs=argparse.REMAINDER)
-    arguments = parser.parse_args()
+    """Prepare a service and become it, or do what an option says."""
+    arguments = _parse_arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(STOPPED))
+    enter_version(arguments.version)
+    if arguments.run:
+        os.environ.update(completed(os.environ, read_copy(run_directory())))
+        choose_environment()
+        _execute([arguments.service, *arguments.program])
     adopt_owner()
     provide_secrets()
-    if arguments.install:
-        return _install_only(
-            arguments.service, arguments.install, os_commands=arguments.os_commands
-        )
+    if arguments.install or arguments.switch:
+        return _change(arguments)
     try:
         _check_settings()
         prepare(arguments.service, os_commands=arguments.os_commands)
         for line in warn_of_hidden_modules(Path.cwd()):
             print(line, file=sys.stderr, flush=True)
-        become(arguments.program)
+        become(arguments.service, arguments.program, hosted=not arguments.once)
     except (PreparationFailed, OSError) as error:  # OSError: no disk space, say
         if arguments.once:
             print(error, file=sys.stderr)
         else:
             _stay_until_retry(arguments.service, str(error))
     return 1
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="app.runtime.bootstrap")
+    parser.add_argument("--install", choices=["pip", "os", "check"], action="append", default=[])
+    parser.add_argument("--os-commands", action="store_true", help="run requirements.sh, too")
+    parser.add_argument("--once", action="store_true", help="end at once when it fails")
+    parser.add_argument(
+        "--version", type=int, help="not the one that serves; 0: the project itself"
+    )
+    parser.add_argument("--run", action="store_true", help="run SERVICE PROGRAM as it is")
+    parser.add_argument("--switch", action="store_true", help="have SERVICE run this version")
+    parser.add_argument("--stop-first", action="store_true", help="end its present program first")
+    parser.add_argument("service")
+    parser.add_argument("program", nargs=argparse.REMAINDER)
+    return parser.parse_args()
 
 
 def _check_settings() -> None:
@@ -69,6 +89,7 @@ def prepare(service: str, *, os_commands: bool) -> None:
     Packages come first, then requirements.sh; but a package that could not be built may need
     what requirements.sh brings, so it gets a second try afterwards.
     """
+    choose_environment()
     try:
         install_packages(service)
     except PreparationFailed:
@@ -84,16 +105,49 @@ def prepare(service: str, *, os_commands: bool) -> None:
     write_state(service, STARTING)
 
 
-def become(program: list[str]) -> None:
-    """Replace this process by ``program``, run from the virtual environment without root."""
-    binaries = venv_directory() / "bin"
-    os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    os.environ["VIRTUAL_ENV"] = str(venv_directory())
+def become(service: str, program: list[str], *, hosted: bool) -> None:
+    """Replace this process by ``program``, run from the virtual environment without root.
+
+    ``hosted``: by the process that runs it, and can replace it later.
+    """
+    _use_programs()
     drop_privileges()
+    if hosted:
+        host = ["-P", "app/runtime/start.py", "app.runtime.bootstrap.host", service, *program]
+        os.execv(sys.executable, [sys.executable, *host])
     os.execvp(program[0], program)
 
 
-def _install_only(service: str, wanted: list[str], *, os_commands: bool) -> int:
+def _execute(program: list[str]) -> None:
+    _use_programs()
+    os.execvp(program[0], program)
+
+
+def _use_programs() -> None:
+    """Let programs be found in the virtual environment first."""
+    binaries = venv_directory() / "bin"
+    os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    os.environ["VIRTUAL_ENV"] = str(venv_directory())
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    """Install something or switch a service, while services run."""
+    try:
+        if arguments.install:
+            _install_beside(arguments.service, arguments.install, os_commands=arguments.os_commands)
+        if arguments.switch:
+            choose_environment()
+            if not is_installed():
+                raise PreparationFailed(f"what version {current_version()} requires is gone")
+            _use_programs()
+            switch(arguments.service, stop_first=arguments.stop_first)
+    except (PreparationFailed, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _install_beside(service: str, wanted: list[str], *, os_commands: bool) -> None:
     """Install what ``wanted`` names beside the running service, whose state is shown again then.
 
     ``check`` installs what changed since the last time, as a start of the service would.
@@ -104,20 +158,26 @@ def _install_only(service: str, wanted: list[str], *, os_commands: bool) -> int:
         if "os" in wanted:
             run_os_commands(service, force=True)
         if "pip" in wanted:
-            install_packages(service, upgrade=True)
+            install_beside(service, upgrade=True)
         if "check" in wanted:
-            install_packages(service, retry=True)
-            if os_commands:
-                run_os_commands(service)
-    except (PreparationFailed, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+            _check_requirements(service, os_commands=os_commands)
     finally:
         if before is None:
             path.unlink(missing_ok=True)
         else:
             write_state(service, *before)
-    return 0
+
+
+def _check_requirements(service: str, *, os_commands: bool) -> None:
+    try:
+        install_beside(service)
+    except PreparationFailed:
+        if not (os_commands and commands_due()):
+            raise
+        run_os_commands(service)
+        install_beside(service)
+    if os_commands:
+        run_os_commands(service)
 
 
 def _stay_until_retry(service: str, reason: str) -> None:

@@ -54,7 +54,7 @@ def run_os_commands(service: str, *, force: bool = False) -> None:
 def _run(service: str) -> tuple[int, list[str]]:
     project, script = writable_project(), OS_REQUIREMENTS.read_bytes()
     if b"\r\n" not in script:
-        return run_logged(["bash", str(OS_REQUIREMENTS)], os_log(service), cwd=project)
+        return run_logged(["bash", str(OS_REQUIREMENTS.absolute())], os_log(service), cwd=project)
     # Written by an editor on Windows, or checked out there; bash takes no carriage returns.
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / OS_REQUIREMENTS.name

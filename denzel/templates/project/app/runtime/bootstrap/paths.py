@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from app.runtime.bootstrap.version import PROJECT_VARIABLE, current_version, version_directory
+
 RUNTIME_REQUIREMENTS = Path("app/runtime/requirements.txt")
 USER_REQUIREMENTS = Path("requirements.txt")
 OS_REQUIREMENTS = Path("requirements.sh")
 LOCK_FILE = Path("requirements.lock")
+ENVIRONMENT_VARIABLE = "DENZEL_ENVIRONMENT"
 LOGS = Path(os.environ.get("DENZEL_LOGS", "logs"))
 WORKER_LOG = LOGS / "worker.log"
 PIP_LOG = LOGS / "requirements.log"
 
 
-def venv_directory() -> Path:
-    """Return the virtual environment the services share."""
+def first_venv() -> Path:
+    """Return the first virtual environment of the project; the others lie in it."""
     return Path(os.environ.get("DENZEL_VENV", ".denzel/venv")).absolute()
+
+
+def venv_directory() -> Path:
+    """Return the virtual environment that is used or changed now."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    return Path(chosen) if chosen else first_venv()
 
 
 def writable_project() -> Path:
@@ -26,7 +35,14 @@ def writable_project() -> Path:
     (docker-compose.yml); what the services see is read-only.
     """
     second = os.environ.get("DENZEL_WRITABLE_PROJECT", "")
-    return Path(second) if second and Path(second).is_dir() else Path.cwd()
+    if second and Path(second).is_dir():
+        return Path(second)
+    return Path(os.environ.get(PROJECT_VARIABLE, "")).absolute()
+
+
+def writable_version() -> Path:
+    """Return the directory of this version as root may write to it."""
+    return version_directory(writable_project(), current_version())
 
 
 def os_log(service: str) -> Path:

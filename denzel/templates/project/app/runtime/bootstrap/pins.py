@@ -16,7 +16,12 @@ from contextlib import suppress
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from app.runtime.bootstrap.paths import LOCK_FILE, USER_REQUIREMENTS, writable_project
+from app.runtime.bootstrap.paths import (
+    LOCK_FILE,
+    USER_REQUIREMENTS,
+    writable_project,
+    writable_version,
+)
 from app.runtime.bootstrap.privileges import give_to_owner
 from app.runtime.bootstrap.requirement_files import all_files, digest_of
 
@@ -61,7 +66,10 @@ def write_lock(venv: Path, runtime: Iterable[str]) -> None:
     text = HEADER.format(where=_here(), digest=_user_digest()) + "".join(pins)
     with suppress(OSError):
         if pins and _current() != text:
-            _replace(writable_project() / LOCK_FILE.name, text)
+            _replace(writable_version() / LOCK_FILE.name, text)
+            # The project's own may ask for something else since this version was made.
+            if digest_of(all_files(writable_project() / USER_REQUIREMENTS)) == _user_digest():
+                _replace(writable_project() / LOCK_FILE.name, text)
 
 
 def _needed_by(venv: Path, requirements: Iterable[str]) -> set[str]:

@@ -119,7 +119,8 @@ def _let_write(account: pwd.struct_passwd) -> None:
     # The files in it are replaced, not written to, so they may stay root's.
     os.chown(run_directory(), account.pw_uid, account.pw_gid)
     LOGS.mkdir(exist_ok=True)
-    _let_group_write(LOGS, os.O_DIRECTORY, account.pw_gid)
+    # In a version's directory it is a link to the project's.
+    _let_group_write(LOGS.resolve(), os.O_DIRECTORY, account.pw_gid)
     if os.path.lexists(WORKER_LOG):
         if not stat.S_ISREG(WORKER_LOG.lstat().st_mode):
             with suppress(OSError):

@@ -421,6 +421,14 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
+        "VERSIONS_KEPT",
+        "5",
+        integer(1, 1000),
+        "1 to 1000",
+        "How many versions of the project are kept in .denzel/versions, for `denzel rollback`; "
+        "the one that serves and the last one that worked before it are kept in any case.",
+    ),
+    Setting(
         "LOG_LEVEL",
         "info",
         choice("debug", "info", "warning", "error"),

@@ -76,6 +76,7 @@ class Settings:
     redis_max_memory: str
     redis_fsync: str
     redis_password: str
+    versions_kept: int
     log_level: str
     log_format: str
     metrics_key: str

@@ -39,18 +39,21 @@ class ModelState:
 class ModelAnnouncement:
     """The line of the worker called ``holder``; methods may raise RedisError.
 
-    ``place`` is what the names of its predecessors begin with, whose lines it replaces.
+    ``predecessors`` is what their names begin with, whose lines its first one replaces; empty for
+    none.
     """
 
-    def __init__(self, client: redis.Redis, holder: str, place: str) -> None:
+    def __init__(self, client: redis.Redis, holder: str, predecessors: str) -> None:
         self._redis = client
         self._holder = holder
-        self._place = place
+        self._predecessors = predecessors
         self._announce: Any = client.register_script(load_script("announce_model"))
 
     def make(self, state: str, detail: str, seconds: float) -> None:
         """Tell the state, to be believed for so many seconds unless it is told again."""
-        self._announce(args=[self._holder, self._place, state, detail, seconds])
+        replaced = self._predecessors or self._holder
+        self._announce(args=[self._holder, replaced, state, detail, seconds])
+        self._predecessors = ""  # another one may be started beside this one
 
     def withdraw(self) -> None:
         """Tell nothing any more."""

@@ -11,7 +11,7 @@ from app.runtime import state
 from app.runtime.settings import Settings
 from app.runtime.store.client import connect
 from app.runtime.store.model_states import ModelAnnouncement
-from app.runtime.worker.context import QUEUE_ANSWER_SECONDS, holder, place
+from app.runtime.worker.context import QUEUE_ANSWER_SECONDS, holder, is_beside_another, predecessors
 
 REPEAT_SECONDS = 2.0
 STARTING_SECONDS = 120.0
@@ -26,13 +26,20 @@ class ModelAnnouncer:
     def __init__(self, settings: Settings) -> None:
         client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
         self._client = client
-        self._announcement = ModelAnnouncement(client, holder(settings), place(settings))
+        self._announcement = ModelAnnouncement(client, holder(settings), predecessors(settings))
         self._lease = settings.recovery_seconds
+        self._is_silent = is_beside_another()
         self._told: tuple[str, str] | None = None
         self._next = 0.0
 
     def tell(self, value: str, detail: str = "") -> None:
-        """Tell the state if it has changed, or was told some seconds ago."""
+        """Tell the state if it has changed, or was told some seconds ago.
+
+        What takes over from another worker says nothing before it is up: it may never be.
+        """
+        self._is_silent = self._is_silent and value != state.UP
+        if self._is_silent:
+            return
         now = time.monotonic()
         if (value, detail) != self._told or now >= self._next:
             self._next = now + REPEAT_SECONDS
@@ -43,7 +50,8 @@ class ModelAnnouncer:
 
         The connection is closed, since processes may be forked meanwhile.
         """
-        self._make(value, detail, seconds + STARTING_SECONDS)
+        if not self._is_silent:
+            self._make(value, detail, seconds + STARTING_SECONDS)
         self._client.close()
 
     def withdraw(self) -> None:

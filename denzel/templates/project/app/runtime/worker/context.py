@@ -79,6 +79,16 @@ def holder(settings: Settings) -> str:
     return os.environ.setdefault(HOLDER_VARIABLE, name)
 
 
+def is_beside_another() -> bool:
+    """Tell whether this worker was started to take over from one that still lives."""
+    return bool(os.environ.get("DENZEL_BESIDE"))
+
+
+def predecessors(settings: Settings) -> str:
+    """Return what the names of the dead workers begin with that ran here; empty for none."""
+    return "" if is_beside_another() else place(settings)
+
+
 def place(settings: Settings) -> str:
     """Return what the names begin with of all workers that ran here, one after the other."""
     return f"{settings.worker_name}/{socket.gethostname()}/"

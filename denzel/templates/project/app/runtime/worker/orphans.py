@@ -50,10 +50,13 @@ def end_leftovers(run_directory: str) -> None:
     the run directory in their environment.
     """
     note = Path(run_directory) / "worker-group.txt"
+    # It may be this worker's own link in the directory that is the workers' of all versions.
+    shared = Path(run_directory)
+    shared = shared.parent if shared.is_symlink() else shared
     with suppress(OSError, ValueError):
         group = int(note.read_text(encoding="ascii"))
         if not Path(f"/proc/{group}").exists():
-            for pid in members_of(group, f"DENZEL_RUN_DIR={run_directory}"):
+            for pid in members_of(group, f"DENZEL_RUN_DIR={shared}"):
                 log.warning("Ending process %d, left behind by a worker that was killed", pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -28,13 +28,18 @@ def children_of(pid: int) -> list[int]:
 
 
 def members_of(group: int, variable: str) -> list[int]:
-    """Return the processes of a group that were started with ``variable`` (``NAME=value``)."""
+    """Return the processes of a group that were started with ``variable``.
+
+    That is ``NAME=directory``; the directory may also be one in it.
+    """
+    exact, inside = variable.encode(), f"{variable}/".encode()
     found = []
     for pid, process in _every_process().items():
         with suppress(OSError):  # it has ended, or is another user's
             if process.group == group:
                 environment = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-                found += [pid] if variable.encode() in environment else []
+                fits = any(each == exact or each.startswith(inside) for each in environment)
+                found += [pid] if fits else []
     return found
 
 

@@ -28,7 +28,7 @@ from app.runtime.worker.context import (
     connect_queue,
     current_context,
     has_context,
-    place,
+    predecessors,
 )
 from app.runtime.worker.events import EventRate
 from app.runtime.worker.fetcher import Fetcher, Notifications
@@ -67,7 +67,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
             settings, consumer, batches, self._queue, outcomes, self._size, self._fetch,
             self._measurements,
         )  # fmt: skip
-        self._leases = Leases(self._queue, batches, place(settings))
+        self._leases = Leases(self._queue, batches, predecessors(settings))
         self._stopper = Stopper(self._queue, batches, settings.prediction_timeout)
         self._fetcher: Fetcher | None = None
         self._notifications: Notifications | None = None

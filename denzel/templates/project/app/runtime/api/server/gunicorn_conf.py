@@ -1,6 +1,7 @@
 """gunicorn's configuration for the API: one uvicorn process or more, each with Falcon in it."""
 
 import gc
+import os
 from pathlib import Path
 
 from app.runtime.hosts import authority
@@ -10,6 +11,9 @@ from app.runtime.settings import load_settings
 _settings = load_settings()
 
 bind = authority(_settings.api_host or "127.0.0.1", _settings.api_port)
+if "DENZEL_LISTENER" in os.environ:
+    # app/runtime/bootstrap/host.py listens already, and goes on when this process is replaced.
+    bind = f"fd://{os.environ['DENZEL_LISTENER']}"
 worker_class = "app.runtime.api.server.worker.ApiWorker"
 workers = _settings.api_processes
 worker_connections = 10_000

@@ -1,0 +1,386 @@
+"""Versions of a project: copies of what its services run, made when that changes.
+
+Services run from such a copy, so that they see no file that is being edited, and can go back to an
+earlier one.  They lie in ``.denzel/versions``, numbered; ``.denzel/version`` holds the number of
+the one that serves.  A version never changes.  A file that did not change since the version before
+is the same file on the disk; one that did is copied, where the file system allows without taking
+space.
+
+Python code and requirements are copied: ``app``, other packages, and single files of code or text.
+The rest of the project's directory is linked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import filecmp
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from denzel.errors import ProjectError
+from denzel.project import Project
+from denzel.settings import SETTINGS
+from denzel.templates.project.app.runtime.bootstrap.requirement_files import all_files
+from denzel.templates.project.app.runtime.bootstrap.version import (
+    POINTER,
+    VERSIONS,
+    served_version,
+    version_directory,
+)
+
+CODE = ("app",)
+COPIED_SUFFIXES = (".py", ".txt", ".sh", ".lock", ".toml", ".cfg", ".in")
+LEFT_OUT = (".denzel", ".denzel.json", ".git")
+LOGS = "logs"
+LEFT_OUT_OF_CODE = ("__pycache__",)
+AT_LAUNCH = (
+    "PROJECT_NAME", "API_HOST", "API_PORT", "MONITOR_HOST", "MONITOR_PORT", "HTTPS_DOMAIN",
+    "HTTPS_CERTIFICATES", "HTTPS_PORT", "HTTP_PORT", "REDIS_MAX_MEMORY", "REDIS_FSYNC",
+    "REDIS_PASSWORD", "BASE_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "IMAGE",
+)  # fmt: skip
+"""Settings that belong to a deployment and not to a version."""
+FICLONE = 0x40049409
+"""The ioctl that gives a file the blocks of another one (ioctl_ficlonerange(2))."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version; ``worked`` is whether its services were seen ready.
+
+    ``made`` is in seconds since 1970; ``same_as`` is the number of the version it has the files
+    of, 0 when it was made from the project's own.
+    """
+
+    number: int
+    made: float
+    by: str
+    worked: bool = False
+    same_as: int = 0
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+class Versions:
+    """The versions of one project; the caller holds the project's lock where something changes."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._root = project.root / VERSIONS
+
+    @property
+    def served(self) -> int:
+        """The number of the version that serves; 0 when services run from the project itself."""
+        return served_version(self._project.root)
+
+    def all(self) -> list[Version]:
+        """Return every version, the oldest first."""
+        return sorted(self._read(), key=lambda version: version.number)
+
+    def of_project(self, by: str) -> Version:
+        """Return the version with the project's files and settings of now; make it if need be.
+
+        ``by`` is the command that asks.
+        """
+        newest = self._newest_of_project()
+        if newest and self._has_files(newest.number):
+            if newest.settings == self._settings():
+                return newest
+            return self.copy(newest.number, by)
+        return self._make(self._project.root, by, same_as=0)
+
+    def to_start(self, by: str) -> Version:
+        """Return the version to start services with.
+
+        That is the one that serves, unless the project was edited since a version was last made of
+        it: what was gone back from does not come again by itself.
+        """
+        newest, served = self._newest_of_project(), self.served
+        if not served or newest is None or not self._has_files(newest.number):
+            return self.of_project(by)
+        if self.find(served).settings == self._settings():
+            return self.find(served)
+        return self.copy(served, by)
+
+    def before(self, number: int) -> Version | None:
+        """Return the last version that worked before another one."""
+        until = self.find(number).same_as or number
+        earlier = [
+            each for each in self.all() if each.number < until and each.worked and not each.same_as
+        ]
+        return earlier[-1] if earlier else None
+
+    def to_update(self, by: str) -> Version:
+        """Return a new version for which other packages can be installed."""
+        version = self.to_start(by)
+        if version.number != self.served:
+            return version
+        return self._make(version_directory(self._project.root, version.number), by, same_as=0)
+
+    def copy(self, number: int, by: str) -> Version:
+        """Return a new version with the files of another one and the settings of now."""
+        same_as = self.find(number).same_as or number
+        return self._make(version_directory(self._project.root, number), by, same_as)
+
+    @property
+    def is_switching(self) -> bool:
+        """Whether some services may run another version than the one that serves."""
+        return self._switching.exists()
+
+    @contextmanager
+    def switching(self) -> Iterator[None]:
+        """Note that services are changing their version; the note stays if denzel is killed."""
+        self._switching.touch()
+        try:
+            yield
+        finally:
+            self._switching.unlink(missing_ok=True)
+
+    @property
+    def _switching(self) -> Path:
+        return self._root / "switching"
+
+    def serve(self, number: int) -> None:
+        """Have services run a version from their next start on."""
+        private = self._project.private
+        mode = stat.S_IMODE(private.stat().st_mode)
+        if self._project.backend != "local" and not mode & stat.S_IXOTH:
+            private.chmod(mode | 0o711)  # containers' services may run as someone else
+        _replace(self._project.root / POINTER, f"{number}\n", 0o644)
+        _adopt(self._project.root, self._project.root / POINTER)
+        self._switching.unlink(missing_ok=True)
+        self._remove_old()
+
+    def mark_worked(self) -> None:
+        """Note that the services of the version that serves were ready."""
+        for version in self.all():
+            if version.number == self.served and not version.worked:
+                self._write(replace(version, worked=True))
+
+    def drop(self, number: int) -> None:
+        """Remove a version, unless it serves."""
+        if number and number != self.served:
+            shutil.rmtree(self._root / str(number), ignore_errors=True)
+            (self._root / f"{number}.json").unlink(missing_ok=True)
+
+    def drop_all(self) -> None:
+        """Remove every version."""
+        (self._project.root / POINTER).unlink(missing_ok=True)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def size(self) -> int:
+        """Return how many bytes all versions take on the disk, at most."""
+        files = {}
+        for path in self._root.rglob("*"):
+            with suppress(OSError):
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    files[status.st_ino] = status.st_blocks * 512
+        return sum(files.values())
+
+    # -- making one ----------------------------------------------------------------------
+
+    def _make(self, source: Path, by: str, same_as: int) -> Version:
+        number = max([self.served, *(version.number for version in self._read())]) + 1
+        version = Version(number, time.time(), by, same_as=same_as, settings=self._settings())
+        temporary = self._root / f".{number}.new"
+        latest = self._newest_directory()
+        try:
+            self._create_root()
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            _adopt(source, temporary)
+            for path in sorted(source.iterdir()):
+                self._add(path, temporary, latest)
+            if not (temporary / LOGS).is_symlink():
+                (temporary / LOGS).symlink_to(self._link_to(LOGS))
+            self._write(version)
+            temporary.rename(self._root / str(number))
+        except OSError as error:
+            raise ProjectError(
+                f"A version of the project cannot be written to {self._root}: "
+                f"{error.strerror or error}; it takes as much space as what changed in app/"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return version
+
+    def _add(self, path: Path, directory: Path, latest: Path | None) -> None:
+        """Copy or link one entry of the project's directory."""
+        target = directory / path.name
+        if path.name in {*LEFT_OUT, *LEFT_OUT_OF_CODE}:
+            return
+        if path.is_symlink() and path.readlink() == self._link_to(path.name):
+            target.symlink_to(path.readlink())  # of a version that is copied
+        elif self._is_copied(path):
+            _copy(path, target, latest and latest / path.name, self._project.root)
+        else:
+            target.symlink_to(self._link_to(path.name))
+
+    def _link_to(self, name: str) -> Path:
+        return Path(*[".."] * 3, name)
+
+    def _is_copied(self, path: Path) -> bool:
+        if path.is_dir():
+            return path.name in {*CODE, *self._directories_of_requirements()} or (
+                (path / "__init__.py").exists()
+            )
+        return path.suffix in COPIED_SUFFIXES
+
+    def _directories_of_requirements(self) -> set[str]:
+        """Return the directories that requirements.txt names files in."""
+        root = self._project.root
+        named = [path for path in all_files(root / "requirements.txt") if path.is_relative_to(root)]
+        parts = [path.relative_to(root).parts for path in named]
+        return {names[0] for names in parts if len(names) > 1}
+
+    def _has_files(self, number: int) -> bool:
+        """Tell whether a version has the project's files as they are now."""
+        root, copy = self._project.root, self._root / str(number)
+        names = _visible(root) | {LOGS}
+        if names != _visible(copy):
+            return False
+        return all(
+            _is_same(root / name, copy / name) if self._is_copied(root / name)
+            else (copy / name).is_symlink()
+            for name in names
+        )  # fmt: skip
+
+    def _settings(self) -> dict[str, str]:
+        """Return what services are told anew: every setting, and what else ``.env`` has."""
+        given = self._project.environment
+        known = {setting.name: setting.default for setting in SETTINGS}
+        values = {
+            **known,
+            **{name: text for name, text in given.items() if text or name not in known},
+        }
+        return {name: text for name, text in values.items() if name not in AT_LAUNCH}
+
+    # -- what is there -------------------------------------------------------------------
+
+    def find(self, number: int) -> Version:
+        """Return a version; raises ProjectError when there is none of that number."""
+        for version in self._read():
+            if version.number == number:
+                return version
+        raise ProjectError(f"There is no version {number}; `denzel versions` lists them")
+
+    def _read(self) -> Iterator[Version]:
+        for path in self._root.glob("[0-9]*.json"):
+            if not path.with_suffix("").is_dir():
+                continue
+            with suppress(OSError, ValueError, TypeError):
+                yield Version(**json.loads(path.read_text(encoding="utf-8")))
+
+    def _newest_of_project(self) -> Version | None:
+        made = [version for version in self.all() if not version.same_as]
+        return made[-1] if made else None
+
+    def _newest_directory(self) -> Path | None:
+        versions = self.all()
+        return self._root / str(versions[-1].number) if versions else None
+
+    def _write(self, version: Version) -> None:
+        path = self._root / f"{version.number}.json"
+        _replace(path, json.dumps(asdict(version)), 0o600)
+        _adopt(self._project.root, path)
+
+    def _create_root(self) -> None:
+        """Make the directories."""
+        private = self._project.private
+        private.mkdir(mode=0o700, exist_ok=True)
+        self._root.mkdir(exist_ok=True)
+        for directory in (private, self._root):
+            _adopt(self._project.root, directory)
+
+    def _remove_old(self) -> None:
+        """Remove versions beyond VERSIONS_KEPT, but for those that serve or can be gone back to."""
+        served = self.served
+        back = self.before(served) if served else None
+        spared = {served, back.number if back else 0}
+        numbers = [version.number for version in self.all()]
+        for number in numbers[: -self._project.settings.versions_kept]:
+            if number not in spared:
+                self.drop(number)
+
+
+def _visible(directory: Path) -> set[str]:
+    names = {path.name for path in directory.iterdir()}
+    return {name for name in names if not name.startswith(".")} - {*LEFT_OUT_OF_CODE}
+
+
+def _copy(source: Path, target: Path, earlier: Path | None, root: Path) -> None:
+    """Copy a file or a directory; what is unchanged since ``earlier`` becomes the same file."""
+    if source.is_symlink():
+        pointed = source.readlink()
+        outside = not Path(os.path.normpath(source.parent / pointed)).is_relative_to(root)
+        target.symlink_to(source.parent.resolve() / pointed if outside else pointed)
+    elif source.is_dir():
+        target.mkdir()
+        shutil.copymode(source, target)
+        for path in source.iterdir():
+            if path.name not in LEFT_OUT_OF_CODE and path.suffix != ".pyc":
+                _copy(path, target / path.name, earlier and earlier / path.name, root)
+    elif source.is_file() and not (
+        earlier and _is_same(source, earlier) and _linked(earlier, target)
+    ):
+        _copy_file(source, target)
+        shutil.copystat(source, target)
+    _adopt(source, target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content; where the file system can, without taking space for it."""
+    with source.open("rb") as given, target.open("xb") as made:
+        with suppress(OSError):
+            fcntl.ioctl(made.fileno(), FICLONE, given.fileno())
+            return
+        shutil.copyfileobj(given, made, 2**20)
+
+
+def _linked(earlier: Path, target: Path) -> bool:
+    try:
+        os.link(earlier, target)
+    except OSError:  # some file systems have no second names
+        return False
+    return True
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    """Tell whether two files or directories have the same content, and may be used alike."""
+    if first.is_symlink() or second.is_symlink():
+        return first.is_symlink() and second.is_symlink() and first.resolve() == second.resolve()
+    if first.is_dir():
+        names = {path.name for path in first.iterdir() if path.suffix != ".pyc"} - {
+            *LEFT_OUT_OF_CODE
+        }
+        return (
+            second.is_dir()
+            and names == {path.name for path in second.iterdir()} - {*LEFT_OUT_OF_CODE}
+            and all(_is_same(first / name, second / name) for name in names)
+        )
+    if not (first.is_file() and second.is_file()) or first.stat().st_mode != second.stat().st_mode:
+        return False
+    return filecmp.cmp(first, second, shallow=False)
+
+
+def _adopt(source: Path, target: Path) -> None:
+    """Give what root makes to the owner of what it was made from."""
+    if os.geteuid() == 0:
+        status = source.lstat()
+        with suppress(OSError):
+            os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
