@@ -37,6 +37,7 @@ IN_PROJECT = [
     ["status", "--wait"],
     ["logs"],
     ["logworker"],
+    ["open"],
     ["shell"],
     ["updatepipreqs"],
     ["updateosreqs"],

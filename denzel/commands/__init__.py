@@ -45,6 +45,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "status": Entry("watch", "Show the state of the services and the worker."),
         "logs": Entry("watch", "Show what the services print."),
         "logworker": Entry("watch", "Show the worker's log file, logs/worker.log."),
+        "open": Entry("pages", "Open the API's or the monitor's page in a browser."),
         "shell": Entry("watch", "Open an interactive bash in a service."),
     },
     "Requirements": {

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from urllib.request import ProxyHandler, build_opener
+
 from denzel import backends
 from denzel.backends.base import Backend, Report
 from denzel.errors import ServiceError, UsageError
 from denzel.project import Project
 from denzel.services import NOT_LAUNCHED
 from denzel.settings import new_secrets, render_secrets
+
+PAGE_SECONDS = 5.0
 
 
 def silent(_line: str) -> None:
@@ -55,3 +60,11 @@ def make_missing_secrets(project: Project, report: Report) -> None:
         report(f"Missing in .env.secrets, and made anew: {', '.join(sorted(made))}")
     if "CALLBACK_SECRET" in made:
         report("Receivers of callbacks that check signatures need the new CALLBACK_SECRET")
+
+
+def front_page(url: str) -> str:
+    """Return what a person looks at first of the API at ``url``: its page, else its info."""
+    opener = build_opener(ProxyHandler({}))  # none of the environment gets in between
+    with suppress(OSError), opener.open(f"{url}/", timeout=PAGE_SECONDS):
+        return f"{url}/"
+    return f"{url}/info"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 from denzel.backends.base import LogLine, Report
 from denzel.backends.local.development import Development
 from denzel.backends.log_files import follow_logs
 from denzel.errors import ServiceError, UsageError
 from denzel.file_watch import SETTINGS_FILES, FileWatch
-from denzel.operations.deployment import check_settings
+from denzel.operations.deployment import check_settings, front_page
 from denzel.ports import check_ports, free_port
 from denzel.project import Project
 from denzel.services import State
@@ -143,14 +140,7 @@ class _Session:
             self._report(f"Ready after {took:.1f} s: {self._url} (Ctrl-C ends it)")
             if not self._was_ready:
                 self._was_ready = True
-                self._ready(page(self._url))
-
-
-def page(url: str) -> str:
-    """Return what to look at first: the API's page, or where there is none, its text."""
-    with suppress(URLError, HTTPError, OSError), urlopen(f"{url}/", timeout=5):
-        return f"{url}/"
-    return f"{url}/info"
+                self._ready(front_page(self._url))
 
 
 def syntax_problem(path: Path, name: str) -> str:
