@@ -13,6 +13,7 @@ from denzel.operations.lifecycle import (
     update,
 )
 from denzel.operations.observation import (
+    figures,
     logs,
     shell,
     status,
@@ -42,6 +43,7 @@ __all__ = [
     "check",
     "drop_callbacks",
     "example",
+    "figures",
     "find_deployment",
     "front_page",
     "launch",
