@@ -61,7 +61,8 @@ class DevelopmentProject(Project):
     def environment(self) -> dict[str, str]:
         """What the settings files set, but for where the services listen."""
         changed = {"API_PORT": str(self._api_port), "API_HOST": LOOPBACK, "REDIS_FSYNC": "everysec"}
-        return {**super().environment, **changed}
+        # No proxy stands in front of it.
+        return {**super().environment, **changed, "HTTPS_DOMAIN": "", "API_PREFIX": ""}
 
 
 @dataclass(frozen=True)
