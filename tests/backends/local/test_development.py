@@ -63,8 +63,12 @@ def developing(project: Project, *arguments: str) -> Iterator[Terminal]:
     command = [sys.executable, "-m", "denzel", "dev", "--no-open", *arguments]
     with running(command, project.root) as child:
         terminal = Terminal(child)
-        terminal.wait_for(READY)
-        yield terminal
+        try:
+            terminal.wait_for(READY)
+            yield terminal
+        finally:
+            child.send_signal(signal.SIGINT)
+            child.wait(SOON)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
