@@ -38,8 +38,10 @@ IN_PROJECT = [
     ["status", "--live"],
     ["status", "--json"],
     ["status", "--wait"],
+    ["stats"],
     ["logs"],
     ["logworker"],
+    ["open"],
     ["shell"],
     ["updatepipreqs"],
     ["updateosreqs"],
@@ -102,7 +104,7 @@ def test_an_unknown_command_gets_a_suggestion(denzel: Denzel, typed: str, sugges
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("denzel sta", ["start", "startproject", "status"]),
+        ("denzel re", ["response", "restart", "result"]),
         ("denzel launch --lo", ["--local"]),
         ("denzel logs --service re", ["redis"]),
     ],

@@ -110,6 +110,10 @@ class AsyncClient:
         """Return the text that describes the model."""
         return await self._run(protocol.info(timeout=self.timeout, retries=self.retries))
 
+    async def load(self) -> dict[str, Any]:
+        """Return how much there is to do, and what was done."""
+        return await self._run(protocol.load(timeout=self.timeout, retries=self.retries))
+
     def _seconds(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout
 

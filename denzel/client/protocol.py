@@ -159,6 +159,13 @@ def cancel(task_id: str, *, timeout: float, retries: int) -> Exchange[Task]:
     return _task(task_id, reply.value)
 
 
+def load(*, timeout: float, retries: int) -> Exchange[dict[str, Any]]:
+    """Return how much there is to do, and what was done."""
+    deadline = time.monotonic() + timeout
+    reply = yield from _repeated(Call("GET", "/health/load", ANSWER_SECONDS), retries, deadline)
+    return dict(reply.value)
+
+
 def info(*, timeout: float, retries: int) -> Exchange[str]:
     """Return the text that describes the model."""
     deadline = time.monotonic() + timeout

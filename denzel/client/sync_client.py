@@ -121,6 +121,10 @@ class Client:
         """Return the text that describes the model (``app/assets/info.txt``)."""
         return self._run(protocol.info(timeout=self.timeout, retries=self.retries))
 
+    def load(self) -> dict[str, Any]:
+        """Return how much there is to do, and what was done: what ``GET /health/load`` answers."""
+        return self._run(protocol.load(timeout=self.timeout, retries=self.retries))
+
     def _seconds(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else timeout
 

@@ -46,8 +46,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Watch": {
         "status": Entry("watch", "Show the state of the services and the worker."),
+        "stats": Entry("watch", "Show rates, times, queues and processes."),
         "logs": Entry("watch", "Show what the services print."),
         "logworker": Entry("watch", "Show the worker's log file, logs/worker.log."),
+        "open": Entry("pages", "Open the API's or the monitor's page in a browser."),
         "shell": Entry("watch", "Open an interactive bash in a service."),
     },
     "Requirements": {

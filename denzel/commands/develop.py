@@ -17,7 +17,7 @@ from denzel.pip_view import PipView
 
 @click.command()
 @click.option(
-    "--api-port", type=PORT, show_default="what .env says, or the next free one",
+    "--api-port", type=PORT, show_default="what .env says, or another one",
     help="Port of the API.",
 )  # fmt: skip
 @click.option(

@@ -35,6 +35,13 @@ PORT = click.IntRange(1, 65535)
 SECONDS = Seconds()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+api_key_option = click.option(
+    "--api-key",
+    envvar="DENZEL_API_KEY",
+    show_envvar=True,
+    default="",
+    help="The key, where the API asks for one.",
+)
 live_option = click.option(
     "--live/--no-live", default=False, show_default=True, help="Keep watching until Ctrl-C."
 )

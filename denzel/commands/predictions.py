@@ -10,20 +10,13 @@ import click
 
 from denzel import apikeys, console, operations
 from denzel.commands.invocation import current_project
-from denzel.commands.options import SECONDS, json_option
+from denzel.commands.options import SECONDS, api_key_option, json_option
 from denzel.errors import PredictionError, PredictionPending
 
 PREDICT_TIMEOUT_SECONDS = 60.0
 SUCCESS = "SUCCESS"
 
 
-api_key_option = click.option(
-    "--api-key",
-    envvar="DENZEL_API_KEY",
-    show_envvar=True,
-    default="",
-    help="The key, where the API asks for one.",
-)
 timeout_option = click.option(
     "--timeout",
     type=SECONDS,

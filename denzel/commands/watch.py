@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
+from dataclasses import asdict
 
 import click
 
@@ -13,8 +16,16 @@ from denzel.commands.invocation import (
     until_interrupted,
     wait_until_ready,
 )
-from denzel.commands.options import json_option, live_option, ready_timeout_option, tail_option
+from denzel.commands.options import (
+    api_key_option,
+    json_option,
+    live_option,
+    ready_timeout_option,
+    tail_option,
+)
+from denzel.live import LiveView
 from denzel.services import SERVICES
+from denzel.stats_view import stats_lines
 
 
 @click.command()
@@ -31,6 +42,32 @@ def status(live: bool, as_json: bool, wait: bool, timeout: float) -> None:
         return
     current = wait_until_ready(project, timeout) if wait else operations.status(project)
     console.print_status(current, as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--live/--no-live",
+    default=True,
+    show_default=True,
+    help="Keep watching until Ctrl-C, or print the figures of two seconds.",
+)
+@json_option
+@api_key_option
+def stats(live: bool, as_json: bool, api_key: str) -> None:
+    """Show rates, times, queues and processes.
+
+    Of the last 20 seconds, and as a small plot of the last minute. --json prints a document a line.
+    """
+    figures = operations.figures(current_project(), key=api_key)
+    if not live:
+        figures = itertools.islice(figures, 1, 2)
+    view = LiveView()
+    with until_interrupted():
+        for each in figures:
+            if as_json:
+                console.echo(json.dumps(asdict(each) if each else None))
+            else:
+                view.show(stats_lines(each) if each else ["The API does not answer; trying again"])
 
 
 @click.command()

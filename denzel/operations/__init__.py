@@ -1,9 +1,10 @@
 """The verbs: one function a command.  They print nothing and ask nothing."""
 
-from denzel.operations.deployment import silent
+from denzel.operations.deployment import front_page, silent
 from denzel.operations.lifecycle import (
     Deployment,
     available_ports,
+    find_deployment,
     launch,
     restart,
     shutdown,
@@ -12,6 +13,7 @@ from denzel.operations.lifecycle import (
     update,
 )
 from denzel.operations.observation import (
+    figures,
     logs,
     shell,
     status,
@@ -43,6 +45,9 @@ __all__ = [
     "check",
     "drop_callbacks",
     "example",
+    "figures",
+    "find_deployment",
+    "front_page",
     "launch",
     "logs",
     "predict",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from urllib.request import ProxyHandler, build_opener
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
@@ -15,6 +16,8 @@ from denzel.versions import Version, Versions
 
 USER_CODE_SERVICES = ("denzel", "api")
 STILL_RUNNING = "Nothing was restarted: the services go on as they are"
+
+PAGE_SECONDS = 5.0
 
 
 def silent(_line: str) -> None:
@@ -91,3 +94,11 @@ def new_version(project: Project, by: str) -> Iterator[Version]:
         if isinstance(error, RequirementsError):
             raise RequirementsError(f"{error}. {STILL_RUNNING}") from error
         raise
+
+
+def front_page(url: str) -> str:
+    """Return what a person looks at first of the API at ``url``: its page, else its info."""
+    opener = build_opener(ProxyHandler({}))  # none of the environment gets in between
+    with suppress(OSError), opener.open(f"{url}/", timeout=PAGE_SECONDS):
+        return f"{url}/"
+    return f"{url}/info"

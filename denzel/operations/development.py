@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 from denzel.backends.base import LogLine, Report
 from denzel.backends.local.development import Development
 from denzel.backends.log_files import follow_logs
 from denzel.errors import ServiceError, UsageError
 from denzel.file_watch import SETTINGS_FILES, FileWatch
-from denzel.operations.deployment import check_settings
+from denzel.operations.deployment import (
+    check_settings,
+    front_page,
+    make_missing_secrets,
+)
 from denzel.ports import check_ports, free_port
 from denzel.project import Project
 from denzel.services import State
@@ -37,6 +38,7 @@ def develop(
     Whenever a file of the project is saved, what runs it is restarted.  ``ready`` is called with
     the page to look at when the services are up for the first time.
     """
+    make_missing_secrets(project, report)
     check_settings(project, report)
     development = Development(project, report, api_port=_port(project, api_port, report))
     development.preflight()
@@ -50,10 +52,14 @@ def _port(project: Project, wanted: int | None, report: Report) -> int:
     if wanted is not None:
         check_ports({"--api-port": wanted})
         return wanted
-    usual = project.settings.api_port
-    port = free_port(usual)
-    if port != usual:
-        report(f"Port {usual} is taken, perhaps by this project as it is launched; using {port}")
+    settings = project.settings
+    # The project's own ports are passed over also while its services are just being restarted.
+    own = [settings.monitor_port, *([settings.api_port] if project.backend else [])]
+    port = free_port(settings.api_port, avoid=own)
+    if project.backend:
+        report(f"The project is launched, on port {settings.api_port}; here it is on {port}")
+    elif port != settings.api_port:
+        report(f"Port {settings.api_port} is taken; using {port}")
     return port
 
 
@@ -131,7 +137,10 @@ class _Session:
         status = self._development.status()
         lines = [line for line in status.lines if line.name not in ("monitor", "callbacks")]
         failed = [line for line in lines if line.state is State.ERROR]
-        problem = "\n".join(f"{line.name}: {line.detail}" for line in failed)
+        # Where to look stands in the details, too; but it is shown here.
+        problem = "\n".join(
+            f"{line.name}: {line.detail.partition('; see logs/')[0]}" for line in failed
+        )
         if problem and problem != self._told:
             self._report(problem)
             self._started = None
@@ -143,14 +152,7 @@ class _Session:
             self._report(f"Ready after {took:.1f} s: {self._url} (Ctrl-C ends it)")
             if not self._was_ready:
                 self._was_ready = True
-                self._ready(page(self._url))
-
-
-def page(url: str) -> str:
-    """Return what to look at first: the API's page, or where there is none, its text."""
-    with suppress(URLError, HTTPError, OSError), urlopen(f"{url}/", timeout=5):
-        return f"{url}/"
-    return f"{url}/info"
+                self._ready(front_page(self._url))
 
 
 def syntax_problem(path: Path, name: str) -> str:

@@ -79,6 +79,11 @@ def deployment(project: Project, backend: Backend) -> Deployment:
     return Deployment(backend.name, api + settings.api_prefix, monitor + settings.monitor_prefix)
 
 
+def find_deployment(project: Project) -> Deployment:
+    """Return where the launched services of ``project`` are found."""
+    return deployment(project, launched_backend(project, silent))
+
+
 def start(project: Project, *, report: Report) -> None:
     """Start the stopped services."""
     make_missing_secrets(project, report)

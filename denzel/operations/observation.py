@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http import HTTPStatus
 
 from denzel import backends
 from denzel.backends.base import LogLine
 from denzel.backends.log_files import follow_logs, read_logs
-from denzel.errors import ProjectError, ServiceError
+from denzel.errors import ApiUnreachable, PredictionError, ProjectError, ServiceError
+from denzel.figures import Figures, Observation
+from denzel.operations.api import project_api
 from denzel.operations.deployment import launched_backend, silent
 from denzel.polling import polls
 from denzel.project import Project
@@ -16,6 +19,9 @@ from denzel.services import State, Status
 from denzel.versions import Versions
 
 POLL_SECONDS = 0.5
+FIGURES_SECONDS = 2.0
+"""As often as services hand on what they count."""
+API_SECONDS = 10.0
 GRACE_SECONDS = 5.0
 """How long an ERROR, or a service DOWN, must last before waiting is given up: a service that
 is being restarted passes through both."""
@@ -89,6 +95,26 @@ def worker_log(project: Project, *, follow: bool, tail: int | None = None) -> It
     files = {"worker": path}
     lines = follow_logs(files, tail) if follow else read_logs(files, tail)
     return (line.text for line in lines)
+
+
+def figures(project: Project, *, key: str = "") -> Iterator[Figures | None]:
+    """Yield how the deployment does, every two seconds; None while it cannot be asked.
+
+    Raises ApiUnreachable or PredictionError when the first look fails.
+    """
+    observation = Observation()
+    first = True
+    for _ in polls(FIGURES_SECONDS):
+        try:
+            with project_api(project, key, timeout=API_SECONDS) as api:
+                load = api.load()
+        except (ApiUnreachable, PredictionError) as error:
+            if first or getattr(error, "status", None) == HTTPStatus.UNAUTHORIZED:
+                raise
+            yield None
+            continue
+        first = False
+        yield observation.add(load)
 
 
 def shell(project: Project, service: str, *, root: bool = False) -> int:

@@ -5,29 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from denzel import backends
 from denzel.backends.base import Report
-from denzel.errors import (
-    ApiUnreachable,
-    CommandError,
-    PredictionError,
-    PredictionPending,
-    ServiceError,
-    UsageError,
-)
+from denzel.errors import CommandError, ServiceError, UsageError
+from denzel.operations.api import project_api
 from denzel.operations.deployment import check_settings, launched_backend, silent
 from denzel.project import Project
-from denzel.urls import api_url
 
 if TYPE_CHECKING:
-    from denzel.client import Client, Task
+    from denzel.client import Task
 
 CHECK_TIMEOUT_SECONDS = 60.0
-API_SECONDS = 60.0
-UNAUTHORIZED = HTTPStatus.UNAUTHORIZED
 
 
 def predict(project: Project, body: bytes, *, source: str, timeout: float, key: str = "") -> Any:
@@ -37,52 +27,27 @@ def predict(project: Project, body: bytes, *, source: str, timeout: float, key: 
     key, for a deployment that asks for one.
     """
     body = parse_body(body, source)
-    with _api(project, key, timeout=timeout) as api:
+    with project_api(project, key, timeout=timeout) as api:
         return api.predict(body)
 
 
 def submit(project: Project, body: bytes, *, source: str, key: str = "") -> str:
     """Queue ``body``, which came from ``source``; return its task's id."""
     body = parse_body(body, source)
-    with _api(project, key) as api:
+    with project_api(project, key) as api:
         return api.submit(body)
 
 
 def result(project: Project, task_id: str, *, wait: float, key: str = "") -> Any:
     """Return the prediction of a task, once it is made; ``wait`` seconds at most."""
-    with _api(project, key) as api:
+    with project_api(project, key) as api:
         return api.result(task_id, timeout=wait)
 
 
 def task(project: Project, task_id: str, *, wait: float, key: str = "") -> Task:
     """Return where a task stands: once it has ended, or after ``wait`` seconds."""
-    with _api(project, key) as api:
+    with project_api(project, key) as api:
         return api.status(task_id, wait=wait)
-
-
-@contextmanager
-def _api(project: Project, key: str, *, timeout: float = API_SECONDS) -> Iterator[Client]:
-    """Give a client of the project's API; errors get the next command to type."""
-    from denzel.client import Client  # takes a tenth of a second to import
-
-    url = api_url(project.settings)
-    # A proxy from the environment must not get between this machine and its own API.
-    with Client(url, api_key=key, timeout=timeout, retries=0, trust_env=False) as client:
-        try:
-            yield client
-        except ApiUnreachable as error:
-            raise ApiUnreachable(f"{error}; `denzel status` shows whether it is up") from error
-        except PredictionError as error:
-            error.args = (f"{error}{_next_step(error)}",)
-            raise
-
-
-def _next_step(error: PredictionError) -> str:
-    if error.status == UNAUTHORIZED:
-        return "; give one as --api-key, or in the variable DENZEL_API_KEY"
-    if isinstance(error, PredictionPending) and error.task_id:
-        return f"; `denzel result {error.task_id} --wait` waits for it"
-    return ""
 
 
 def parse_body(text: bytes, source: str) -> bytes:

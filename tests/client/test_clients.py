@@ -117,6 +117,13 @@ def test_a_prediction_is_waited_for_as_long_as_it_says(serve: Serve, ask: Ask) -
     assert api.asked == [("POST", "/predict", "wait=7", b'{"data": 1}')]
 
 
+def test_info_and_load_are_told_as_they_are(serve: Serve, ask: Ask) -> None:
+    assert ask(serve([(200, {}, "größe".encode())]).url, "info") == "größe"
+    api = serve([(200, {}, {"ready": True})])
+    assert ask(api.url, "load") == {"ready": True}
+    assert api.asked[0][1] == "/health/load"
+
+
 def test_a_wait_that_the_api_does_not_take_is_refused(serve: Serve, ask: Ask) -> None:
     api = serve([(200, {}, {})])
     with pytest.raises(UsageError, match="600 s at most, not 601 s"):

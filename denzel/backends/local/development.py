@@ -62,6 +62,7 @@ class DevelopmentProject(Project):
         """What the settings files set, but for where the services listen."""
         changed = {
             "API_PORT": str(self._api_port), "API_HOST": LOOPBACK, "REDIS_FSYNC": "everysec",
+            "HTTPS_DOMAIN": "", "API_PREFIX": "",  # no proxy stands in front of it
             "DENZEL_VERSION": "0",  # the files themselves, not a copy of them
         }  # fmt: skip
         return {**super().environment, **changed}

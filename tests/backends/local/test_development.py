@@ -63,8 +63,12 @@ def developing(project: Project, *arguments: str) -> Iterator[Terminal]:
     command = [sys.executable, "-m", "denzel", "dev", "--no-open", *arguments]
     with running(command, project.root) as child:
         terminal = Terminal(child)
-        terminal.wait_for(READY)
-        yield terminal
+        try:
+            terminal.wait_for(READY)
+            yield terminal
+        finally:
+            child.send_signal(signal.SIGINT)
+            child.wait(SOON)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -103,8 +107,9 @@ def test_it_runs_beside_what_is_launched_and_once(project: Project, denzel: Denz
         wait_until_ready(backend, SOON)
         port = project.settings.api_port
         with developing(project) as terminal:
-            terminal.wait_for(f"Port {port} is taken, perhaps by this project as it is launched")
-            assert f"127.0.0.1:{port} " not in terminal.wait_for(READY)
+            terminal.wait_for(f"The project is launched, on port {port}; here it is on ")
+            own = {port, project.settings.monitor_port}
+            assert int(terminal.wait_for(READY).split(":")[-1].split()[0]) not in own
             second = denzel("dev", cwd=project.root)
             assert second.returncode == 1
             assert "`denzel dev` runs in this project already" in second.stderr
