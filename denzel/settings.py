@@ -66,6 +66,8 @@ def new_secrets(values: Mapping[str, str]) -> dict[str, str]:
     made = {"CALLBACK_SECRET": new_secret(), "REDIS_PASSWORD": secrets.token_urlsafe(24)}
     if values.get("MONITOR_USER"):
         made["MONITOR_PASSWORD"] = secrets.token_urlsafe(24)
+    if values.get("WITH_METRICS", "0") not in ("", "0"):
+        made["METRICS_KEY"] = secrets.token_urlsafe(24)
     return {name: text for name, text in made.items() if not values.get(name)}
 
 

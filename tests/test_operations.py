@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,39 @@ def test_launch_records_backend_and_ports(
     assert project.backend == deployment.backend == "local"
     assert (project.settings.api_port, project.settings.monitor_port) == ports
     assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
+
+
+def test_launch_with_metrics_sets_them_up_for_docker(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    project.set_environment(GRAFANA_PORT=str(free_port(ports[1] + 1)))
+    deployment = operations.launch(
+        project, backend="docker", api_port=ports[0], monitor_port=ports[1], with_metrics=True,
+        report=silent,
+    )  # fmt: skip
+    assert project.settings.with_metrics
+    assert len(key := project.settings.metrics_key) >= 16
+    assert deployment.grafana_url == f"http://127.0.0.1:{project.settings.grafana_port}"
+    operations.restart(project, report=silent)
+    assert project.settings.metrics_key == key
+
+
+def test_launch_with_metrics_needs_docker_and_a_port_for_grafana(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    options: dict[str, Any] = {"api_port": ports[0], "monitor_port": ports[1], "report": silent}
+    with pytest.raises(UsageError, match="METRICS_KEY"):
+        operations.launch(project, backend="local", with_metrics=True, **options)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        project.set_environment(GRAFANA_PORT=str(taken.getsockname()[1]))
+        with pytest.raises(PortTaken, match="GRAFANA_PORT="):
+            operations.launch(project, backend="docker", with_metrics=True, **options)
+    assert not machine.up
+    assert not project.settings.with_metrics
+    project.set_environment(WITH_METRICS="1")
+    assert operations.launch(project, backend="local", **options).grafana_url == ""
 
 
 def test_launch_says_under_which_paths_the_services_are(

@@ -29,12 +29,14 @@ from denzel.commands.options import (
     "--monitor-port", type=PORT, show_default="5555, or what .env says", help="Port of the monitor."
 )
 @backend_options
+@click.option("--with-metrics", is_flag=True, help="Also run Prometheus and Grafana, in Docker.")
 @wait_options
 def launch(
     api_port: int | None,
     monitor_port: int | None,
     local: bool,
     docker: bool,
+    with_metrics: bool,
     wait: bool,
     timeout: float,
 ) -> None:
@@ -47,13 +49,15 @@ def launch(
             backend=backend,
             api_port=api_port,
             monitor_port=monitor_port,
+            with_metrics=with_metrics,
             report=console.progress,
         )
     if wait:
         show_readiness(project, timeout)
     else:
         console.progress("The services are starting; `denzel status --live` shows how far they are")
-    console.progress(f"API: {deployment.api_url}  Monitor: {deployment.monitor_url}")
+    grafana = f"  Grafana: {deployment.grafana_url}" if deployment.grafana_url else ""
+    console.progress(f"API: {deployment.api_url}  Monitor: {deployment.monitor_url}{grafana}")
 
 
 @click.command()

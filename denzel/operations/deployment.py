@@ -50,13 +50,16 @@ def check_settings(project: Project, report: Report) -> None:
         raise UsageError(f"In {project.env_file}: {problem}")
 
 
-def make_missing_secrets(project: Project, report: Report) -> None:
-    """Make the secrets that the project lacks, as one that came by git does, and say so."""
-    if not new_secrets(project.environment):
+def make_missing_secrets(project: Project, report: Report, **wanted: str) -> None:
+    """Make the secrets that the project lacks, as one that came by git does, and say so.
+
+    ``wanted`` are settings that it is about to have.
+    """
+    if not new_secrets({**project.environment, **wanted}):
         return
     with project.changing():
         project.forget()
-        made = new_secrets(project.environment)
+        made = new_secrets({**project.environment, **wanted})
         if project.secrets_file.exists():
             project.set_environment(**made)
         elif made:

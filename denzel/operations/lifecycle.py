@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
-from denzel.errors import DenzelError, EngineError, ProjectError, ServiceError
+from denzel.errors import (
+    DenzelError,
+    EngineError,
+    PortTaken,
+    ProjectError,
+    ServiceError,
+    UsageError,
+)
 from denzel.operations.deployment import (
     check_settings,
     launched_backend,
@@ -17,7 +24,7 @@ from denzel.operations.deployment import (
     serves,
     silent,
 )
-from denzel.ports import check_ports, free_port
+from denzel.ports import check_ports, free_port, why_unavailable
 from denzel.project import Project
 from denzel.urls import api_url, monitor_url
 from denzel.versions import Versions
@@ -25,6 +32,7 @@ from denzel.versions import Versions
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
 DEFAULT_HTTPS_PORT = 443
 LOCAL = "local"
+METRICS_ON = {"WITH_METRICS": "1"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Deployment:
     backend: str
     api_url: str
     monitor_url: str
+    grafana_url: str = ""
 
 
 def launch(
@@ -42,15 +51,16 @@ def launch(
     backend: str | None,
     api_port: int | None,
     monitor_port: int | None,
+    with_metrics: bool = False,
     report: Report,
 ) -> Deployment:
-    """Create and start every service of ``project``.
+    """Create and start every service of ``project``; ``with_metrics`` those that show them, too.
 
     ``backend`` is ``local``, ``docker`` or None (let denzel choose); a port that is None is the
     one ``.env`` names, another one is remembered until shutdown.  On failure the project is left
     as it was.
     """
-    make_missing_secrets(project, report)
+    make_missing_secrets(project, report, **(METRICS_ON if with_metrics else {}))
     check_settings(project, report)
     with project.changing():
         _forget_lost_deployment(project, backend)
@@ -60,7 +70,8 @@ def launch(
             raise ProjectError(ALREADY_LAUNCHED)
         chosen.preflight()
         check_ports({f"--{name}-port": port for name, port in ports.items()})
-        with _forgotten_on_failure(project, chosen):
+        _check_metrics(project, chosen, asked_for=with_metrics)
+        with _forgotten_on_failure(project, chosen), _metrics_turned_on(project, with_metrics):
             project.record_backend(chosen.name, api_port=api_port, monitor_port=monitor_port)
             versions = Versions(project)
             versions.serve(versions.to_start("launch").number)
@@ -76,7 +87,13 @@ def deployment(project: Project, backend: Backend) -> Deployment:
         port = "" if settings.https_port == DEFAULT_HTTPS_PORT else f":{settings.https_port}"
         api = f"https://{settings.https_domain}{port}"
         monitor = api if settings.serves_monitor else monitor
-    return Deployment(backend.name, api + settings.api_prefix, monitor + settings.monitor_prefix)
+    with_grafana = settings.with_metrics and backend.name != LOCAL
+    return Deployment(
+        backend.name,
+        api + settings.api_prefix,
+        monitor + settings.monitor_prefix,
+        f"http://127.0.0.1:{settings.grafana_port}" if with_grafana else "",
+    )
 
 
 def find_deployment(project: Project) -> Deployment:
@@ -172,6 +189,38 @@ def _wanted_ports(
         "api": settings.api_port if api_port is None else api_port,
         "monitor": settings.monitor_port if monitor_port is None else monitor_port,
     }
+
+
+def _check_metrics(project: Project, backend: Backend, *, asked_for: bool) -> None:
+    """Raise unless Prometheus and Grafana can be started, where they are to be."""
+    if not (asked_for or project.settings.with_metrics):
+        return
+    if backend.name == LOCAL:
+        if not asked_for:
+            return  # the settings may come from where there is Docker
+        raise UsageError(
+            "Prometheus and Grafana run in Docker alone. With local processes, set METRICS_KEY in "
+            ".env.secrets, and have a Prometheus of your own ask "
+            f"{api_url(project.settings)}/metrics"
+        )
+    port = project.settings.grafana_port
+    if reason := why_unavailable(port):
+        free = free_port(port + 1)
+        raise PortTaken(f"Port {port} {reason}. Set GRAFANA_PORT={free} in .env, say")
+
+
+@contextmanager
+def _metrics_turned_on(project: Project, wanted: bool) -> Iterator[None]:
+    """Set WITH_METRICS where it is wanted; put it back when what happens inside fails."""
+    changes = wanted and not project.settings.with_metrics
+    if changes:
+        project.set_environment(**METRICS_ON)
+    try:
+        yield
+    except BaseException:
+        if changes:
+            project.set_environment(WITH_METRICS="0")
+        raise
 
 
 def _forget_lost_deployment(project: Project, wanted: str | None) -> None:

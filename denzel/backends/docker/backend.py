@@ -47,7 +47,7 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import Status
+from denzel.services import METRICS_SERVICES, Status
 from denzel.templates.project.app.runtime.bootstrap.version import (
     VERSIONS,
     served_version,
@@ -107,7 +107,7 @@ class ComposeBackend(Backend):
     def start(self) -> None:
         """Start the stopped services, with what ``.env`` says now."""
         self._images.provide(self._containers())
-        self._remove_former_caddy()
+        self._remove_unwanted()
         self._show(self._commands().up())
 
     def stop(self) -> None:
@@ -125,7 +125,7 @@ class ComposeBackend(Backend):
         self._check_https_ports()
         self._images.provide(self._containers())
         self.stop()
-        self._remove_former_caddy()
+        self._remove_unwanted()
         self._show(self._commands().up())
 
     def down(self, *, purge: bool) -> None:
@@ -356,12 +356,13 @@ class ComposeBackend(Backend):
             wanted = {"HTTPS_PORT": settings.https_port, "HTTP_PORT": settings.http_port}
             check_https_ports(wanted, as_root=True)
 
-    def _remove_former_caddy(self) -> None:
-        """Remove the container of a service that ``.env`` asks for no longer."""
-        if self.project.settings.https_domain:
-            return
+    def _remove_unwanted(self) -> None:
+        """Remove the containers of services that ``.env`` asks for no longer."""
+        settings = self.project.settings
+        unwanted = {HTTPS} if not settings.https_domain else set()
+        unwanted |= set(METRICS_SERVICES) if not settings.with_metrics else set()
         for found in self._containers():
-            if self._service_of(found) == HTTPS:
+            if self._service_of(found) in unwanted:
                 self._remove_container(found.name)
 
     def _remove_container(self, name: str) -> None:

@@ -10,8 +10,8 @@ from denzel.backends.base import START
 BUILDING_SERVICE = "api"
 """The service whose image all services with the project's code use."""
 
-HTTPS_PROFILE = "https"
-"""What the service https needs to be started; what stops it must name it, too."""
+HTTPS_PROFILE, METRICS_PROFILE = "https", "metrics"
+"""What the service https, and Prometheus and Grafana, need to be started."""
 SERVING_USER = "denzel"
 BARE_PYTHON = "/opt/denzel/python"
 WITH_SECRETS = (BARE_PYTHON, "-P", START, "app.runtime.bootstrap.secrets")
@@ -22,6 +22,8 @@ STATES = (
 )  # fmt: skip
 """Print a container's state files, examined there; as they are, if its project is older."""
 _CHECK = ("--install", "check", "--os-commands")
+EVERY_PROFILE = ("--profile", "*")
+"""Also what was started with a setting that is off by now."""
 BOOTSTRAP = (BARE_PYTHON, "-P", START, "app.runtime.bootstrap")
 """What prepares a service."""
 
@@ -47,12 +49,12 @@ class ComposeCommands:
 
     def stop(self) -> list[str]:
         """Stop the containers and keep them."""
-        return self._compose("--profile", HTTPS_PROFILE, "stop")
+        return self._compose(*EVERY_PROFILE, "stop")
 
     def down(self, *, purge: bool) -> list[str]:
         """Remove containers and network; with ``purge`` volumes, too."""
         extra = ["--volumes"] if purge else []
-        return self._compose("--profile", HTTPS_PROFILE, "down", "--remove-orphans", *extra)
+        return self._compose(*EVERY_PROFILE, "down", "--remove-orphans", *extra)
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> list[str]:
         """Print what services wrote, each line with its container and time."""

@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from denzel import process
-from denzel.backends.docker.commands import HTTPS_PROFILE, ComposeCommands
+from denzel.backends.docker.commands import HTTPS_PROFILE, METRICS_PROFILE, ComposeCommands
 from denzel.backends.docker.environment import build_environment, client_environment
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
 from denzel.project import Project
+from denzel.templates.project.app.runtime.settings import Settings
 
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
 
 BY_LABELS = frozenset({"stop", "down", "logs"})
 """Commands that find their containers by the labels alone, whatever is wrong in the files."""
+
+
+def profiles(settings: Settings) -> list[str]:
+    """Return the profiles whose services the settings ask for."""
+    wanted = {HTTPS_PROFILE: settings.https_domain, METRICS_PROFILE: settings.with_metrics}
+    return [profile for profile, is_wanted in wanted.items() if is_wanted]
 
 
 class Compose:
@@ -42,8 +49,10 @@ class Compose:
             environment |= build_environment(self.project)
         # Compose refuses files it cannot read; where it finds none, it goes by the labels.
         by_labels = self.project.flaw or not BY_LABELS.isdisjoint(argv)
-        if not self.project.flaw and self.project.settings.https_domain:
-            environment["COMPOSE_PROFILES"] = HTTPS_PROFILE
+        if not self.project.flaw:
+            settings = self.project.settings
+            environment["METRICS_KEY"] = settings.metrics_key
+            environment["COMPOSE_PROFILES"] = ",".join(profiles(settings))
         directory = Path("/") if by_labels else self.project.root
         return {"cwd": directory, "env": environment}
 

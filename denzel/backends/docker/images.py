@@ -43,9 +43,7 @@ class Images:
         """
         by_name = {found.attrs["Config"]["Image"]: found for found in containers}
         if redis:
-            self._pull("redis", self._settings.redis_image, by_name)
-        if redis and self._settings.https_domain:
-            self._pull("https", self._settings.caddy_image, by_name)
+            self._pull(by_name)
         built = self._find(self._settings.image, by_name)
         if built and built.labels.get(INPUTS_LABEL) == self._compose.build_inputs():
             return False
@@ -54,13 +52,20 @@ class Images:
         self._build()
         return True
 
-    def _pull(self, service: str, name: str, containers: dict[str, Any]) -> None:
-        """Pull the image of a service, unless it is here."""
-        if not self._find(name, containers):
-            self._report(f"Pulling {service} ({name})...")
-            argv = self._compose.commands.pull(service)
-            self._compose.relay(argv, self._show_passing, image=name)
-            self._report(Passing(""))
+    def _pull(self, containers: dict[str, Any]) -> None:
+        """Pull the images that others make, unless they are here."""
+        settings = self._settings
+        images = {"redis": settings.redis_image}
+        if settings.https_domain:
+            images["https"] = settings.caddy_image
+        if settings.with_metrics:
+            images |= {"prometheus": settings.prometheus_image, "grafana": settings.grafana_image}
+        for service, name in images.items():
+            if not self._find(name, containers):
+                self._report(f"Pulling {service} ({name})...")
+                argv = self._compose.commands.pull(service)
+                self._compose.relay(argv, self._show_passing, image=name)
+                self._report(Passing(""))
 
     def remove_built(self) -> None:
         """Remove the names that this project built images under, and builds without a name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from denzel.backends.docker.commands import ComposeCommands
 
 COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", "shop"]
+EVERYTHING = [*COMPOSE, "--profile", "*"]
 COMMANDS = ComposeCommands(("docker", "compose"), "shop")
 START = ["-P", "app/runtime/start.py"]
 PREPARE = [*START, "app.runtime.bootstrap"]
@@ -24,28 +25,15 @@ def test_up_never_builds() -> None:
 
 
 def test_stop() -> None:
-    assert COMMANDS.stop() == [*COMPOSE, "--profile", "https", "stop"]
+    assert COMMANDS.stop() == [*EVERYTHING, "stop"]
 
 
 def test_down_keeps_volumes_and_images() -> None:
-    assert COMMANDS.down(purge=False) == [
-        *COMPOSE,
-        "--profile",
-        "https",
-        "down",
-        "--remove-orphans",
-    ]
+    assert COMMANDS.down(purge=False) == [*EVERYTHING, "down", "--remove-orphans"]
 
 
 def test_a_purge_removes_volumes() -> None:
-    assert COMMANDS.down(purge=True) == [
-        *COMPOSE,
-        "--profile",
-        "https",
-        "down",
-        "--remove-orphans",
-        "--volumes",
-    ]
+    assert COMMANDS.down(purge=True) == [*EVERYTHING, "down", "--remove-orphans", "--volumes"]
 
 
 def test_logs() -> None:
@@ -127,4 +115,4 @@ def test_a_prepared_module_runs_in_a_container_of_its_own() -> None:
 
 def test_the_standalone_program_takes_the_same_arguments() -> None:
     standalone = ComposeCommands(("docker-compose",), "shop")
-    assert standalone.stop() == ["docker-compose", *COMPOSE[2:], "--profile", "https", "stop"]
+    assert standalone.stop() == ["docker-compose", *EVERYTHING[2:], "stop"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ import yaml
 import denzel
 from denzel.project import Project
 from denzel.scaffold import start_project
-from denzel.services import SERVICES
+from denzel.services import METRICS_SERVICES, SERVICES
+from denzel.templates.project.app.runtime.metrics.table import COUNTED, PREFIX
 
 TEMPLATES = Path(denzel.__file__).parent / "templates"
 COMPOSE: dict[str, Any] = yaml.safe_load((TEMPLATES / "project/docker-compose.yml").read_text())
@@ -22,11 +24,14 @@ DOCKERFILE = (TEMPLATES / "project/Dockerfile").read_text()
 
 
 def test_every_service_is_there_and_no_other() -> None:
-    assert set(COMPOSE["services"]) == {*SERVICES, "https"}
-    assert COMPOSE["services"]["https"]["profiles"] == ["https"]
+    assert set(COMPOSE["services"]) == {*SERVICES, "https", *METRICS_SERVICES}
+    profiles = {"https": "https", **dict.fromkeys(METRICS_SERVICES, "metrics")}
+    for name, service in COMPOSE["services"].items():
+        wanted = [profiles[name]] if name in profiles else []
+        assert service.get("profiles", []) == wanted
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "https"])
+@pytest.mark.parametrize("name", [*SERVICES, "https", *METRICS_SERVICES])
 def test_every_service_is_kept_alive_watched_and_its_log_bounded(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["restart"] == "unless-stopped"
@@ -84,9 +89,9 @@ def test_the_services_know_the_ports_they_are_published_on() -> None:
         for name, service in COMPOSE["services"].items()
         if "ports" in service
     }
-    assert set(published) == {"api", "monitor", "https"}
+    assert set(published) == {"api", "monitor", "grafana", "https"}
     https = f"${{HTTPS_DOMAIN:+,{published['https']}}}"
-    expected = f"{published['api']},{published['monitor']}{https}"
+    expected = f"{published['api']},{published['monitor']},{published['grafana']}{https}"
     for name in set(SERVICES) - {"redis"}:
         assert COMPOSE["services"][name]["environment"]["PUBLISHED_PORTS"] == expected
 
@@ -166,3 +171,37 @@ def test_compose_finds_nothing_to_warn_of(tmp_path: Path, program: list[str], gp
         (device,) = devices["reservations"]["devices"]
         assert device["driver"] == "nvidia"
         assert device["capabilities"] == ["gpu"]
+
+
+GRAFANA = TEMPLATES / "project/app/runtime/metrics/grafana"
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    dashboard = json.loads((GRAFANA / "dashboards/denzel.json").read_text())
+    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
+    asked = {name for each in targets for name in re.findall(r"denzel_\w+", each["expr"])}
+    source = (GRAFANA.parent / "exposition.py").read_text()
+    gauges = re.findall(r'PREFIX \+ "(\w+)"', source) + re.findall(
+        r'^    \("(\w+)", "', source, re.M
+    )
+    known = {PREFIX + name for name in gauges}
+    for metric in COUNTED:
+        parts = ("_bucket", "_sum", "_count") if metric.buckets else ("",)
+        known |= {PREFIX + metric.name + part for part in parts}
+    assert len(asked) > 10
+    assert asked <= known
+
+
+def test_grafana_finds_the_dashboard_and_prometheus() -> None:
+    (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/denzel.yml").read_text())[
+        "providers"
+    ]
+    mounted = COMPOSE["services"]["grafana"]["volumes"][0].split(":")
+    assert (GRAFANA.parents[3] / mounted[0]).resolve() == GRAFANA.resolve()
+    assert provider["options"]["path"] == f"{mounted[1]}/dashboards"
+    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    assert source["url"] == "http://prometheus:9090"
+    dashboard = json.loads((GRAFANA / "dashboards/denzel.json").read_text())
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}

@@ -106,7 +106,9 @@ def test_an_outcome_is_kept_until_redis_takes_it(
             client.config_set("min-replicas-to-write", 1)  # every script is refused from now on
         try:
             wait_until(
-                lambda: "a cannot be recorded" in caplog.text, 10, what="it was tried to be stored"
+                lambda: "a cannot be recorded yet" in caplog.text,
+                10,
+                what="it was tried to be stored",
             )
             assert state(client, "a") == "PENDING"
         finally:

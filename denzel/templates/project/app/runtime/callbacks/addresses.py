@@ -29,7 +29,9 @@ from app.runtime.callbacks.uri import (
     parse_uri,
 )
 
-OWN_SERVICES = frozenset({"api", "callbacks", "denzel", "https", "monitor", "redis"})
+OWN_SERVICES = frozenset(
+    {"api", "callbacks", "denzel", "grafana", "https", "monitor", "prometheus", "redis"}
+)
 """Names of the deployment's services in its own Docker network."""
 
 _HOST_NAME = "host.docker.internal"

@@ -232,12 +232,18 @@ class CallbackService:
         """Store what came of an attempt, however long Redis is away."""
         self._claimed.discard(callback.task_id)
         await self._may_record.wait()  # or a renewal could put the next attempt off
+        is_told = False
         while True:
             try:
                 await self._store(callback, answer, delay)
                 return
             except (redis.RedisError, OSError) as error:
-                self._outage.failed(error)
+                if not is_told:
+                    is_told = True
+                    log.warning(
+                        "Callback of %s cannot be recorded yet: %s", callback.task_id, error,
+                        extra=of_task(callback.task_id),
+                    )  # fmt: skip
                 await asyncio.sleep(WAIT_SECONDS)
 
     async def _store(self, callback: Callback, answer: Answer, delay: float | None) -> None:

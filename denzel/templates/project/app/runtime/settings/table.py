@@ -452,6 +452,21 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
+        "WITH_METRICS",
+        "0",
+        flag,
+        "0 or 1",
+        "1: Prometheus and Grafana run, too, in Docker alone; `denzel launch --with-metrics` sets "
+        "it, and METRICS_KEY.",
+    ),
+    Setting(
+        "GRAFANA_PORT",
+        "3000",
+        PORT,
+        "a port, 1 to 65535",
+        "Port of Grafana on this machine; no other machine reaches it.",
+    ),
+    Setting(
         "BASE_IMAGE",
         "python:3.13-slim",
         any_text,
@@ -465,6 +480,20 @@ SETTINGS: tuple[Setting, ...] = (
         any_text,
         "an image",
         "Image of the service https, which there is with HTTPS_DOMAIN.",
+    ),
+    Setting(
+        "PROMETHEUS_IMAGE",
+        "prom/prometheus:v3.5.0",
+        any_text,
+        "an image",
+        "Image of Prometheus, for WITH_METRICS.",
+    ),
+    Setting(
+        "GRAFANA_IMAGE",
+        "grafana/grafana:12.2.0",
+        any_text,
+        "an image",
+        "Image of Grafana, for WITH_METRICS.",
     ),
     Setting(
         "IMAGE",

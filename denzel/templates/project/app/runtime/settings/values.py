@@ -80,9 +80,13 @@ class Settings:
     log_level: str
     log_format: str
     metrics_key: str
+    with_metrics: bool
+    grafana_port: int
     base_image: str
     redis_image: str
     caddy_image: str
+    prometheus_image: str
+    grafana_image: str
     image: str
     redis_url: str
     api_published: str

@@ -53,10 +53,11 @@ class Runner:
     def start(self, batch: Batch) -> None:
         """Give a batch to the pool."""
         self._batches.add(batch)
-        self._measurements.taken(batch)
         # The pool releases it for each result.
         self._consumer.controller.semaphore.acquire(self._submit, batch)
-        events.tell_received(batch)  # while the process has begun
+        # While the process has begun:
+        events.tell_received(batch)
+        self._measurements.taken(batch)
 
     def _submit(self, batch: Batch) -> None:
         is_shown = batch.told is Told.EACH
