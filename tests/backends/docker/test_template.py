@@ -72,7 +72,7 @@ def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path)
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("-m app.runtime.bootstrap ")
+    assert done.stdout.startswith("-P app/runtime/start.py app.runtime.bootstrap ")
     assert "\r" not in done.stdout
     assert script.stem in done.stdout.split()
 
