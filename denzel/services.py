@@ -13,6 +13,9 @@ SERVICES = ("denzel", "monitor", "api", "redis", "callbacks")
 START_ORDER = ("redis", "api", "denzel", "callbacks", "monitor")
 """In which they are started, and reported to be."""
 
+HTTPS = "https"
+"""The service that there is with HTTPS_DOMAIN alone: a Caddy."""
+
 NOT_LAUNCHED = 'Haven\'t been created yet. Did you forget to run "denzel launch"?'
 """What ``denzel status`` shows of a project that is not launched."""
 

@@ -14,7 +14,7 @@ from denzel.commands.invocation import (
     wait_until_ready,
 )
 from denzel.commands.options import json_option, live_option, ready_timeout_option, tail_option
-from denzel.services import SERVICES
+from denzel.services import HTTPS, SERVICES
 
 
 @click.command()
@@ -36,7 +36,7 @@ def status(live: bool, as_json: bool, wait: bool, timeout: float) -> None:
 @click.command()
 @click.option(
     "--service",
-    type=click.Choice([*sorted((*SERVICES, "https")), "all"]),
+    type=click.Choice([*sorted((*SERVICES, HTTPS)), "all"]),
     default="all",
     show_default=True,
     help="Show one service alone.",
