@@ -14,6 +14,7 @@ from denzel import process
 from denzel.backends.docker.engine import connect, has_nvidia_runtime
 from denzel.backends.docker.errors import NO_GPU, NO_PERMISSION
 from denzel.backends.docker.program import find_compose
+from denzel.backends.local.https import find_caddy
 from denzel.backends.local.redis_server import find_redis_server
 from denzel.errors import DenzelError, EngineError, ProjectError
 from denzel.ports import why_unavailable
@@ -50,6 +51,8 @@ def diagnose(directory: Path | None = None) -> list[Finding]:
     engine = _engine_findings(info)
     compose = _attempt("compose", lambda: f"version {plain_version(find_compose().version)}")
     local = [_attempt("redis", lambda: str(find_redis_server())), _supervisor()]
+    if settings.https_domain:
+        local.append(_attempt("caddy", lambda: str(find_caddy())))
     needs_docker = backend == "docker" or (backend is None and not _all_ok(local))
     needs_local = backend == "local" or (backend is None and not _all_ok([*engine, compose]))
     return [

@@ -24,7 +24,7 @@ from denzel.commands.options import (
     tail_option,
 )
 from denzel.live import LiveView
-from denzel.services import METRICS_SERVICES, SERVICES
+from denzel.services import HTTPS, METRICS_SERVICES, SERVICES
 from denzel.stats_view import stats_lines
 
 
@@ -73,7 +73,7 @@ def stats(live: bool, as_json: bool, api_key: str) -> None:
 @click.command()
 @click.option(
     "--service",
-    type=click.Choice([*sorted((*SERVICES, "https", *METRICS_SERVICES)), "all"]),
+    type=click.Choice([*sorted((*SERVICES, HTTPS, *METRICS_SERVICES)), "all"]),
     default="all",
     show_default=True,
     help="Show one service alone.",

@@ -286,7 +286,9 @@ def test_a_monitor_for_everybody_is_not_started(tmp_path: Path, settings: dict[s
     with deployed(tmp_path, OBEDIENT, settings) as deployment:
         deployment.start_monitor(wait=False)
         deployment.wait(lambda: deployment.state("monitor")[0] == "ERROR", "it says ERROR", 20)
-        assert "MONITOR_USER and MONITOR_PASSWORD" in deployment.state("monitor")[1]
+        reason = deployment.state("monitor")[1]
+        assert "MONITOR_USER" in reason
+        assert "MONITOR_PASSWORD" in reason
         with pytest.raises(requests.ConnectionError):
             monitor(deployment, "/")
         deployment.services["monitor"].stop(5)

@@ -37,6 +37,7 @@ from denzel.backends.docker.status import (
     read_records,
     read_worker_record,
 )
+from denzel.certificates import speaks_tls
 from denzel.errors import (
     CommandError,
     DenzelError,
@@ -47,7 +48,7 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import METRICS_SERVICES, Status
+from denzel.services import HTTPS, METRICS_SERVICES, State, Status
 from denzel.templates.project.app.runtime.bootstrap.version import (
     VERSIONS,
     served_version,
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
     import docker
 
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
-HTTPS = "https"
-"""The service that there is with HTTPS_DOMAIN alone."""
 OS_REQUIREMENTS = "requirements.sh"
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
@@ -147,7 +146,10 @@ class ComposeBackend(Backend):
         settings = self.project.settings
         # All at once: a service that hangs keeps none but its own container waiting.
         with ThreadPoolExecutor(STATUS_THREADS) as pool:
-            containers = list(pool.map(self._with_records, self._containers()))
+            containers = [
+                self._unless_without_certificate(container)
+                for container in pool.map(self._with_records, self._containers())
+            ]
         ports = {"api": settings.api_port, "monitor": settings.monitor_port}
         return project_status(containers, settings.worker_name, ports)
 
@@ -344,6 +346,17 @@ class ComposeBackend(Backend):
                 break
         argv = self._commands().down(purge=False)
         process.run(argv, **self._compose.place(argv))
+
+    def _unless_without_certificate(self, container: Container) -> Container:
+        """Return a container; that of a Caddy without its certificate as one that starts still.
+
+        A distant engine's cannot be asked.
+        """
+        name, port = self.project.settings.https_domain, self.project.settings.https_port
+        if container.service != HTTPS or not container.running or not name:
+            return container
+        lacks_one = speaks_tls(port, name) is False
+        return replace(container, health="starting") if lacks_one else container
 
     def _check_https_ports(self) -> None:
         """Raise PortTaken unless Caddy can have its ports, or runs and so has them already."""

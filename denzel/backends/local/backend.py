@@ -15,7 +15,7 @@ from denzel.backends.base import CHECK_MODULE, START, Backend, LogLine
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment, shell_startup
 from denzel.backends.local.health import examine_services
-from denzel.backends.local.https import HTTPS, accepts_connections, caddy_environment, check_https
+from denzel.backends.local.https import caddy_environment, check_https
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.lifecycle import Lifecycle
 from denzel.backends.local.preflight import (
@@ -34,6 +34,7 @@ from denzel.backends.local.supervision import (
     read_crashes,
 )
 from denzel.backends.log_files import follow_logs, read_logs
+from denzel.certificates import speaks_tls
 from denzel.errors import (
     CommandError,
     EngineError,
@@ -41,7 +42,7 @@ from denzel.errors import (
     ServiceError,
     UsageError,
 )
-from denzel.services import SERVICES, ServiceStatus, State, Status
+from denzel.services import HTTPS, SERVICES, ServiceStatus, State, Status
 
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
@@ -240,11 +241,13 @@ class LocalBackend(Backend):
     def _record(self, name: str, examined: Mapping[str, tuple[State, str]]) -> Record | None:
         """Return how a service is: what it recorded, unless it was found not to work.
 
-        For Redis, its answer to a question; for Caddy, whether it listens.
+        For Redis, its answer to a question; for Caddy, whether it has a certificate.
         """
         if name == HTTPS:
-            listens = accepts_connections(self.project.settings.https_port)
-            return Record.now(State.UP) if listens else None
+            settings = self.project.settings
+            name = settings.https_domain  # gone if it goes at the next restart
+            serves = not name or speaks_tls(settings.https_port, name)
+            return Record.now(State.UP) if serves else None
         if name != "redis":
             record = read_record(self._layout.run / f"{name}.json")
             if record and record.state is State.UP and name in examined:

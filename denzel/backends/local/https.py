@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from denzel.backends.local.supervision import PROGRAMS, Program
 from denzel.errors import EngineError
 from denzel.ports import check_https_ports
+from denzel.services import HTTPS
 from denzel.templates.project.app.runtime.health import ANY_ADDRESS
 from denzel.templates.project.app.runtime.hosts import authority
 from denzel.templates.project.app.runtime.settings import Settings
 
-HTTPS = "https"
 CADDY_VARIABLE = "DENZEL_CADDY"
 HTTPS_PROGRAM = Program(
     HTTPS,
@@ -24,7 +23,6 @@ HTTPS_PROGRAM = Program(
     priority=20,
     stop_seconds=10,
 )
-PROBE_SECONDS = 2.0
 
 
 def programs(settings: Settings) -> tuple[Program, ...]:
@@ -65,15 +63,6 @@ def caddy_environment(settings: Settings) -> Mapping[str, str]:
         "MONITOR_UPSTREAM": _upstream(settings.monitor_host, settings.monitor_port),
         "MONITOR_PREFIX": settings.monitor_prefix,
     }
-
-
-def accepts_connections(port: int) -> bool:
-    """Tell whether something listens on a port of this machine."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=PROBE_SECONDS):
-            return True
-    except OSError:
-        return False
 
 
 def _upstream(host: str, port: int) -> str:

@@ -67,8 +67,9 @@ def test_what_hangs_is_unhealthy_within_half_a_minute(name: str) -> None:
     assert 15 + int(check["interval"].removesuffix("s")) * check["retries"] <= 30
 
 
-@pytest.mark.parametrize("script", sorted((TEMPLATES / "project/entrypoints").glob("*.sh")))
-def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"redis"}))
+def test_entrypoints_bear_the_line_ends_of_windows(name: str, tmp_path: Path) -> None:
+    script = TEMPLATES / f"project/entrypoints/{name}.sh"
     (tmp_path / "entrypoints").mkdir()
     copy = tmp_path / "entrypoints" / script.name
     copy.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
@@ -77,7 +78,7 @@ def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path)
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("-m app.runtime.bootstrap ")
+    assert done.stdout.startswith("-P app/runtime/start.py app.runtime.bootstrap ")
     assert "\r" not in done.stdout
     assert script.stem in done.stdout.split()
 
@@ -103,14 +104,14 @@ def test_the_image_is_built_by_one_service_alone() -> None:
 def test_redis_is_durable_and_not_published() -> None:
     redis = COMPOSE["services"]["redis"]
     assert "ports" not in redis
-    written = redis["command"][-1].splitlines()
+    written = (TEMPLATES / "project/entrypoints/redis.sh").read_text().splitlines()
     assert {
         "appendonly yes",
-        "appendfsync $$REDIS_FSYNC",
+        "appendfsync $REDIS_FSYNC",
         "maxmemory-policy noeviction",
-        "maxmemory $$REDIS_MAX_MEMORY",
+        "maxmemory $REDIS_MAX_MEMORY",
     } <= {line.strip() for line in written}
-    assert redis["volumes"] == ["redis-data:/data"]
+    assert "redis-data:/data" in redis["volumes"]
     assert "redis-data" in COMPOSE["volumes"]
 
 

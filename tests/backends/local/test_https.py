@@ -93,14 +93,12 @@ def test_it_serves_and_keeps_its_certificates(project: Project) -> None:
 @needs_caddy
 def test_a_restart_that_would_find_a_port_taken_leaves_the_services_alone(project: Project) -> None:
     project.set_environment(HTTPS_DOMAIN="")
-    with Launched(project) as backend, socket.socket() as other:
-        other.bind(("127.0.0.1", project.settings.https_port))
-        other.listen()
-        before = backend.status()
-        project.set_environment(HTTPS_DOMAIN=DOMAIN)
-        with pytest.raises(PortTaken, match="HTTPS_DOMAIN needs it"):
+    with Launched(project) as backend, socket.create_server(("127.0.0.1", 0)) as other:
+        names = {line.name for line in backend.status().services}
+        taken = str(other.getsockname()[1])
+        project.set_environment(HTTPS_DOMAIN=DOMAIN, HTTPS_PORT=taken)
+        with pytest.raises(PortTaken, match=f"Port {taken} is taken"):
             backend.restart()
-        assert {line.name for line in backend.status().services} == {
-            line.name for line in before.services
-        }
-        assert State.DOWN not in {line.state for line in backend.status().services}
+        after = backend.status().services
+        assert {line.name for line in after} == names
+        assert State.DOWN not in {line.state for line in after}
