@@ -529,7 +529,8 @@ class TestLife:
             MONITOR_PORT=str(free_port(port + 1)),
         )  # fmt: skip
         # As an editor of Windows leaves them, or a checkout without .gitattributes.
-        for path in [*copy.glob("entrypoints/*"), *copy.glob("*.*"), copy / ".env"]:
+        texts = ("docker-compose.yml", "Dockerfile", ".env", "requirements.txt", "requirements.sh")
+        for path in [*copy.glob("entrypoints/*"), *(copy / name for name in texts)]:
             path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
         environment = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
         try:

@@ -39,7 +39,10 @@ if { [ ! -f "$secrets" ] || cat "$secrets"; } > "$new" 2> /dev/null; then
     if [ -n "$made" ]; then
         chown "$(stat -c %u:%g "$project")" "$new" || true
         mv "$new" "$secrets"
-        echo "Missing in .env.secrets and made anew:$made. Receivers of callbacks need the new CALLBACK_SECRET"
+        echo "Missing in .env.secrets and made anew:$made"
+        case $made in
+            *CALLBACK_SECRET*) echo "Receivers of callbacks that check signatures need the new CALLBACK_SECRET" ;;
+        esac
     else
         rm "$new"
     fi
