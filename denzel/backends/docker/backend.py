@@ -48,7 +48,7 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import HTTPS, METRICS_SERVICES, State, Status
+from denzel.services import HTTPS, METRICS_SERVICES, Status
 from denzel.templates.project.app.runtime.bootstrap.version import (
     VERSIONS,
     served_version,
