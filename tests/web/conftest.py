@@ -1,19 +1,24 @@
-"""Deployments that these tests share."""
+"""Deployments that these tests share, and a browser."""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from runtime.deployment import TEMPLATE, Deployment, deployed
+
+from .browser import NO_BROWSER, find_browser, launched
 
 # The runtime's one import root is the project directory.
 sys.path.insert(0, str(TEMPLATE))
 
-FLOWERS = (Path(__file__).parent / "pipelines" / "flowers.py").read_text(encoding="utf-8")
+PIPELINES = Path(__file__).parent / "pipelines"
+KEY = "dz_the-pages-key"
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +27,34 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
     It delivers no callbacks: the tests make up receivers.
     """
-    with deployed(tmp_path_factory.mktemp("flowers"), FLOWERS) as deployment:
+    pipeline = (PIPELINES / "flowers.py").read_text(encoding="utf-8")
+    with deployed(tmp_path_factory.mktemp("flowers"), pipeline) as deployment:
         deployment.start_redis()
         deployment.start_worker(wait=False)
         deployment.start_api()
         deployment.wait_for_worker()
         yield deployment
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a running deployment that takes images, and asks for a key."""
+    pipeline = (PIPELINES / "images.py").read_text(encoding="utf-8")
+    settings = {"API_KEYS": f"page:{hashlib.sha256(KEY.encode()).hexdigest()}"}
+    with deployed(tmp_path_factory.mktemp("images"), pipeline, settings) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_callbacks()
+        deployment.start_api()
+        deployment.wait_for_worker()
+        yield deployment
+
+
+@pytest.fixture(scope="module")  # while it runs, asyncio.run fails in other tests
+def browser() -> Iterator[Browser]:
+    """Yield a browser; skips where there is none."""
+    program = find_browser()
+    if program is None:
+        pytest.skip(NO_BROWSER)
+    with launched(program) as running:
+        yield running

@@ -71,6 +71,15 @@ def test_a_page_of_another_origin_may_not_ask_for_predictions(bound: dict[str, s
     assert ask(bound, "POST").json["title"] == "Malformed JSON"
 
 
+def test_the_browser_itself_tells_of_a_page_behind_a_proxy_that_changes_the_host() -> None:
+    """No page can set ``Sec-Fetch-Site``."""
+    asked = {"Origin": PAGE, "Sec-Fetch-Site": "same-origin"}
+    assert ask(LOCAL, "POST", **asked).json["title"] == "Malformed JSON"
+    for site in ("same-site", "cross-site", "none"):
+        assert ask(LOCAL, "POST", **{**asked, "Sec-Fetch-Site": site}).status_code == 403
+    assert ask(LOCAL, "POST", **asked, Host="evil.example").status_code == 403
+
+
 @pytest.mark.parametrize(("origins", "shown"), [(f"{PAGE}, http://x", PAGE), ("*", "*")])
 def test_cors_origins_lets_pages_in(origins: str, shown: str) -> None:
     settings = {**EVERYWHERE, "CORS_ORIGINS": origins}

@@ -18,6 +18,7 @@ from app.runtime.pipeline.schemas import read_schema
 from app.runtime.settings import parse_settings
 
 KEY_HASH = "0" * 64
+METRICS_KEY = "0123456789abcdef"
 
 
 class Point(BaseModel):
@@ -125,6 +126,9 @@ def test_keys_are_asked_for_where_there_are_some() -> None:
             is_open = path in OPEN_PATHS
             assert (operation.get("security") == []) == is_open, path
             assert ("401" in operation["responses"]) != is_open, path
+    own_key = document(METRICS_KEY=METRICS_KEY)
+    assert own_key["paths"]["/metrics"]["get"]["security"] == [{"metricsKey": []}]
+    assert list(own_key["components"]["securitySchemes"]) == ["metricsKey"]
     without = document()
     assert "security" not in without
     assert "securitySchemes" not in without["components"]
@@ -134,8 +138,8 @@ def test_every_endpoint_is_described() -> None:
     source = Path(app.__file__).read_text(encoding="utf-8")
     routes = re.findall(r'add_route\("([^"]+)"', source)
     assert routes
-    # Prometheus reads no description, and a key of its own opens /metrics.
-    assert set(routes) - {"/metrics"} == set(document()["paths"])
+    assert set(routes) == set(document(METRICS_KEY=METRICS_KEY)["paths"])
+    assert set(document()["paths"]) == set(routes) - {"/metrics"}
 
 
 def test_every_error_is_described() -> None:

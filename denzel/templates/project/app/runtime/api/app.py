@@ -29,6 +29,7 @@ from app.runtime.api.forwarding import apply_forwarded
 from app.runtime.api.measurements import HttpMeasurements
 from app.runtime.api.models import Models
 from app.runtime.api.openapi import OpenapiResource, describe_api
+from app.runtime.api.page.routes import add_page, open_page_paths
 from app.runtime.api.path_prefix import PathPrefix
 from app.runtime.api.predict import (
     MODEL_HEADER,
@@ -173,6 +174,8 @@ def create_app(settings: Settings | None = None) -> Api:
     app.add_route("/predict", predict)
     app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
     app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
+    if settings.page:
+        add_page(app, settings, dispatcher, pipeline)
     return app
 
 
@@ -201,5 +204,6 @@ def _access_middleware(settings: Settings) -> list[Any]:
         )
     )
     if settings.api_keys:
-        middleware.append(AccessControl(dict(settings.api_keys)))
+        open_paths = open_page_paths() if settings.page else frozenset()
+        middleware.append(AccessControl(dict(settings.api_keys), open_paths))
     return middleware

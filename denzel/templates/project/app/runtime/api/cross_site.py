@@ -40,6 +40,10 @@ class CrossSiteGuard:
         origin = req.get_header("Origin")
         if origin is None or req.method in SAFE_METHODS or is_same_origin(origin, host):
             return
+        # What the browser itself says of the sender (w3.org/TR/fetch-metadata), which no page can
+        # change: a proxy may have put another Host in place of the one the page was loaded from.
+        if req.get_header("Sec-Fetch-Site") == "same-origin":
+            return
         if ANY not in self._origins and origin not in self._origins:
             raise ForeignOrigin(
                 "Pages of this origin may not ask; CORS_ORIGINS in .env can allow it"

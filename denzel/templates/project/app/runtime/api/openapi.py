@@ -18,9 +18,9 @@ import falcon.asgi
 import orjson
 
 from app.runtime.pipeline.json_codec import loads
-from app.runtime.pipeline.loading import Pipeline, PipelineError
+from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.schemas import DENZELS_OWN
-from app.runtime.pipeline.trial import example_request
+from app.runtime.pipeline.trial import usable_example
 from app.runtime.settings import Settings
 
 BASE_DOCUMENT = Path(__file__).with_name("openapi.json")
@@ -51,7 +51,8 @@ class OpenapiResource:
         with suppress(OSError):
             info["description"] = self._read_info().decode(errors="replace")
         resp.content_type = falcon.MEDIA_JSON
-        resp.data = orjson.dumps({**self._document, "info": info})
+        servers = {"servers": [{"url": req.root_path}]} if req.root_path else {}
+        resp.data = orjson.dumps({**self._document, "info": info, **servers})
 
     on_head = on_get
 
@@ -70,21 +71,23 @@ def describe_api(settings: Settings, pipeline: Pipeline | None) -> dict[str, Any
     ):
         _add_schema(schemas, name, schema.document if schema else {"type": "object"})
     _allow_callback(schemas[REQUEST])
-    with suppress(PipelineError):  # the worker says what is wrong with EXAMPLE
-        example = example_request(pipeline) if pipeline else None
-        if example is not None:
-            content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
-            content["application/json"]["example"] = loads(example)
-    if settings.api_keys:
-        _ask_for_keys(document)
-    else:
-        del document["components"]["securitySchemes"]
-        del document["components"]["responses"]["Unauthorized"]
+    if (example := usable_example(pipeline)) is not None:
+        content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+        content["application/json"]["example"] = loads(example)
+    _describe_keys(document, settings)
     return document
 
 
-def _ask_for_keys(document: dict[str, Any]) -> None:
-    """Say which operations want an API key: all that do not say they want none."""
+def _describe_keys(document: dict[str, Any], settings: Settings) -> None:
+    """Say which operations want an API key: all that do not say otherwise, where there are keys."""
+    components = document["components"]
+    if not settings.metrics_key:
+        del document["paths"]["/metrics"], components["securitySchemes"]["metricsKey"]
+    if not settings.api_keys:
+        del components["securitySchemes"]["bearer"], components["securitySchemes"]["header"]
+        if not settings.metrics_key:
+            del components["securitySchemes"], components["responses"]["Unauthorized"]
+        return
     document["security"] = [{"bearer": []}, {"header": []}]
     for path in document["paths"].values():
         for operation in path.values():

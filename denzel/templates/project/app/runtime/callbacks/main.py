@@ -8,6 +8,7 @@ import signal
 
 from app.runtime import state
 from app.runtime.callbacks.deliveries import connect_deliveries
+from app.runtime.callbacks.page_receiver import PageReceiver
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.callbacks.schedule import RetrySchedule
 from app.runtime.callbacks.sender import UNDER_WAY, UNDER_WAY_PER_RECEIVER, Sender
@@ -58,6 +59,7 @@ async def serve(settings: Settings) -> None:
         make_sender(settings, max(1, under_way)),
         RetrySchedule(period=settings.callback_retry_seconds),
         tally,
+        PageReceiver(deliveries.client) if settings.page else None,
     )
     state.write_state("callbacks", state.UP)
     await recorder.start()

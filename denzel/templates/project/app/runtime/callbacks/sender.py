@@ -146,14 +146,7 @@ class Sender:
 
         ``message_id`` is the same for every attempt at one callback; ``headers`` are added.
         """
-        all_headers = {
-            "Host": admission.target.authority,
-            "User-Agent": self.user_agent,
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-            **(headers or {}),
-            **await self._sign(message_id, body),
-        }
+        all_headers = await self.headers(admission.target, body, message_id, headers or {})
         while True:
             upload = Upload(body)
             try:
@@ -163,6 +156,19 @@ class Sender:
                     return _no_answer(admission.target, error)
                 if isinstance(error, aiohttp.ClientSSLError) or not self._next_address(admission):
                     return _no_connection(admission.target, error)
+
+    async def headers(
+        self, target: Target, body: Body, message_id: str, added: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the headers of an attempt that is made now."""
+        return {
+            "Host": target.authority,
+            "User-Agent": self.user_agent,
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            **added,
+            **await self._sign(message_id, body),
+        }
 
     async def _find_addresses(self, target: Target) -> list[str]:
         """Resolve the host, once, and return those of its addresses that are allowed.

@@ -19,10 +19,12 @@ from app.runtime import state
 from app.runtime.callbacks.backlog import Backlog
 from app.runtime.callbacks.deliveries import Callback, Deliveries
 from app.runtime.callbacks.measurements import count_attempt
+from app.runtime.callbacks.page_receiver import PageReceiver, token_of
 from app.runtime.callbacks.resolver import ZONE_PREFIX
 from app.runtime.callbacks.schedule import Answer, RetrySchedule
 from app.runtime.callbacks.sender import Sender, Undeliverable
 from app.runtime.callbacks.slots import Crowded, Slots
+from app.runtime.callbacks.uri import parse_uri
 from app.runtime.logs import Outage, of_task
 from app.runtime.metrics.tally import Tally
 
@@ -40,7 +42,10 @@ log = logging.getLogger("denzel.callbacks")
 
 
 class CallbackService:
-    """Delivers what is due until it is told to stop; counts what comes of it in ``tally``."""
+    """Delivers what is due until it is told to stop; counts what comes of it in ``tally``.
+
+    ``page`` gets what is for the page alone.
+    """
 
     def __init__(
         self,
@@ -48,9 +53,11 @@ class CallbackService:
         sender: Sender,
         schedule: RetrySchedule,
         tally: Tally | None = None,
+        page: PageReceiver | None = None,
     ) -> None:
         self._tally = tally or Tally()
         self._outage = Outage(log, "Redis")
+        self._page = page
         self._deliveries = deliveries
         self._sender = sender
         self._schedule = schedule
@@ -204,6 +211,8 @@ class CallbackService:
 
         None if there is nothing to send any more.
         """
+        if self._page is not None and (token := token_of(callback.uri)):
+            return await self._send_to_page(callback, self._page, token)
         try:
             async with self._sender.admit(callback.uri) as admission:
                 is_admitted.set_result(None)
@@ -212,12 +221,23 @@ class CallbackService:
                     return None
                 state, body = loaded
                 answer = await self._sender.send(
-                    admission, body, message_id=callback.task_id,
-                    headers={"Denzel-Task-Id": callback.task_id, "Denzel-Status": state},
-                )  # fmt: skip
+                    admission, body, message_id=callback.task_id, headers=_headers(callback, state)
+                )
                 return answer, admission.address
         except Undeliverable as error:
             return error.answer, ""
+
+    async def _send_to_page(
+        self, callback: Callback, page: PageReceiver, token: str
+    ) -> tuple[Answer, str] | None:
+        loaded = await self._deliveries.load(callback)
+        if loaded is None:
+            return None
+        state, body = loaded
+        headers = await self._sender.headers(
+            parse_uri(callback.uri), body, callback.task_id, _headers(callback, state)
+        )
+        return await page.receive(token, headers, body), ""
 
     def _next_delay(self, callback: Callback, answer: Answer) -> float | None:
         """Return in how many seconds the next attempt is due; None if there is to be none."""
@@ -265,6 +285,11 @@ class CallbackService:
                 "Callback of %s: %s; next try in %.0f s", callback.task_id, answer.error, delay,
                 extra=of_task(callback.task_id),
             )  # fmt: skip
+
+
+def _headers(callback: Callback, state: str) -> dict[str, str]:
+    """Return what a callback's head says of its task."""
+    return {"Denzel-Task-Id": callback.task_id, "Denzel-Status": state}
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> list[object]:

@@ -76,6 +76,17 @@ def example_request(pipeline: Pipeline) -> bytes | None:
         raise PipelineError(f"EXAMPLE is not a request: {reason}") from error
 
 
+def usable_example(pipeline: Pipeline | None) -> bytes | None:
+    """Return EXAMPLE as a request's body; None when there is none, or it cannot be one.
+
+    What is wrong with it, the worker says.
+    """
+    try:
+        return example_request(pipeline) if pipeline else None
+    except PipelineError:
+        return None
+
+
 def warm_up(pipeline: Pipeline, model: Any) -> None:
     """Predict for EXAMPLE in this process, so that its first client need not wait for lazy imports.
 

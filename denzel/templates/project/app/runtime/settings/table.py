@@ -199,6 +199,14 @@ SETTINGS: tuple[Setting, ...] = (
         "authentication, such as a proxy in front of the API asks for.",
     ),
     Setting(
+        "PAGE",
+        "1",
+        flag,
+        "0 or 1",
+        "1: the API answers `GET /` with a page to try the model in a browser, and to see how the "
+        "service is. 0: there is no such page.",
+    ),
+    Setting(
         "VERIFY_THREADS",
         "8",
         integer(1, 1024),

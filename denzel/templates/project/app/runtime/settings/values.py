@@ -47,6 +47,7 @@ class Settings:
     http_port: int
     cors_origins: tuple[str, ...]
     cors_credentials: bool
+    page: bool
     verify_threads: int
     gpu: bool
     api_workers: int

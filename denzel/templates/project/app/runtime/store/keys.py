@@ -26,6 +26,7 @@
 ``denzel:callbacks:failed``       sorted set: callbacks given up but kept
 ``denzel:metrics``                hash: what was counted, all processes together (``metrics/``)
 ``denzel:metrics:processes``      hash: the processes that count
+``denzel:received:TOKEN``         string: the callback that the page's own receiver got, as JSON
 ``denzel:response``               string: how ``/predict`` answers, ``{"mode", "timeout"}``
 ``denzel:reply:NAME``             channel: outcomes for the API process called NAME
 ``denzel:lost``                   channel: synchronous requests that a dead worker held
