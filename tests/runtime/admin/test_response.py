@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.runtime.admin.redis_connection import RedisConnection, RedisRefused
 from app.runtime.contract import ResponseMode
+from app.runtime.resp import RedisConnection, RedisRefused
 from app.runtime.store.codecs import decode_response_mode
 from app.runtime.store.keys import RESPONSE_KEY
 

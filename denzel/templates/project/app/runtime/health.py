@@ -14,12 +14,11 @@ import json
 import math
 import socket
 import sys
-from contextlib import closing
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from . import state
 from .hosts import authority
+from .resp import RedisConnection, RedisRefused
 from .settings import Settings, load_settings
 
 BEAT_SECONDS = 15.0
@@ -91,49 +90,15 @@ def http_problem(host: str, port: int, path: str) -> str:
 
 
 def redis_problem(url: str) -> str:
-    """Return why Redis does not serve this deployment; empty when it does.
-
-    The protocol is RESP (redis.io/docs/latest/develop/reference/protocol-spec).
-    """
-    parts = urlsplit(url)
-    words = [["PING"]]
-    if parts.password:
-        name = [unquote(parts.username)] if parts.username else []
-        words.insert(0, ["AUTH", *name, unquote(parts.password)])
+    """Return why Redis does not serve this deployment; empty when it does."""
     try:
-        with closing(_connect(parts)) as connection, connection.makefile("rb") as answers:
-            answer = b""
-            for command in words:
-                connection.sendall(_encode(command))
-                answer = answers.readline(500)
-                if answer.startswith(b"-"):
-                    break
+        with RedisConnection(url, REDIS_SECONDS) as connection:
+            connection.ask("PING")
+    except RedisRefused as error:
+        return f"Redis answers {error}"
     except OSError:
         return NO_REDIS
-    if answer.startswith((b"+PONG", b"+OK")):
-        return ""
-    told = answer.decode(errors="replace").strip().removeprefix("-")
-    return f"Redis answers {told}" if told else NO_REDIS
-
-
-def _connect(parts: SplitResult) -> socket.socket:
-    if parts.scheme == "unix":
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(REDIS_SECONDS)
-        try:
-            connection.connect(unquote(parts.path))
-        except OSError:
-            connection.close()
-            raise
-        return connection
-    address = (parts.hostname or "localhost", parts.port or 6379)
-    return socket.create_connection(address, timeout=REDIS_SECONDS)
-
-
-def _encode(words: list[str]) -> bytes:
-    encoded = [word.encode() for word in words]
-    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded]
-    return b"".join([b"*%d\r\n" % len(parts), *parts])
+    return ""
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ import sys
 import time
 from uuid import uuid4
 
-from app.runtime.admin.redis_connection import RedisConnection, RedisRefused
+from app.runtime.resp import RedisConnection, RedisRefused
 from app.runtime.settings import load_settings
 from app.runtime.store.keys import CONTROL_CHANNEL, RESPONSE_KEY
 

@@ -1,4 +1,8 @@
-"""A connection to Redis that a bare Python can make: RESP over a socket (redis.io, "RESP")."""
+"""A connection to Redis that a bare Python can make: RESP over a socket.
+
+For what starts often, or before redis-py is installed.  Protocol: RESP2
+(redis.io/docs/latest/develop/reference/protocol-spec).
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,11 @@ class RedisConnection:
         self._answers: BinaryIO = self._socket.makefile("rb")
         try:
             if parts.password:
-                self.ask("AUTH", unquote(parts.password))
-            if parts.scheme != "unix" and parts.path.strip("/"):
-                self.ask("SELECT", parts.path.strip("/"))
+                name = [unquote(parts.username)] if parts.username else []
+                self.ask("AUTH", *name, unquote(parts.password))
+            database = "" if parts.scheme == "unix" else parts.path.strip("/")
+            if database not in ("", "0"):
+                self.ask("SELECT", database)
         except BaseException:
             self.close()
             raise
