@@ -62,8 +62,9 @@ def test_what_hangs_is_unhealthy_within_half_a_minute(name: str) -> None:
     assert 15 + int(check["interval"].removesuffix("s")) * check["retries"] <= 30
 
 
-@pytest.mark.parametrize("script", sorted((TEMPLATES / "project/entrypoints").glob("*.sh")))
-def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", set(SERVICES) - {"redis"})
+def test_entrypoints_bear_the_line_ends_of_windows(service: str, tmp_path: Path) -> None:
+    script = TEMPLATES / "project/entrypoints" / f"{service}.sh"
     (tmp_path / "entrypoints").mkdir()
     copy = tmp_path / "entrypoints" / script.name
     copy.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
@@ -72,9 +73,9 @@ def test_entrypoints_bear_the_line_ends_of_windows(script: Path, tmp_path: Path)
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("-m app.runtime.bootstrap ")
+    assert done.stdout.startswith("-P app/runtime/start.py app.runtime.bootstrap ")
     assert "\r" not in done.stdout
-    assert script.stem in done.stdout.split()
+    assert service in done.stdout.split()
 
 
 def test_the_services_know_the_ports_they_are_published_on() -> None:
@@ -98,14 +99,14 @@ def test_the_image_is_built_by_one_service_alone() -> None:
 def test_redis_is_durable_and_not_published() -> None:
     redis = COMPOSE["services"]["redis"]
     assert "ports" not in redis
-    written = redis["command"][-1].splitlines()
+    assert "entrypoints/redis.sh" in redis["command"][-1]
     assert {
         "appendonly yes",
-        "appendfsync $$REDIS_FSYNC",
+        "appendfsync $REDIS_FSYNC",
         "maxmemory-policy noeviction",
-        "maxmemory $$REDIS_MAX_MEMORY",
-    } <= {line.strip() for line in written}
-    assert redis["volumes"] == ["redis-data:/data"]
+        "maxmemory $REDIS_MAX_MEMORY",
+    } <= set((TEMPLATES / "project/entrypoints/redis.sh").read_text().splitlines())
+    assert "redis-data:/data" in redis["volumes"]
     assert "redis-data" in COMPOSE["volumes"]
 
 
@@ -120,6 +121,27 @@ def test_the_monitor_leaves_the_processors_to_those_that_answer() -> None:
     services = COMPOSE["services"]
     shares = {name: service.get("cpu_shares", 1024) for name, service in services.items()}
     assert shares.pop("monitor") < min(shares.values())
+
+
+@pytest.mark.parametrize(("memory", "cpus"), [("", ""), ("512mb", "1.5")])
+def test_limits_are_settings(tmp_path: Path, memory: str, cpus: str) -> None:
+    if not shutil.which("docker"):
+        pytest.skip("docker is not installed")
+    project = start_project(tmp_path, "shop")
+    limits = {"API_MEMORY": memory, "API_CPUS": cpus, "WORKER_MEMORY": memory, "WORKER_CPUS": cpus}
+    project.set_environment(**limits)
+    assert project.settings.worker_cpus == (float(cpus) if cpus else None)
+    done = subprocess.run(
+        ["docker", "compose", "config"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in ("api", "denzel"):
+        service = yaml.safe_load(done.stdout)["services"][name]
+        found = (service.get("mem_limit", "0"), service.get("cpus", 0))
+        assert found == ((str(512 * 2**20), 1.5) if memory else ("0", 0))
 
 
 def test_no_image_is_called_latest() -> None:

@@ -436,6 +436,13 @@ def test_services_may_open_many_files(project: Project) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_limits_of_containers_are_said_to_be_none_here(project: Project) -> None:
+    project.set_environment(WORKER_MEMORY="1gb", API_CPUS="2")
+    launched = Launched(project)
+    with launched:
+        assert launched.reported[0].startswith("API_CPUS, WORKER_MEMORY limit containers")
+
+
 def test_requirements_sh_is_never_run(project: Project) -> None:
     script = project.root / "requirements.sh"
     script.write_text("# install\ntouch was-run\n")
