@@ -205,9 +205,10 @@ class LocalBackend(Backend):
         check_platform()
         check_programs()
         check_disk(self.project.root, installs=not self._layout.python.exists())
-        with self._as_engine_error():
-            self._layout.create()
-        self._prepare("check")
+        with self.project.changing():  # a purge would remove what is being installed
+            with self._as_engine_error():
+                self._layout.create()
+            self._prepare("check")
         return self._run_module(CHECK_MODULE, *options, stdin=sample or b"")
 
     def install(self, *, pip: bool, os: bool) -> None:

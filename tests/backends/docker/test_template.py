@@ -123,6 +123,24 @@ def test_the_monitor_leaves_the_processors_to_those_that_answer() -> None:
     assert shares.pop("monitor") < min(shares.values())
 
 
+def test_pips_settings_reach_the_build_from_a_file_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes(
+        b"PIP_INDEX_URL='http://mirror/simple'\r\nAPI_PORT=8000\r\nPIP_RETRIES=7\r\n"
+    )
+    command = DOCKERFILE[DOCKERFILE.index("grep '^PIP_'") : DOCKERFILE.index("    && mv ")]
+    install = "pip install --requirement /opt/denzel/requirements.txt"
+    assert install in command
+    command = command.replace("/run/secrets/env", str(tmp_path / "env")).replace(install, "env")
+    printed = subprocess.run(
+        ["sh", "-c", command.rstrip().removesuffix("\\")], env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert [line for line in printed if line.startswith(b"PIP")] == [
+        b"PIP_INDEX_URL=http://mirror/simple",
+        b"PIP_RETRIES=7",
+    ]
+
+
 @pytest.mark.parametrize(("memory", "cpus"), [("", ""), ("512mb", "1.5")])
 def test_limits_are_settings(tmp_path: Path, memory: str, cpus: str) -> None:
     if not shutil.which("docker"):
