@@ -1,9 +1,15 @@
 """Run the command line as ``python -m denzel``."""
 
+import os
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - run from a clone, nothing else has looked
     sys.exit("Error: denzel needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
+# Python looks for modules in the current directory first, which may be a project's: a ``queue.py``
+# of the user's is not Python's.
+if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109 - pathlib would be looked for there, too
+    del sys.path[0]
 
 from denzel.cli import main
 

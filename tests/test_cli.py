@@ -484,3 +484,10 @@ def test_what_needs_services_says_that_there_are_none(
 ) -> None:
     done = denzel(command, cwd=project.root)
     assert (done.stderr, done.returncode) == (f"Error: {NOT_LAUNCHED}\n", 1)
+
+
+def test_modules_of_the_users_stand_in_for_none(project: Project, denzel: Denzel) -> None:
+    for name in ("queue", "json", "click"):
+        (project.root / f"{name}.py").write_text("raise SystemExit('taken from the project')")
+    done = denzel("status", cwd=project.root)
+    assert (done.stdout, done.stderr) == (f"{NOT_LAUNCHED}\n", "")

@@ -15,6 +15,7 @@ import click
 import pytest
 
 from denzel import console
+from denzel.backends.base import Passing
 from denzel.services import NOT_LAUNCHED, ServiceStatus, State, Status, WorkerStatus
 
 WORKER = "worker@iris_classifier"
@@ -168,6 +169,27 @@ def test_a_terminal_gets_colour_unless_it_is_not_wanted() -> None:
     green = click.style("UP", fg="green")
     assert green in on_a_terminal(ON_A_TERMINAL)
     assert "\x1b[3" not in on_a_terminal(ON_A_TERMINAL, NO_COLOR="1")
+
+
+UNDER_WAY = """
+import sys
+sys.stderr = sys.stdout
+from denzel.backends.base import Passing
+from denzel.console import progress
+for line in (Passing("step 1"), "done 1", Passing("x" * 200), Passing(""), "done 2"):
+    progress(line)
+"""
+
+
+def test_what_is_under_way_passes_on_a_terminal() -> None:
+    shown = on_a_terminal(UNDER_WAY, COLUMNS="20", LINES="10")
+    assert shown == f"step 1\n\x1b[1F\x1b[Jdone 1\n{'x' * 19}\n\x1b[1F\x1b[Jdone 2\n"
+
+
+def test_what_is_under_way_is_not_shown_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (Passing("step 1"), "done 1", Passing("")):
+        console.progress(line)
+    assert capsys.readouterr().err == "done 1\n"
 
 
 def test_waiting_off_a_terminal_names_what_changed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from denzel.backends.base import Passing
 from denzel.pip_view import PipView
 
 QUIET = """\
@@ -45,3 +46,11 @@ def test_that_nothing_changed_is_told_once(capsys: pytest.CaptureFixture[str]) -
 def test_errors_and_warnings_of_packages_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     lines = "ERROR: No matching distribution found for nope\nWARNING: nope 1.0 was yanked"
     assert said(lines, capsys) == lines.splitlines()
+
+
+def test_the_build_of_an_image_is_not_pips(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("Building the image shop:1.0.0; its log is logs/build.log", capsys) == [
+        "Building the image shop:1.0.0; its log is logs/build.log"
+    ]
+    PipView().receive(Passing("Building the image shop:1.0.0, step 3/7: RUN true"))
+    assert capsys.readouterr().err == ""

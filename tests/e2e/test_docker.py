@@ -766,6 +766,10 @@ def test_what_was_removed_by_hand_comes_back(plain: Deployment) -> None:
     assert f"had lost its name {plain.name}:1.0.0" in printed
     assert "Building the image" not in printed
     plain.wait_until_ready()
+    plain.run("stop")
+    docker("network", "rm", f"{plain.name}_default")
+    plain.run("start")
+    plain.wait_until_ready()
     # What cannot be had any more is told before anything stops.
     docker("rm", "--force", f"{plain.name}-redis-1")
     docker("rmi", "--force", plain.redis_image)

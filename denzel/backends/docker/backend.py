@@ -27,7 +27,7 @@ from denzel.backends.docker.engine import (
     find_image,
     has_nvidia_runtime,
 )
-from denzel.backends.docker.errors import NO_GPU
+from denzel.backends.docker.errors import NO_GPU, is_network_gone
 from denzel.backends.docker.images import PROJECT_LABEL, Images
 from denzel.backends.docker.progress import containers_shown
 from denzel.backends.docker.status import (
@@ -107,7 +107,7 @@ class ComposeBackend(Backend):
         """Start the stopped services, with what ``.env`` says now."""
         self._images.provide(self._containers())
         self._remove_unwanted()
-        self._show(self._commands().up())
+        self._start_containers()
 
     def stop(self) -> None:
         """Stop every service; queue, results and response mode stay."""
@@ -125,7 +125,7 @@ class ComposeBackend(Backend):
         self._images.provide(self._containers())
         self.stop()
         self._remove_unwanted()
-        self._show(self._commands().up())
+        self._start_containers()
 
     def down(self, *, purge: bool) -> None:
         """Remove containers and network; with ``purge`` volumes and images, too."""
@@ -322,6 +322,16 @@ class ComposeBackend(Backend):
             self.report(line)
 
         return receive
+
+    def _start_containers(self) -> None:
+        """Create what is missing and start everything, be it that the network was removed."""
+        try:
+            self._show(self._commands().up())
+        except DenzelError as error:
+            if not is_network_gone(error):
+                raise
+            self._remove_containers()
+            self._show(self._commands().up())
 
     def _stop_containers(self) -> int:
         """Stop this project's containers, Redis's last; return how many there were."""

@@ -149,6 +149,11 @@ def explain(text: str, *, image: str = "") -> DenzelError | None:
     return None
 
 
+def is_network_gone(error: DenzelError) -> bool:
+    """Tell whether a container was not started since its network was removed meanwhile."""
+    return re.search(r"network \S+ not found", str(error)) is not None
+
+
 @contextmanager
 def explained(*, image: str = "") -> Iterator[None]:
     """Raise a failed command of Docker's or Compose's as what it means, if that is known."""

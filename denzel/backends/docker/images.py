@@ -128,7 +128,7 @@ class Images:
     def _build_log(self) -> TextIO:
         logs = self._compose.project.logs
         logs.mkdir(exist_ok=True)
-        return (logs / BUILD_LOG).open("w", encoding="utf-8")
+        return (logs / BUILD_LOG).open("w", buffering=1, encoding="utf-8")
 
     def _show_passing(self, line: str) -> None:
         self._report(Passing(line.strip()))

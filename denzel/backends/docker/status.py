@@ -34,6 +34,7 @@ class Container:
     health: str = ""
     exit_code: int = 0
     error: str = ""
+    out_of_memory: bool = False
     port: int | None = None
     records: Records = field(default_factory=dict)
     worker_record: Mapping[str, Any] = field(default_factory=dict)
@@ -53,6 +54,7 @@ def read_container(attributes: Mapping[str, Any]) -> Container:
         health=(state.get("Health") or {}).get("Status", ""),
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
+        out_of_memory=state.get("OOMKilled", False),
         port=_published_port(attributes["HostConfig"].get("PortBindings") or {}),
     )
 
@@ -120,7 +122,9 @@ def _place_detail(state: tuple[State, str], container: Container) -> tuple[State
 def _container_state(container: Container) -> tuple[State, str]:
     where = f"see `denzel logs --service {container.service}`"
     if container.status == "restarting":
-        return State.ERROR, f"ends again and again, with exit code {container.exit_code}; {where}"
+        memory = " (it used more memory than it may)" if container.out_of_memory else ""
+        ending = f"with exit code {container.exit_code}{memory}"
+        return State.ERROR, f"ends again and again, {ending}; {where}"
     if container.status == "created":
         return (State.ERROR, container.error) if container.error else (State.STARTING, "")
     if not container.running:

@@ -193,9 +193,10 @@ class LocalBackend(Backend):
         check_platform()
         check_programs()
         check_disk(self.project.root, installs=not self._layout.python.exists())
-        with self._as_engine_error():
-            self._layout.create()
-        self._prepare("check", version)
+        with self.project.changing():  # a purge would remove what is being installed
+            with self._as_engine_error():
+                self._layout.create()
+            self._prepare("check", version)
         return self._run_module(CHECK_MODULE, *options, stdin=sample or b"", version=version)
 
     def install(self, version: int, *, pip: bool, os: bool) -> None:

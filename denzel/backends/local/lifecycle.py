@@ -50,6 +50,7 @@ REDIS_SECONDS = 60.0
 STOP_MARGIN_SECONDS = 5.0
 LEFTOVER_SECONDS = 10.0
 OPEN_FILES = 65_536
+CONTAINER_LIMITS = ("API_MEMORY", "API_CPUS", "WORKER_MEMORY", "WORKER_CPUS")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Lifecycle:
         """
         self._end_leftovers()
         self._forget_moved_venv()
+        self._tell_of_limits()
         try:
             self._repair_append_only_file()
             self._spawn_supervisor()
@@ -245,6 +247,16 @@ class Lifecycle:
         if made and not made[0].endswith(f" {self.layout.venv}"):
             self.report("The project was moved or copied: its packages are installed anew")
             shutil.rmtree(self.layout.venv)
+
+    def _tell_of_limits(self) -> None:
+        """Name the settings that limit containers alone."""
+        settings = self.project.settings
+        limits = [name for name in CONTAINER_LIMITS if getattr(settings, name.lower()) is not None]
+        if limits:
+            self.report(
+                f"{', '.join(limits)} limit containers: local processes use what this machine has. "
+                "API_WORKERS and WORKER_CONCURRENCY say how many there are"
+            )
 
     def _poll_until(self, predicate: Callable[[], bool], seconds: float) -> None:
         for _ in polls(POLL_SECONDS, timeout=seconds):

@@ -91,7 +91,12 @@ def test_redis_is_what_its_health_check_says(health: str, state: State) -> None:
 def test_a_container_that_ends_again_and_again_is_in_error() -> None:
     line = line_of(container(status="restarting", exit_code=127))
     assert line.state is State.ERROR
-    assert "exit code 127" in line.detail
+    assert "exit code 127;" in line.detail
+
+
+def test_a_container_that_was_ended_for_its_memory_says_so() -> None:
+    line = line_of(container(status="restarting", exit_code=137, out_of_memory=True))
+    assert "exit code 137 (it used more memory than it may)" in line.detail
 
 
 def test_a_container_that_waits_for_another_is_starting() -> None:

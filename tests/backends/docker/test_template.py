@@ -80,7 +80,7 @@ def test_entrypoints_bear_the_line_ends_of_windows(name: str, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("-P app/runtime/start.py app.runtime.bootstrap ")
     assert "\r" not in done.stdout
-    assert script.stem in done.stdout.split()
+    assert service in done.stdout.split()
 
 
 def test_the_services_know_the_ports_they_are_published_on() -> None:
@@ -126,6 +126,45 @@ def test_the_monitor_leaves_the_processors_to_those_that_answer() -> None:
     services = COMPOSE["services"]
     shares = {name: service.get("cpu_shares", 1024) for name, service in services.items()}
     assert shares.pop("monitor") < min(shares.values())
+
+
+def test_pips_settings_reach_the_build_from_a_file_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes(
+        b"PIP_INDEX_URL='http://mirror/simple'\r\nAPI_PORT=8000\r\nPIP_RETRIES=7\r\n"
+    )
+    command = DOCKERFILE[DOCKERFILE.index("grep '^PIP_'") : DOCKERFILE.index("    && mv ")]
+    install = "pip install --requirement /opt/denzel/requirements.txt"
+    assert install in command
+    command = command.replace("/run/secrets/env", str(tmp_path / "env")).replace(install, "env")
+    printed = subprocess.run(
+        ["sh", "-c", command.rstrip().removesuffix("\\")], env={"PATH": "/usr/bin:/bin"},
+        capture_output=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert [line for line in printed if line.startswith(b"PIP")] == [
+        b"PIP_INDEX_URL=http://mirror/simple",
+        b"PIP_RETRIES=7",
+    ]
+
+
+@pytest.mark.parametrize(("memory", "cpus"), [("", ""), ("512mb", "1.5")])
+def test_limits_are_settings(tmp_path: Path, memory: str, cpus: str) -> None:
+    if not shutil.which("docker"):
+        pytest.skip("docker is not installed")
+    project = start_project(tmp_path, "shop")
+    limits = {"API_MEMORY": memory, "API_CPUS": cpus, "WORKER_MEMORY": memory, "WORKER_CPUS": cpus}
+    project.set_environment(**limits)
+    assert project.settings.worker_cpus == (float(cpus) if cpus else None)
+    done = subprocess.run(
+        ["docker", "compose", "config"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in ("api", "denzel"):
+        service = yaml.safe_load(done.stdout)["services"][name]
+        found = (service.get("mem_limit", "0"), service.get("cpus", 0))
+        assert found == ((str(512 * 2**20), 1.5) if memory else ("0", 0))
 
 
 def test_no_image_is_called_latest() -> None:

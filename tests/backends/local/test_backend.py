@@ -326,6 +326,25 @@ def test_a_failing_redis_leaves_nothing_running(project: Project) -> None:
     assert not backend.launched()
 
 
+def test_redis_starts_after_a_power_failure(project: Project) -> None:
+    launched = Launched(project)
+    with launched as backend:
+        wait_until_ready(backend, SOON)
+        backend.run("api", "app.contract_probe", "redis", "SET", "kept", "1")
+        backend.stop()
+        (file,) = project.private.glob("redis/appendonlydir/*.incr.aof")
+        with file.open("ab") as end:
+            end.write(bytes(4096))
+        backend.start()
+        assert [said for said in launched.reported if "4096 zero bytes were cut off" in said]
+        wait_until_ready(backend, SOON)
+        assert backend.run("api", "app.contract_probe", "redis", "GET", "kept") == "$1\r\n1\r\n"
+        backend.stop()
+        file.write_bytes(file.read_bytes().replace(b"$4", b"?4"))
+        with pytest.raises(ServiceError, match=r"damaged from byte \d+ on.*redis-check-aof --fix"):
+            backend.start()
+
+
 def test_an_interrupted_launch_leaves_nothing_running(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,6 +453,13 @@ def test_services_may_open_many_files(project: Project) -> None:
             assert int(line.split()[3]) == min(hard, 65_536)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_limits_of_containers_are_said_to_be_none_here(project: Project) -> None:
+    project.set_environment(WORKER_MEMORY="1gb", API_CPUS="2")
+    launched = Launched(project)
+    with launched:
+        assert launched.reported[0].startswith("API_CPUS, WORKER_MEMORY limit containers")
 
 
 def test_requirements_sh_is_never_run(project: Project) -> None:

@@ -19,7 +19,7 @@ from denzel.backends.local.supervision import (
     supervisor_config,
 )
 from denzel.errors import ServiceError
-from denzel.services import SERVICES
+from denzel.services import SERVICES, START_ORDER
 
 START = "2026-11-23 07:41:44,012 INFO supervisord started with pid 29430\n"
 CRASH = "2026-11-23 07:42:01,100 WARN exited: api (exit status 3; not expected)\n"
@@ -38,6 +38,7 @@ def config() -> configparser.RawConfigParser:
 
 def test_every_service_is_a_program() -> None:
     assert {program.name for program in PROGRAMS} == set(SERVICES)
+    assert tuple(program.name for program in PROGRAMS) == START_ORDER
 
 
 def test_commands_as_they_are_executed() -> None:
@@ -45,7 +46,7 @@ def test_commands_as_they_are_executed() -> None:
         program.name: shlex.split(config()[f"program:{program.name}"]["command"])
         for program in PROGRAMS
     }
-    assert commands["redis"] == ["bash", "-c", 'exec "$DENZEL_REDIS_SERVER" .denzel/redis.conf']
+    assert commands["redis"] == ["bash", "-c", 'exec "$DENZEL_REDIS_SERVER" "$DENZEL_REDIS_CONFIG"']
     assert commands["api"] == ["bash", "entrypoints/api.sh"]
 
 

@@ -7,6 +7,9 @@ import binascii
 import re
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PROJECT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """What Compose accepts as a project name (compose-spec, "name" top-level element)."""
@@ -35,6 +38,11 @@ def number(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Return a parser that takes what ``parse`` takes, or nothing: None."""
+    return lambda text: parse(text) if text else None
 
 
 def choice(*words: str) -> Callable[[str], str]:

@@ -26,6 +26,7 @@ from .parsers import (
     integer,
     memory,
     number,
+    optional,
     origins,
     ports,
     project_name,
@@ -232,6 +233,35 @@ SETTINGS: tuple[Setting, ...] = (
         "Predictions made at the same time, each in a process of its own. auto: one for every "
         "processor; one with all processors as its threads where MODEL_SHARING finds that the "
         "model cannot be shared; with GPU=1, one for every visible GPU.",
+    ),
+    Setting(
+        "API_MEMORY",
+        "",
+        optional(memory),
+        "a size, such as 512mb or 4gb, or empty",
+        "Most memory the API's container may use; a process that needs more is ended. Empty: no "
+        "limit. Local processes have none.",
+    ),
+    Setting(
+        "API_CPUS",
+        "",
+        optional(number(0.01, 4096)),
+        "a number of processors, such as 1.5, or empty",
+        "How many processors the API's container may use. Empty: all. Local processes use all.",
+    ),
+    Setting(
+        "WORKER_MEMORY",
+        "",
+        optional(memory),
+        "a size, such as 512mb or 4gb, or empty",
+        "As API_MEMORY, for the worker's container: the model and all its processes together.",
+    ),
+    Setting(
+        "WORKER_CPUS",
+        "",
+        optional(number(0.01, 4096)),
+        "a number of processors, such as 1.5, or empty",
+        "As API_CPUS, for the worker's container. WORKER_CONCURRENCY=auto counts these.",
     ),
     Setting(
         "MODEL_SHARING",

@@ -52,6 +52,10 @@ class Settings:
     gpu: bool
     api_workers: int
     worker_concurrency: int
+    api_memory: str | None
+    api_cpus: float | None
+    worker_memory: str | None
+    worker_cpus: float | None
     model_sharing: str
     batch_max_size: int
     batch_max_wait: float
