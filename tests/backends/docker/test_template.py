@@ -80,7 +80,7 @@ def test_entrypoints_bear_the_line_ends_of_windows(name: str, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("-P app/runtime/start.py app.runtime.bootstrap ")
     assert "\r" not in done.stdout
-    assert service in done.stdout.split()
+    assert name in done.stdout.split()
 
 
 def test_the_services_know_the_ports_they_are_published_on() -> None:
