@@ -29,6 +29,8 @@ from denzel.polling import polls
 from denzel.ports import free_port
 
 TEMPLATE = Path("denzel") / "templates" / "project"
+SERVICES = ("api", "callbacks", "denzel", "monitor")
+"""Those of a deployment's services that are denzel's own."""
 RUNS_MODULE = ("-m", "app/runtime/start.py")
 """What stands before the name of the module that an entrypoint runs."""
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
@@ -56,7 +58,7 @@ class Tree:
 
     def services(self) -> dict[str, list[str]]:
         """Return each service's command, by the name of its entrypoint."""
-        scripts = sorted((self.template / "entrypoints").glob("*.sh"))
+        scripts = [self.template / "entrypoints" / f"{name}.sh" for name in SERVICES]
         return {each.stem: entrypoint_command(each.read_text("utf-8"), each) for each in scripts}
 
     def version(self) -> str:
