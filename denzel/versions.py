@@ -107,6 +107,12 @@ class Versions:
             return self.find(served)
         return self.copy(served, by)
 
+    def keep_edits(self) -> None:
+        """Make a version of the project's files, if there is none: it is gone back from, too."""
+        newest = self._newest_of_project()
+        if newest is None or not self._has_files(newest.number):
+            self._make(self._project.root, "edit", same_as=0)
+
     def before(self, number: int) -> Version | None:
         """Return the last version that worked before another one."""
         until = self.find(number).same_as or number

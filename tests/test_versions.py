@@ -110,6 +110,9 @@ def test_what_was_gone_back_from_does_not_start_again(project: Project, versions
     assert versions.of_project("reload").number == second
     assert versions.before(back.number) is None
     edit(project, "VERSION = 3\n")
+    versions.keep_edits()
+    assert versions.to_start("restart").number == back.number
+    edit(project, "VERSION = 4\n")
     assert versions.to_start("restart").number > back.number
 
 

@@ -68,6 +68,7 @@ def rollback(
             raise ProjectError(
                 "There is no earlier version that worked; `denzel versions` lists those there are"
             )
+        versions.keep_edits()
         version = versions.copy(target.number, "rollback")
         report(f"Going back to version {target.number}, as version {version.number}")
         if serves(backend):

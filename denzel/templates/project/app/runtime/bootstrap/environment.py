@@ -53,9 +53,10 @@ def is_installed() -> bool:
     return stamp == _fingerprint() and not _changing().exists() and _python().exists()
 
 
-def is_whole() -> bool:
-    """Tell whether the environment can be used, and nobody changes it or was killed doing so."""
-    return is_usable() and not _changing().exists()
+def may_be_in_use() -> bool:
+    """Tell whether something was installed completely, with which services may run."""
+    installed = "installed" in read_stamp(stamp_file())
+    return installed and is_usable() and not _changing().exists()
 
 
 def install_packages(service: str, *, upgrade: bool = False, retry: bool = False) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from app.runtime.bootstrap.environment import (
     install_packages,
     is_installed,
-    is_whole,
+    may_be_in_use,
     stamp_file,
 )
 from app.runtime.bootstrap.paths import ENVIRONMENT_VARIABLE, first_venv
@@ -46,7 +46,7 @@ def install_beside(service: str, *, upgrade: bool = False) -> None:
     choose_environment()
     if is_installed() and not upgrade:
         return
-    copied = next((path for path in _environments(latest=True) if _is_whole(path)), None)
+    copied = next((path for path in _environments(latest=True) if _may_be_in_use(path)), None)
     if copied is None:  # then nobody uses the first one
         install_packages(service, upgrade=upgrade, retry=True)
         return
@@ -136,11 +136,11 @@ def _last_used(path: Path) -> float:
         return 0.0
 
 
-def _is_whole(path: Path) -> bool:
+def _may_be_in_use(path: Path) -> bool:
     before = os.environ.get(ENVIRONMENT_VARIABLE, "")
     _use(path)
     try:
-        return is_whole()
+        return may_be_in_use()
     finally:
         os.environ[ENVIRONMENT_VARIABLE] = before
 

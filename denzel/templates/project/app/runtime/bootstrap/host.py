@@ -40,13 +40,10 @@ STOP_SECONDS = 40.0
 """How long a program that was replaced may take for what it holds, as in docker-compose.yml."""
 GIVE_UP_SECONDS = 10.0
 HANDED_ON = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTTIN, signal.SIGTTOU,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
+)  # fmt: skip
+"""The signals that a program may know: all of gunicorn's."""
 READINESS = {"denzel": WORKER}
 """Which state says that a service is ready, where it is not its own."""
 
