@@ -549,7 +549,8 @@ class TestLife:
             redis = f"{name}-redis-1"
             assert "NOAUTH" in docker("exec", redis, "redis-cli", "ping")
             assert "made anew: REDIS_PASSWORD CALLBACK_SECRET" in docker("logs", redis)
-            assert "redis" in docker("top", redis, "-o", "user,args").split("redis-server")[0]
+            owners = 'for p in /proc/[0-9]*; do echo "$(cat $p/comm) $(stat -c %U $p)"; done'
+            assert "redis-server redis" in docker("exec", redis, "sh", "-c", owners)
             owner = (copy / ".env.secrets").stat()
             assert (owner.st_uid, stat.S_IMODE(owner.st_mode)) == (copy.stat().st_uid, 0o600)
             subprocess.run(["docker", "compose", "down"], cwd=copy, check=True, capture_output=True)
