@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 RUNTIME = "app/runtime"
 FEW_FILES = 10
+PATIENCE_SECONDS = 2.0
+PROGRESS_LOCK = threading.Lock()
 WITH_PORT_SHOWN = ("api", "monitor")
 CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "KEPT UNTIL", "LAST ANSWER", "URI")
 NAME_WIDTH = max(len(name) for name in SERVICES)
@@ -45,11 +49,41 @@ def progress(line: str) -> None:
 
     A passing one is shown on a terminal, and gone with the next.
     """
+    with PROGRESS_LOCK:
+        _show_progress(line)
+
+
+def _show_progress(line: str) -> None:
     if _passing_view().in_place:
         columns = shutil.get_terminal_size().columns
         _passing_view().show([line[: columns - 1]] if line and isinstance(line, Passing) else [])
     if not isinstance(line, Passing):
         echo(line, err=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Tell on a terminal what is waited for, once that takes more than two seconds."""
+    if not _passing_view().in_place:
+        yield
+        return
+    ended = threading.Event()
+    began = time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(1.0):
+            seconds = time.monotonic() - began
+            if seconds > PATIENCE_SECONDS:
+                progress(Passing(f"{what} ({seconds:.0f} s)"))
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+        progress(Passing(""))
 
 
 def print_json(value: Any) -> None:
