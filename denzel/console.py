@@ -210,7 +210,8 @@ def print_findings(findings: Iterable[Finding]) -> None:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED
     for finding in findings:
         mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
-        _print_result(mark, finding.ok, finding.needed, f"{finding.name}: {finding.detail}")
+        line = _result(mark, finding.ok, finding.needed, f"{finding.name}: {finding.detail}")
+        echo("\n".join(wrap(line, columns)))
         if finding.remedy and not finding.ok:
             echo("\n".join(wrap(f"        {finding.remedy}", columns)))
 
@@ -268,7 +269,7 @@ def print_check(report: Mapping[str, Any]) -> None:
     """Print the steps of a check, where it failed or what it predicted, and what that took."""
     for step in report["steps"]:
         took = f" ({step['seconds']:.3f} s)" if step["ok"] else f": {step['detail']}"
-        _print_result("ok" if step["ok"] else "FAILED", step["ok"], True, step["name"] + took)
+        echo(_result("ok" if step["ok"] else "FAILED", step["ok"], True, step["name"] + took))
         for line in step["lines"]:
             echo(f"          {line}")
     if not report["ok"]:
@@ -321,6 +322,6 @@ def _summed_up(paths: Sequence[str]) -> list[str]:
     return [*(path for path in paths if path not in own), f"{len(own)} files in {RUNTIME}"]
 
 
-def _print_result(mark: str, ok: bool, needed: bool, text: str) -> None:
+def _result(mark: str, ok: bool, needed: bool, text: str) -> str:
     colour = "green" if ok else "red" if needed else "yellow"
-    echo(f"{click.style(f'{mark:<7}', fg=colour)} {text}")
+    return f"{click.style(f'{mark:<7}', fg=colour)} {text}"
