@@ -50,9 +50,12 @@ def predict(
     if not (wait or asynchronous):
         raise click.UsageError("--no-wait goes with --async alone", ctx)
     project = current_project()
-    with console.waiting("Waiting for EXAMPLE of the pipeline"):
-        body = file.read() if file else operations.example(project)
-    source = file.name if file else "EXAMPLE"
+    if file:
+        body, source = file.read(), file.name
+    else:
+        source = "EXAMPLE"
+        with console.waiting("Asking the pipeline for its EXAMPLE"):
+            body = operations.example(project)
     if not asynchronous:
         with console.waiting(WAITING):
             answer = operations.predict(project, body, source=source, timeout=timeout, key=api_key)

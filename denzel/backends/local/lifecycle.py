@@ -226,7 +226,7 @@ class Lifecycle:
         began = time.monotonic()
         for _ in polls(POLL_SECONDS, timeout=longest + STOP_MARGIN_SECONDS):
             if (seconds := time.monotonic() - began) > PATIENCE_SECONDS:
-                told = f"Waiting until {', '.join(sorted(waiting))} ended what was begun"
+                told = f"Waiting for {', '.join(sorted(waiting))} to finish what they have begun"
                 self.report(Passing(f"{told} ({seconds:.0f} s)"))
             known = self.supervisor.processes()
             for name in sorted(waiting):
