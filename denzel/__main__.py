@@ -8,7 +8,11 @@ if sys.version_info < (3, 11):  # noqa: UP036 - run from a clone, nothing else h
 
 # Python looks for modules in the current directory first, which may be a project's: a ``queue.py``
 # of the user's is not Python's.
-if sys.path[:1] == [os.getcwd()]:  # noqa: PTH109 - pathlib would be looked for there, too
+try:
+    here = os.getcwd()  # noqa: PTH109 - pathlib would be looked for there, too
+except FileNotFoundError:  # it was removed: nothing is looked for in it
+    here = ""
+if sys.path[:1] == [here]:
     del sys.path[0]
 
 from denzel.cli import main

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 RUNTIME = "app/runtime"
 FEW_FILES = 10
+PATIENCE_SECONDS = 2.0
+PROGRESS_LOCK = threading.Lock()
 WITH_PORT_SHOWN = ("api", "monitor")
 CALLBACK_COLUMNS = ("TASK", "STATE", "TRIES", "NEXT TRY", "KEPT UNTIL", "LAST ANSWER", "URI")
 NAME_WIDTH = max(len(name) for name in SERVICES)
@@ -45,11 +49,41 @@ def progress(line: str) -> None:
 
     A passing one is shown on a terminal, and gone with the next.
     """
+    with PROGRESS_LOCK:
+        _show_progress(line)
+
+
+def _show_progress(line: str) -> None:
     if _passing_view().in_place:
         columns = shutil.get_terminal_size().columns
         _passing_view().show([line[: columns - 1]] if line and isinstance(line, Passing) else [])
     if not isinstance(line, Passing):
         echo(line, err=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Tell on a terminal what is waited for, once that takes more than two seconds."""
+    if not _passing_view().in_place:
+        yield
+        return
+    ended = threading.Event()
+    began = time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(1.0):
+            seconds = time.monotonic() - began
+            if seconds > PATIENCE_SECONDS:
+                progress(Passing(f"{what} ({seconds:.0f} s)"))
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+        progress(Passing(""))
 
 
 def print_json(value: Any) -> None:
@@ -176,7 +210,8 @@ def print_findings(findings: Iterable[Finding]) -> None:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED
     for finding in findings:
         mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
-        _print_result(mark, finding.ok, finding.needed, f"{finding.name}: {finding.detail}")
+        line = _result(mark, finding.ok, finding.needed, f"{finding.name}: {finding.detail}")
+        echo("\n".join(wrap(line, columns)))
         if finding.remedy and not finding.ok:
             echo("\n".join(wrap(f"        {finding.remedy}", columns)))
 
@@ -234,7 +269,7 @@ def print_check(report: Mapping[str, Any]) -> None:
     """Print the steps of a check, where it failed or what it predicted, and what that took."""
     for step in report["steps"]:
         took = f" ({step['seconds']:.3f} s)" if step["ok"] else f": {step['detail']}"
-        _print_result("ok" if step["ok"] else "FAILED", step["ok"], True, step["name"] + took)
+        echo(_result("ok" if step["ok"] else "FAILED", step["ok"], True, step["name"] + took))
         for line in step["lines"]:
             echo(f"          {line}")
     if not report["ok"]:
@@ -287,6 +322,6 @@ def _summed_up(paths: Sequence[str]) -> list[str]:
     return [*(path for path in paths if path not in own), f"{len(own)} files in {RUNTIME}"]
 
 
-def _print_result(mark: str, ok: bool, needed: bool, text: str) -> None:
+def _result(mark: str, ok: bool, needed: bool, text: str) -> str:
     colour = "green" if ok else "red" if needed else "yellow"
-    echo(f"{click.style(f'{mark:<7}', fg=colour)} {text}")
+    return f"{click.style(f'{mark:<7}', fg=colour)} {text}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from denzel.backends.base import Passing
-from denzel.live import LiveView, echo
+from denzel.console import progress
 
 TALK = re.compile(
     r"Requirement already satisfied: |Looking in (indexes|links): |Collecting \S+|Downloading \S+"
@@ -25,17 +25,13 @@ class PipView:
     """Takes a command's lines of progress, shows what is not pip's talk, sums that up."""
 
     def __init__(self) -> None:
-        self.view = LiveView(err=True)
         self.packages: list[str] = []
         self.talking = False
 
     def receive(self, line: str) -> None:
         """Show a line, unless it is pip's talk."""
-        if isinstance(line, Passing):
-            if self.view.in_place:
-                self.view.show([line] if line else [])
-        elif not self.takes(line):
-            echo(line, err=True)
+        if isinstance(line, Passing) or not self.takes(line):
+            progress(line)
 
     def takes(self, line: str) -> bool:
         """Tell whether a line is pip's talk, which shows as the step that pip is at."""
@@ -43,8 +39,8 @@ class PipView:
             self.packages += installed["packages"].split()
         elif TALK.match(line) or (line.startswith(" ") and self.talking):
             self.talking = True
-            if self.view.in_place and STEP.match(line):
-                self.view.show([f"pip: {line}"])
+            if STEP.match(line):
+                progress(Passing(f"pip: {line}"))
         else:
             self.clear()
             return False
@@ -52,13 +48,12 @@ class PipView:
 
     def clear(self) -> None:
         """Take pip's step off the terminal, and say what it changed."""
-        if self.view.in_place:
-            self.view.show([])
+        progress(Passing(""))
         if len(self.packages) > MOST_NAMED:
-            echo(f"Installed {len(self.packages)} packages", err=True)
+            progress(f"Installed {len(self.packages)} packages")
         elif self.packages:
             names = ", ".join(" ".join(package.rsplit("-", 1)) for package in self.packages)
-            echo(f"Installed {names}", err=True)
+            progress(f"Installed {names}")
         elif self.talking:
-            echo("Nothing to install: every package is there already", err=True)
+            progress("Nothing to install: every package is there already")
         self.packages, self.talking = [], False

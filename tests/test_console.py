@@ -151,7 +151,9 @@ def on_a_terminal(script: str, **environment: str) -> str:
     leader, follower = pty.openpty()
     variables = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
     variables = {**variables, "TERM": "xterm", **environment}
-    done = subprocess.run([sys.executable, "-c", script], stdout=follower, env=variables)
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=follower, stderr=follower, env=variables
+    )
     os.close(follower)
     with os.fdopen(leader, "rb") as output:
         text = output.read1().decode().replace("\r\n", "\n")
@@ -274,3 +276,20 @@ def test_callbacks_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "Every callback is delivered\n"
     console.print_callbacks([given_up], as_json=True)
     assert json.loads(capsys.readouterr().out) == [given_up]
+
+
+def test_what_takes_long_tells_what_is_waited_for() -> None:
+    script = """
+import time
+from denzel import console
+console.PATIENCE_SECONDS = 0
+with console.waiting("Waiting for the prediction"):
+    deadline = time.monotonic() + 20
+    while not console._passing_view().shown and time.monotonic() < deadline:
+        time.sleep(0.01)
+    console.progress("Stopping api ... done")
+"""
+    shown = on_a_terminal(script)
+    assert shown.startswith("Waiting for the prediction (")
+    assert shown.endswith("Stopping api ... done\n")
+    assert "\x1b[1F\x1b[JStopping api" in shown

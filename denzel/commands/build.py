@@ -63,7 +63,7 @@ def check(file: Any, local: bool, docker: bool, timeout: float, repeat: int, as_
     there is none, the pipeline is imported and the model loaded.
     """
     sample, source = (file.read(), file.name) if file else (None, "")
-    with pip_progress() as progress:
+    with console.waiting("Trying the pipeline"), pip_progress() as progress:
         report = operations.check(
             current_project(),
             sample,

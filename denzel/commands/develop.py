@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 import click
 
 from denzel import browser, console
+from denzel.backends.base import Passing
 from denzel.commands.invocation import current_project
 from denzel.commands.options import PORT
 from denzel.operations.development import develop
@@ -32,7 +33,9 @@ def dev(api_port: int | None, opens: bool) -> None:
     view = PipView()
 
     def report(line: str) -> None:
-        if not view.takes(line):
+        if isinstance(line, Passing):
+            console.progress(line)
+        elif not view.takes(line):
             console.progress(click.style(line, bold=True))
 
     def ready(page: str) -> None:

@@ -19,7 +19,8 @@ def doctor(as_json: bool) -> None:
 
     Each finding comes with what to do about it.
     """
-    findings = diagnose()
+    with console.waiting("Looking at this machine"):
+        findings = diagnose()
     if as_json:
         console.print_json([asdict(finding) for finding in findings])
     else:

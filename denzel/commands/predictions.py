@@ -15,6 +15,7 @@ from denzel.errors import PredictionError, PredictionPending
 
 PREDICT_TIMEOUT_SECONDS = 60.0
 SUCCESS = "SUCCESS"
+WAITING = "Waiting for the prediction"
 
 
 timeout_option = click.option(
@@ -49,10 +50,15 @@ def predict(
     if not (wait or asynchronous):
         raise click.UsageError("--no-wait goes with --async alone", ctx)
     project = current_project()
-    body = file.read() if file else operations.example(project)
-    source = file.name if file else "EXAMPLE"
+    if file:
+        body, source = file.read(), file.name
+    else:
+        source = "EXAMPLE"
+        with console.waiting("Asking the pipeline for its EXAMPLE"):
+            body = operations.example(project)
     if not asynchronous:
-        answer = operations.predict(project, body, source=source, timeout=timeout, key=api_key)
+        with console.waiting(WAITING):
+            answer = operations.predict(project, body, source=source, timeout=timeout, key=api_key)
         console.print_json(answer)
         return
     task_id = operations.submit(project, body, source=source, key=api_key)
@@ -60,7 +66,9 @@ def predict(
         console.echo(task_id)
         return
     console.progress(f"Queued as task {task_id}; waiting for it")
-    console.print_json(operations.result(project, task_id, wait=timeout, key=api_key))
+    with console.waiting(WAITING):
+        answer = operations.result(project, task_id, wait=timeout, key=api_key)
+    console.print_json(answer)
 
 
 @click.command()
@@ -78,9 +86,12 @@ def result(task: str, wait: bool, timeout: float, as_json: bool, api_key: str) -
     project = current_project()
     seconds = timeout if wait else 0.0
     if not as_json:
-        console.print_json(operations.result(project, task, wait=seconds, key=api_key))
+        with console.waiting(WAITING):
+            answer = operations.result(project, task, wait=seconds, key=api_key)
+        console.print_json(answer)
         return
-    known = operations.task(project, task, wait=seconds, key=api_key)
+    with console.waiting(WAITING):
+        known = operations.task(project, task, wait=seconds, key=api_key)
     console.print_json(asdict(known))
     if known.state != SUCCESS:
         sys.exit(PredictionError.exit_code if known.ended else PredictionPending.exit_code)

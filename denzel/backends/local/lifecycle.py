@@ -7,12 +7,13 @@ import resource
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from denzel import process
-from denzel.backends.base import NAME_WIDTH, Report
+from denzel.backends.base import NAME_WIDTH, Passing, Report
 from denzel.backends.local.append_only_file import AppendOnlyFile
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
@@ -48,6 +49,7 @@ ANSWER_SECONDS = 15.0
 REDIS_SECONDS = 60.0
 """How long is waited for Redis; with a large append-only file it comes up later by itself."""
 STOP_MARGIN_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
 LEFTOVER_SECONDS = 10.0
 OPEN_FILES = 65_536
 CONTAINER_LIMITS = ("API_MEMORY", "API_CPUS", "WORKER_MEMORY", "WORKER_CPUS")
@@ -221,7 +223,11 @@ class Lifecycle:
     def _await_stopped(self, names: set[str]) -> None:
         longest = max(program.stop_seconds for program in self.programs)
         waiting = set(names)
+        began = time.monotonic()
         for _ in polls(POLL_SECONDS, timeout=longest + STOP_MARGIN_SECONDS):
+            if (seconds := time.monotonic() - began) > PATIENCE_SECONDS:
+                told = f"Waiting for {', '.join(sorted(waiting))} to finish what they have begun"
+                self.report(Passing(f"{told} ({seconds:.0f} s)"))
             known = self.supervisor.processes()
             for name in sorted(waiting):
                 if not known[name].alive:
