@@ -39,6 +39,13 @@ def respond_later(page: Page, callback: str) -> None:
     page.get_by_label("Callback", exact=True).select_option(callback)
 
 
+def assert_fits(page: Page) -> None:
+    """Fail when the page must be scrolled sideways."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert page.viewport_size is not None
+    assert width <= page.viewport_size["width"]
+
+
 def test_it_loads_and_tells_what_is_there(flowers: Deployment, browser: Browser) -> None:
     with opened(browser, flowers.url) as page:
         assert page.title() == "lab"
@@ -121,8 +128,10 @@ def test_axe_finds_nothing(
         predict(page)
         expect(page.locator("#answer")).to_contain_text("Bad input format")
         assert_accessible(page)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= viewport["width"]
+        assert_fits(page)
+        page.get_by_role("tab", name="JSON").click()
+        assert_accessible(page)
+        assert_fits(page)
 
 
 def test_an_image_is_uploaded_and_shown_with_a_key(

@@ -57,7 +57,8 @@ export class Plot {
       const y = HEIGHT - 2 - (value / highest) * (HEIGHT - 6);
       const move = begun === null ? "M" : "L";
       begun ??= x;
-      line += `${move}${x.toFixed(1)},${y.toFixed(1)}`;
+      // A value without neighbours is a dot: as short a line as there is.
+      line += `${move}${x.toFixed(1)},${y.toFixed(1)}${move === "M" ? "h.1" : ""}`;
       area += `${move}${x.toFixed(1)},${y.toFixed(1)}`;
     });
     end(x);
