@@ -60,10 +60,10 @@ def test_caddy_finds_the_services_where_they_listen_and_the_monitor_only_with_cr
     environment = caddy_environment(parse_settings(values))
     assert environment["API_UPSTREAM"] == "[::1]:1"
     assert environment["MONITOR_UPSTREAM"] == "127.0.0.1:2"
-    assert environment["MONITOR_PREFIX"] == "/monitor"
     assert environment["HTTPS_MONITOR"] == ""
     served = caddy_environment(parse_settings({**values, "MONITOR_USER": "admin"}))
     assert served["HTTPS_MONITOR"] == "import monitor"
+    assert served["MONITOR_PREFIX"] == "/monitor"
 
 
 @needs_caddy

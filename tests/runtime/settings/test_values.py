@@ -104,7 +104,9 @@ def test_proxies_are_addresses_networks_and_names() -> None:
 
 
 def test_https_implies_whom_to_trust_a_name_and_a_path() -> None:
-    settings = parse_settings({"HTTPS_DOMAIN": "Models.Example", "ALLOWED_HOSTS": "other.example"})
+    values = {"HTTPS_DOMAIN": "Models.Example", "ALLOWED_HOSTS": "other.example"}
+    assert parse_settings(values).monitor_prefix == ""  # it is served to nobody there
+    settings = parse_settings({**values, "MONITOR_USER": "admin"})
     assert settings.trusted_proxies == ("127.0.0.1", "::1")
     assert settings.allowed_hosts == ("other.example", "models.example")
     assert settings.monitor_prefix == "/monitor"

@@ -190,11 +190,12 @@ def _behind_caddy(settings: Settings) -> Settings:
     if not settings.https_domain:
         return settings
     caddy = (HTTPS_SERVICE,) if settings.in_container else ("127.0.0.1", "::1")
+    monitor_prefix = "/monitor" if settings.serves_monitor else ""
     return replace(
         settings,
         trusted_proxies=(*settings.trusted_proxies, *caddy),
         allowed_hosts=(*settings.allowed_hosts, settings.https_domain),
-        monitor_prefix=settings.monitor_prefix or "/monitor",
+        monitor_prefix=settings.monitor_prefix or monitor_prefix,
     )
 
 
