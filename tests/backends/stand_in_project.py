@@ -13,11 +13,14 @@ from pathlib import Path
 
 from backends.contract import write_probe
 from denzel.backends.local.backend import LocalBackend
+from denzel.backends.local.layout import Layout
+from denzel.backends.local.process_table import find_processes
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.scaffold import start_project
-from denzel.services import SERVICES
+from denzel.services import SERVICES, ServiceStatus
 
+SOON = 30.0
 ENTRYPOINT = """\
 #!/usr/bin/env bash
 cd "$(dirname "$0")/.."
@@ -76,3 +79,26 @@ class Launched(AbstractContextManager[LocalBackend]):
     def __exit__(self, *_: object) -> None:
         """Take it down, whatever happened."""
         self.backend.down(purge=True)
+
+
+def line(backend: LocalBackend, service: str) -> ServiceStatus:
+    """Return what the status says of a service."""
+    return next(line for line in backend.status().services if line.name == service)
+
+
+def supervisor_pid(project: Project) -> int:
+    """Return supervisord's process id."""
+    return int((project.private / "run" / "supervisord.pid").read_text())
+
+
+def processes(project: Project) -> list[int]:
+    """Return the marked processes of a deployment."""
+    return find_processes(Layout.of(project).mark)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs, and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
