@@ -38,8 +38,8 @@ def layout(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout
 def test_nothing_of_the_terminal_reaches_a_service(project: Project, layout: Layout) -> None:
     environment = service_environment(project, layout, layout.run)
     of_the_backend = {
-        "PYTHONUNBUFFERED", "DENZEL_BACKEND", "DENZEL_RUN_DIR", "DENZEL_VENV", "DENZEL_PYTHON",
-        "REDIS_URL",
+        "PYTHONUNBUFFERED", "DENZEL_BACKEND", "DENZEL_LOGS", "DENZEL_RUN_DIR", "DENZEL_VENV",
+        "DENZEL_PYTHON", "REDIS_URL",
     }  # fmt: skip
     assert environment.keys() <= {*INHERITED, *project.environment, *of_the_backend}
     assert environment["API_KEYS"] == ""
