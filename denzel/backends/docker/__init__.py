@@ -4,6 +4,7 @@
 - ``compose``, ``commands``, ``environment``, ``program``: which Compose, with which
   arguments and environment;
 - ``images``: which are the project's own, how they come to be here, which a purge removes;
-- ``progress``: what a person is told of Compose's work; ``errors``: of its failures, and the engine's;
+- ``progress``: what a person is told of Compose's work;
+- ``errors``: what the failures of Compose and the engine mean, and what to do;
 - ``engine``, ``status``: what the engine knows.
 """
