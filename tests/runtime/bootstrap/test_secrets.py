@@ -30,14 +30,24 @@ def test_a_service_has_the_secrets_it_was_not_given_otherwise(project: Project) 
     assert printed(project.run("api", program=PRINT)) == "mine,b,c d"
 
 
+BESIDE = [sys.executable, "-m", "app.runtime.bootstrap.secrets", sys.executable, *PRINT[1:]]
+
+
 def test_what_runs_beside_a_service_has_its_secrets(project: Project) -> None:
     project.run("api", program=PRINT)
     (project.directory / ".env.secrets").write_text("C=changed since\n")
-    command = [sys.executable, "-m", "app.runtime.bootstrap.secrets", sys.executable, *PRINT[1:]]
     done = subprocess.run(
-        command, cwd=project.directory, env=project.environment, capture_output=True, text=True
+        BESIDE, cwd=project.directory, env=project.environment, capture_output=True, text=True
     )
     assert printed(done) == "mine,b,c d"
+
+
+def test_what_runs_beside_a_service_that_starts_waits_for_them(project: Project) -> None:
+    with subprocess.Popen(
+        BESIDE, cwd=project.directory, env=project.environment, stdout=subprocess.PIPE, text=True
+    ) as beside:
+        project.run("api", program=PRINT)
+        assert beside.communicate(timeout=30)[0].splitlines()[-1] == "mine,b,c d"
 
 
 def test_a_setting_that_compose_must_know_is_not_taken_from_them(project: Project) -> None:

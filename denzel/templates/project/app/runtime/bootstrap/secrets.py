@@ -9,14 +9,25 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+import time
+from pathlib import Path
 
 from app.runtime.bootstrap.paths import writable_project
 from app.runtime.bootstrap.privileges import serving_user
 from app.runtime.settings import SETTINGS, run_directory
-from app.runtime.settings.secrets import FILE, completed, read_copy, read_secrets, write_copy
+from app.runtime.settings.secrets import (
+    COPY,
+    FILE,
+    completed,
+    read_copy,
+    read_secrets,
+    write_copy,
+)
 
 ELSEWHERE = frozenset(setting.name for setting in SETTINGS if not setting.secret)
 """Settings that Compose must know, too, and so are lines of ``.env`` alone."""
+COPY_SECONDS = 15.0
+"""How long a container that has just been started may take to have its secrets."""
 
 
 def provide_secrets() -> None:
@@ -30,7 +41,7 @@ def provide_secrets() -> None:
         found = read_secrets(writable_project() / FILE)
     except OSError as error:
         print(f"{FILE} cannot be read: {error}", file=sys.stderr, flush=True)
-        return
+        found = {}
     secrets = {name: text for name, text in found.items() if name not in ELSEWHERE}
     user = serving_user()
     write_copy(run_directory(), secrets, pwd.getpwnam(user).pw_uid if user else os.getuid())
@@ -38,7 +49,10 @@ def provide_secrets() -> None:
 
 
 def main(program: list[str]) -> None:
-    """Become ``program``."""
+    """Become ``program``, once the service itself has its secrets."""
+    until = time.monotonic() + COPY_SECONDS
+    while not Path(run_directory(), COPY).exists() and time.monotonic() < until:
+        time.sleep(0.05)
     os.execvpe(program[0], program, completed(os.environ, read_copy(run_directory())))
 
 
