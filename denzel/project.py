@@ -73,6 +73,7 @@ class Project:
     def __init__(self, root: Path, *, lenient: bool = False) -> None:
         self.root = root
         self.lenient = lenient
+        self._is_changing = False
 
     @property
     def env_file(self) -> Path:
@@ -230,10 +231,10 @@ class Project:
         """Keep other denzel commands from changing this project's deployment at the same time.
 
         The lock is on the directory, so that it leaves nothing behind whatever ends this process.
-        A directory that is gone has none.  Raises ProjectError when another command holds it for
-        LOCK_SECONDS.
+        A directory that is gone has none.  What holds it may ask for it again.  Raises ProjectError
+        when another command holds it for LOCK_SECONDS.
         """
-        if not self.root.is_dir():
+        if self._is_changing or not self.root.is_dir():
             yield
             return
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
@@ -243,8 +244,10 @@ class Project:
                     "Another denzel command is launching, stopping or changing this project; try "
                     "again when it is done"
                 )
+            self._is_changing = True
             yield
         finally:
+            self._is_changing = False
             os.close(descriptor)
 
     def set_environment(self, **values: str) -> None:

@@ -174,3 +174,10 @@ def test_a_name_that_is_nearly_a_settings_is_told(
 ) -> None:
     project.set_environment(**{name: "1"})
     assert project.misspelled == ({name: meant} if meant else {})
+
+
+def test_who_changes_a_project_may_change_it_on(project: Project) -> None:
+    with project.changing(), project.changing():
+        pass
+    with project.changing():
+        pass

@@ -28,6 +28,9 @@ WORKER_CHILD = "worker child"
 API_CHILD = "API process"
 CALLBACKS = "callbacks"
 REDIS = "redis"
+HOST = "host of a program"
+"""What replaces a service's program by that of another version, and ends with it."""
+HOSTS = "app.runtime.bootstrap.host"
 
 PROGRAMS = {
     "app.runtime.worker": (WORKER, WORKER_CHILD),
@@ -92,10 +95,13 @@ class Stage:
                 commands[pid] = command_line(pid)
         roles = {}
         for pid, command in commands.items():
+            if HOSTS in command:
+                roles[pid] = HOST
+                continue
+            parent = commands.get(parent_of(pid), "")
             for word, (main, child) in PROGRAMS.items():
                 if word in command:
-                    has_parent = word in commands.get(parent_of(pid), "")
-                    roles[pid] = child if has_parent else main
+                    roles[pid] = child if word in parent and HOSTS not in parent else main
         return roles
 
     def pids(self, role: str) -> list[int]:

@@ -318,6 +318,7 @@ class TestLife:
 
     def test_what_hangs_is_unhealthy_until_it_goes_on(self, life: Deployment) -> None:
         worker = "pgrep() { for p in /proc/[0-9]*; do grep -qsz app.runtime.worker $p/cmdline && "
+        worker += "! grep -qsz bootstrap.host $p/cmdline && "
         worker += "basename $p; done | sort -n | head -1; }; kill -{} $(pgrep)"
         # Docker counts failures from the first success on, which comes some seconds after UP.
         assert wait_for(lambda: self.health(life, "denzel") == "healthy", 60)

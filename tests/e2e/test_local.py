@@ -210,11 +210,12 @@ class Life:
 
     def main_process(self, words: str) -> int:
         """Return the service process whose command line holds ``words`` and that has the others."""
-        named = [
-            pid
+        commands = {
+            pid: Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
             for pid in self.processes()
-            if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-        ]
+        }
+        hosts = "app.runtime.bootstrap.host"
+        named = [pid for pid, text in commands.items() if words in text and hosts not in text]
         # Not the lowest number: those begin again at 1 now and then.
         main = [pid for pid in named if parent(pid) not in named]
         assert len(main) == 1, f"Processes {named} have {words} in their command lines"
