@@ -515,7 +515,8 @@ def test_shutdown_leaves_nothing_but_the_users_files(life: Life) -> None:
 
 
 def test_the_project_is_launched_from_scratch(life: Life, receiver: Receiver) -> None:
-    life.denzel("launch", "--local", "--wait")
+    ports = ["--api-port", str(life.api_port), "--monitor-port", str(life.monitor_port)]
+    life.denzel("launch", "--local", "--wait", *ports)
     assert life.predict(request(receiver)).json() == SPECIES
     life.denzel("shutdown")
     assert life.processes() == []
