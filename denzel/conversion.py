@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from denzel import __version__
-from denzel.env_file import PRIVATE, EnvFile
+from denzel.env_file import PRIVATE, EnvFile, setting_line
 from denzel.file_changes import FileChanges
 from denzel.project import (
     MANIFEST_NAME,
@@ -177,7 +177,7 @@ def _render(values: dict[str, str], extra: dict[str, str], result: UpgradeResult
     usable = {name: value for name, value in extra.items() if "$" not in value}
     if usable:
         text += "\n# Lines of your own, which now reach the services as environment variables.\n"
-        text += "".join(f"{name}={value}\n" for name, value in usable.items())
+        text += "".join(f"{setting_line(name, value)}\n" for name, value in usable.items())
     result.notes.extend(
         f"{name} is not in .env any more: no value there may contain a $"
         for name in extra.keys() - usable.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dotenv.parser import Binding, parse_stream
 from denzel.errors import ProjectError, UsageError
 
 PRIVATE = 0o600
+NEEDS_QUOTES = re.compile(r"""^[\s'"]|\s#|[\r\n]|\s$""")
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,21 @@ class EnvFile:
         return ""
 
 
+def setting_line(name: str, value: str) -> str:
+    """Return a line that sets ``name``; quoted where its value would be read otherwise."""
+    if not NEEDS_QUOTES.search(value):
+        return f"{name}={value}"
+    quote = '"' if "'" in value else "'"
+    return f"{name}={quote}{value}{quote}"
+
+
 def with_lines(text: str, values: Mapping[str, str]) -> str:
     """Return such a file's text with lines changed or added, and every other one as it was."""
     known = {line.key for line in parse_stream(io.StringIO(text))}
-    text = replace_lines(text, {name: f"{name}={value}" for name, value in values.items()})
+    text = replace_lines(text, {name: setting_line(name, value) for name, value in values.items()})
     text += "" if not text or text.endswith("\n") else "\n"
     return text + "".join(
-        f"{name}={value}\n" for name, value in values.items() if name not in known
+        f"{setting_line(name, value)}\n" for name, value in values.items() if name not in known
     )
 
 

@@ -11,6 +11,7 @@ import secrets
 import textwrap
 from collections.abc import Mapping
 
+from denzel.env_file import setting_line
 from denzel.templates.project.app.runtime.callbacks.signing import new_secret
 from denzel.templates.project.app.runtime.settings import (
     PROJECT_NAME_PATTERN,
@@ -104,4 +105,4 @@ def render_setting(setting: Setting, value: str) -> str:
         subsequent_indent="# ",
         break_long_words=False,
     )
-    return "\n".join([*comment, f"{setting.name}={value}"]) + "\n"
+    return "\n".join([*comment, setting_line(setting.name, value)]) + "\n"

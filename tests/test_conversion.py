@@ -101,11 +101,11 @@ def test_settings_of_the_users_own_are_carried_over_where_they_can_be(
 
 def test_what_the_user_wrote_stays(old: Project) -> None:
     with old.env_file.open("a") as file:
-        file.write("MINE=x y\nPATTERN=a$b\n")
+        file.write("MINE='x # y'\nPATTERN=a$b\n")
     project, result = convert(old)
     for path, text in USERS.items():
         assert (project.root / path).read_bytes().startswith(text.encode()), path
-    assert project.environment["MINE"] == "x y"
+    assert project.environment["MINE"] == "x # y"
     assert [note for note in result.notes if "PATTERN" in note]
 
 
