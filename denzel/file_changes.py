@@ -44,7 +44,8 @@ class FileChanges:
         files are renamed one by one, which an interruption can cut short: the next try goes on.
         Raises OSError.
         """
-        staging = Path(tempfile.mkdtemp(prefix=".denzel-upgrade-", dir=self.root))
+        # Secrets pass through it: neither git nor an image takes a name that begins so.
+        staging = Path(tempfile.mkdtemp(prefix=".env.secrets.upgrade-", dir=self.root))
         try:
             for number, (path, content) in enumerate(self.contents.items()):
                 staged = staging / str(number)

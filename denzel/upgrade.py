@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 from denzel import __version__
@@ -19,6 +20,8 @@ from denzel.settings import (
     render_secrets,
     render_setting,
 )
+
+GITIGNORE = ".gitignore"
 
 
 @dataclass
@@ -69,6 +72,11 @@ def plan_upgrade(project: Project) -> Upgrade:
             upgrade.changes.remove(path)
             upgrade.result.removed.append(path)
     _plan_settings(upgrade, project)
+    if not _keeps_secrets_out(upgrade, project):
+        upgrade.result.notes.append(
+            f".gitignore does not name {project.secrets_file.name}: add the line "
+            f"{project.secrets_file.name}*, or git takes your secrets"
+        )
     hashes = {path: digest(source.read_bytes()) for path, source in owned.items()}
     upgrade.changes.write(MANIFEST_NAME, manifest_text(Manifest(__version__, hashes)).encode())
     return upgrade
@@ -133,6 +141,16 @@ def _plan_secrets(upgrade: Upgrade, project: Project, values: dict[str, str]) ->
         text = render_secrets(values)
         upgrade.result.added.append(file.name)
     upgrade.changes.write(file.name, text.encode(), mode=PRIVATE)
+
+
+def _keeps_secrets_out(upgrade: Upgrade, project: Project) -> bool:
+    """Tell whether the project's ``.gitignore``, which may be the user's, names the secrets."""
+    content = upgrade.changes.contents.get(GITIGNORE)
+    if content is None:
+        content = (project.root / GITIGNORE).read_bytes()
+    name = project.secrets_file.name
+    patterns = content.decode(errors="replace").split("\n")
+    return any(fnmatch(name, pattern.strip().lstrip("/")) for pattern in patterns)
 
 
 def _gpu(project: Project) -> bool:

@@ -112,6 +112,15 @@ def test_secrets_move_out_of_the_file_that_travels(project: Project) -> None:
     assert stat.S_IMODE(project.secrets_file.stat().st_mode) == 0o600
 
 
+def test_a_gitignore_that_lets_secrets_through_is_told(project: Project) -> None:
+    """As one of the first 1.0.0, which named .env, and to which the user added a line."""
+    ignored = project.root / ".gitignore"
+    ignored.write_text(".env\n.denzel/\ndata/\n")
+    assert [note for note in upgrade(project).notes if "add the line .env.secrets*" in note]
+    ignored.write_text("data/\n/.env.secrets\n")
+    assert upgrade(project).notes == []
+
+
 def test_a_missing_env_is_made_anew_and_what_that_means_is_said(project: Project) -> None:
     project.env_file.unlink()
     result = upgrade(project)
