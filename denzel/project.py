@@ -152,7 +152,7 @@ class Project:
 
     @property
     def misspelled(self) -> dict[str, str]:
-        """Names in ``.env`` that are no settings but nearly so, each with the setting's name."""
+        """Names in both files that are no settings but nearly so, each with the setting's name."""
         known = [setting.name for setting in SETTINGS + INTERNAL]
         nearest = {
             name: get_close_matches(name.upper(), known, n=1, cutoff=NEARLY_THE_SAME)

@@ -33,7 +33,7 @@ def launched_backend(project: Project, report: Report) -> Backend:
 
 
 def check_settings(project: Project, report: Report) -> None:
-    """Tell of names in ``.env`` that look like a setting's.
+    """Tell of secrets that travel, and of names that look like a setting's.
 
     Raises UsageError when the monitor would be shown to whoever comes along, and for settings that
     do not go together.
@@ -43,8 +43,10 @@ def check_settings(project: Project, report: Report) -> None:
             f"{name} is a secret, and .env belongs into version control: move the line to "
             ".env.secrets, as `denzel upgrade` does, too"
         )
+    settings = project.read_settings_file()
     for name, meant in project.misspelled.items():
-        report(f"In {project.env_file}: {name} is no setting of denzel's. Did you mean {meant}?")
+        file = project.env_file if name in settings else project.secrets_file
+        report(f"In {file}: {name} is no setting of denzel's. Did you mean {meant}?")
     problem = project.settings.exposure or project.settings.conflict
     if problem:
         raise UsageError(f"In {project.env_file}: {problem}")
