@@ -438,7 +438,8 @@ def test_two_commands_at_once_do_not_mix(
     monkeypatch.setattr("denzel.project.LOCK_SECONDS", 0.2)
     launch(project, ports)
     done = list(machine.done)
-    with project.changing(), pytest.raises(ProjectError, match="Another denzel command"):
+    another = Project(project.root)
+    with another.changing(), pytest.raises(ProjectError, match="Another denzel command"):
         verb(project)
     assert machine.done == done
     operations.stop(project, report=silent)
