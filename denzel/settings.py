@@ -38,15 +38,16 @@ IMAGE_TAG = "1.0.0"
 HEADER = """\
 # Settings of this deployment, read by denzel, Docker Compose and the services alike.
 # One NAME=value a line. A line that is missing or empty has the default shown above it.
-# Changes take effect at the next `denzel restart`; ports and image names at the next `denzel launch`.
+# Changes take effect at the next `denzel reload` or `denzel restart`, those of Redis and HTTPS at the
+# latter; ports and image names at the next `denzel launch`.
 # This file belongs into version control: passwords and tokens stand in .env.secrets, which does not.
 """  # noqa: E501 - lines of the file it writes
 
 SECRETS_HEADER = """\
 # Secrets of this deployment, and whatever else must not get into version control, such as tokens
 # that your pipeline needs. One NAME=value a line; the services find them in their environment.
-# What is missing is made anew at the next `denzel launch`, start or restart. Changes take effect at
-# the next `denzel restart`.
+# What is missing is made anew at the next `denzel launch`, start, restart or reload. Changes take
+# effect at the next `denzel reload` or `denzel restart`, that of REDIS_PASSWORD at the latter.
 """
 
 

@@ -259,13 +259,20 @@ def test_a_misspelled_setting_is_told_and_no_error(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:
     project.set_environment(API_PROT="80")
+    with project.secrets_file.open("a", encoding="utf-8") as file:
+        file.write("METRIC_KEY=abc\n")
+    project.forget()
     reported: list[str] = []
     operations.launch(
         project, backend=None, api_port=ports[0], monitor_port=ports[1], report=reported.append
     )
     operations.restart(project, report=reported.append)
-    said = f"In {project.env_file}: API_PROT is no setting of denzel's. Did you mean API_PORT?"
-    assert reported == [said, said]
+    said = [
+        f"In {project.env_file}: API_PROT is no setting of denzel's. Did you mean API_PORT?",
+        f"In {project.secrets_file}: METRIC_KEY is no setting of denzel's. "
+        "Did you mean METRICS_KEY?",
+    ]
+    assert reported == [*said, *said]
 
 
 def test_missing_secrets_are_made_anew_and_told(
@@ -481,6 +488,29 @@ def test_an_update_installs_then_restarts_once(
     machine.done.clear()
     operations.update(project, pip=True, os=True, report=silent)
     assert machine.done == ["docker install pip=True os=True", "docker restart"]
+
+
+@pytest.mark.parametrize("command", ["restart", "reload", "update"])
+def test_settings_are_looked_at_before_services_take_them_up(
+    project: Project, machine: Deployments, ports: tuple[int, int], command: str
+) -> None:
+    def run() -> None:
+        if command == "reload":
+            reload(project)
+        elif command == "update":
+            operations.update(project, pip=True, os=False, report=silent)
+        else:
+            operations.restart(project, report=silent)
+
+    launch(project, ports)
+    machine.done.clear()
+    project.set_environment(MONITOR_HOST="0.0.0.0")
+    with pytest.raises(UsageError, match="shows the monitoring page to other machines"):
+        run()
+    assert machine.done == []
+    project.set_environment(MONITOR_USER="me")
+    run()
+    assert project.settings.monitor_password
 
 
 def test_an_update_of_stopped_services_is_refused(

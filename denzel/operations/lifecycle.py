@@ -165,6 +165,8 @@ def shutdown(project: Project, *, purge: bool, report: Report) -> None:
 
 def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
     """Install changed requirements in the running services, then restart them once."""
+    make_missing_secrets(project, report)
+    check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
         if not backend.running():

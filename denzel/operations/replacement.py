@@ -9,7 +9,12 @@ from typing import Any
 
 from denzel.backends.base import Backend, Report
 from denzel.errors import DenzelError, ProjectError, RequirementsError, ServiceError
-from denzel.operations.deployment import check_settings, launched_backend, serves
+from denzel.operations.deployment import (
+    check_settings,
+    launched_backend,
+    make_missing_secrets,
+    serves,
+)
 from denzel.project import Project
 from denzel.versions import Version, Versions
 
@@ -39,6 +44,7 @@ def reload(project: Project, *, stop_first: bool, timeout: float, report: Report
     ``stop_first``: the model is loaded only when the present one is gone.  Raises a DenzelError
     when they do not work, and then nothing has changed.
     """
+    make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
         backend = _working_backend(project, report)
