@@ -56,6 +56,7 @@ def diagnose(directory: Path | None = None) -> list[Finding]:
     needs_docker = backend == "docker" or (backend is None and not _all_ok(local))
     needs_local = backend == "local" or (backend is None and not _all_ok([*engine, compose]))
     return [
+        *_flaws(project),
         *(replace(finding, needed=needs_docker) for finding in [*engine, compose]),
         _buildx(),
         *_ports(settings, launched=backend is not None),
@@ -73,9 +74,17 @@ def plain_version(text: str) -> str:
 
 def _project_in(directory: Path) -> Project | None:
     try:
-        return find_project(directory)
+        return find_project(directory, lenient=True)
     except ProjectError:
         return None
+
+
+def _flaws(project: Project | None) -> list[Finding]:
+    """Find what is wrong in the project's settings; the others are looked at all the same."""
+    if project is None or not project.flaw:
+        return []
+    remedy = "put that right first: other commands refuse such settings"
+    return [Finding("settings", False, project.flaw, remedy, needed=True)]
 
 
 def _engine_info() -> dict[str, Any] | EngineError:

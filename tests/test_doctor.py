@@ -77,6 +77,16 @@ def test_a_taken_port_is_found(project: Project, unused_port: int) -> None:
     assert "--api-port" in found["api port"].remedy
 
 
+def test_settings_that_cannot_be_used_hide_nothing_else(project: Project) -> None:
+    project.set_environment(API_PORT="99999")
+    found = by_name(diagnose(project.root))
+    assert not found["settings"].ok
+    assert "API_PORT=99999 cannot be used" in found["settings"].detail
+    assert found["disk"].detail
+    project.env_file.unlink()
+    assert ".env is missing" in by_name(diagnose(project.root))["settings"].detail
+
+
 def test_the_ports_of_a_launched_project_are_its_own(project: Project) -> None:
     project.record_backend("docker")
     assert by_name(diagnose(project.root))["ports"].ok
