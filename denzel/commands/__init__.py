@@ -30,7 +30,7 @@ class Entry:
 SECTIONS: dict[str, dict[str, Entry]] = {
     "Build": {
         "startproject": Entry("build", "Build the skeleton of a new project called NAME."),
-        "dev": Entry("develop", "Run the project here, again whenever a file is saved."),
+        "dev": Entry("develop", "Run the project in this terminal; restart at each save."),
         "check": Entry("build", "Try the pipeline without services, on a request in FILE."),
         "upgrade": Entry("build", "Bring the files denzel owns up to this version."),
     },
@@ -67,7 +67,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "First steps": {
         "demo": Entry("demo", "Serve an iris classifier and ask it for two predictions."),
         "doctor": Entry("doctor", "Look for what this machine lacks to run projects."),
-        "completion": Entry("completion", "Print what has SHELL complete commands and options."),
+        "completion": Entry("completion", "Print a completion script for bash, zsh or fish."),
     },
 }
 

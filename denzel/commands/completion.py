@@ -18,9 +18,9 @@ PROGRAM, VARIABLE = "denzel", "_DENZEL_COMPLETE"
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
-    """Print what has SHELL complete commands and options.
+    """Print a completion script for bash, zsh or fish.
 
-    Without SHELL it is the one that $SHELL names.
+    By default for the shell that $SHELL names.
     """
     name = shell or PurePath(os.environ.get("SHELL", "")).name
     kind = get_completion_class(name) if name in SHELLS else None

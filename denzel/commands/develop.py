@@ -25,7 +25,7 @@ from denzel.pip_view import PipView
     "--open/--no-open", "opens", default=True, show_default=True, help="Open the API's page."
 )
 def dev(api_port: int | None, opens: bool) -> None:
-    """Run the project here, again whenever a file is saved.
+    """Run the project in this terminal; restart at each save.
 
     Local processes, beside whatever the project is launched as; what they log is shown. Ctrl-C ends
     them all.

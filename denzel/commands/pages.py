@@ -15,8 +15,8 @@ API, MONITOR = "api", "monitor"
 def open(page: str) -> None:
     """Open the API's or the monitor's page in a browser.
 
-    PAGE is api, which is the default, or monitor, which is Flower. Its address is printed; where
-    there is no screen, that is all.
+    By default the API's; the monitor's is Flower. The address is printed; where there is no screen,
+    that is all.
     """
     deployment = operations.find_deployment(current_project())
     if page == MONITOR:

@@ -169,9 +169,14 @@ def apikey(
             console.progress("There are no API keys: whoever reaches the API may use it")
     elif remove is not None:
         apikeys.remove_key(project, remove)
-        console.progress(f"The key {remove} is refused from `denzel restart` on")
+        console.progress(
+            f"The key {remove} is refused from the next `denzel reload` or `denzel restart` on"
+        )
         if not apikeys.key_names(project):
             console.progress("It was the last one: the API will ask nobody for a key")
     elif name is not None:
         console.echo(apikeys.add_key(project, name))
-        console.progress("This key cannot be shown again. It is valid from `denzel restart` on")
+        console.progress(
+            "This key cannot be shown again. It is valid from the next `denzel reload` or "
+            "`denzel restart` on"
+        )

@@ -20,7 +20,7 @@ from denzel.commands.options import wait_options
 def updatepipreqs(wait: bool, timeout: float) -> None:
     """Install requirements.txt, then restart.
 
-    The packages are installed in the running services, and upgraded where they are there. What pip
+    The packages are installed beside those in use, and upgraded where they are there. What pip
     changed is shown; logs/requirements.log has all it said.
     """
     _update(pip=True, os=False, wait=wait, timeout=timeout)

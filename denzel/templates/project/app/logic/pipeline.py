@@ -9,7 +9,7 @@ denzel calls the four functions below; write their bodies and keep their names.
 
 Paths are relative to the project's directory, the one that holds requirements.txt.  Import
 heavy packages inside the functions that run in the worker if the API should stay small: the
-API imports this file, too.  Changes take effect with ``denzel restart``.
+API imports this file, too.  Changes take effect with ``denzel reload``.
 
 Code of your own goes into other files of ``app/logic`` best, imported here with
 ``from app.logic import my_file``.
