@@ -29,10 +29,7 @@ def stats_lines(figures: Figures) -> list[str]:
         "",
         _row("last minute", [bars(figures.rates)]),
         *(_row("worker", [f"{each['name']} {each['state']}"]) for each in figures.workers),
-        _row(
-            "undelivered",
-            ["callbacks: " + ", ".join(f"{n} {name}" for name, n in figures.callbacks.items())],
-        ),
+        _row("undelivered", [_callbacks(figures)]),
         *_processes(figures),
         _row("Redis", [_redis(figures)]),
     ]
