@@ -257,11 +257,6 @@ class Project:
         secrets.set({name: text for name, text in values.items() if name in SECRETS})
         self.forget()
 
-    def write_settings(self, text: str) -> None:
-        """Replace ``.env`` in one step."""
-        self._env_files[0].write(text)
-        self.forget()
-
     def write_secrets(self, text: str) -> None:
         """Replace ``.env.secrets`` in one step; its owner alone can read it."""
         self._env_files[1].write(text)

@@ -29,7 +29,7 @@ def test_env_may_hold_comments_blanks_quotes_and_unknown_names(project: Project)
 
 
 def test_without_a_name_in_env_the_directory_names_the_project(project: Project) -> None:
-    project.write_settings("API_PORT=8123\n")
+    project.env_file.write_text("API_PORT=8123\n")
     assert project.name == project.root.name
 
 
