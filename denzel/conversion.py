@@ -23,7 +23,7 @@ from denzel.project import (
 from denzel.scaffold import USER_FILES, digest, owned_files
 from denzel.settings import new_secrets, project_values, render_env, render_secrets
 from denzel.templates import template_files
-from denzel.upgrade import Upgrade, UpgradeResult
+from denzel.upgrade import Upgrade, UpgradeResult, own_lines_note
 
 KNOWN = frozenset((
     "0a3a5113db13d407c3f45b7ffc5861a29f4187d2010951269bd13d4d7d5a5769",
@@ -178,6 +178,7 @@ def _render(values: dict[str, str], extra: dict[str, str], result: UpgradeResult
     if usable:
         text += "\n# Lines of your own, which now reach the services as environment variables.\n"
         text += "".join(f"{setting_line(name, value)}\n" for name, value in usable.items())
+        result.notes.append(own_lines_note(usable))
     result.notes.extend(
         f"{name} is not in .env any more: no value there may contain a $"
         for name in extra.keys() - usable.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -127,7 +128,18 @@ def _plan_settings(upgrade: Upgrade, project: Project) -> None:
     upgrade.result.notes.extend(
         f"Moved {name} from .env to {project.secrets_file.name}" for name in moved
     )
+    own = settings.keys() - {setting.name for setting in SETTINGS}
+    if moved and own:
+        upgrade.result.notes.append(own_lines_note(own))
     _plan_secrets(upgrade, project, {**moved, **new_secrets(project.environment)})
+
+
+def own_lines_note(names: Iterable[str]) -> str:
+    """Return what to know of lines of the user's own in an ``.env`` that did not travel before."""
+    return (
+        ".env belongs into version control from now on: if any of these lines of your own is a "
+        f"secret, move it to .env.secrets: {', '.join(sorted(names))}"
+    )
 
 
 def _plan_secrets(upgrade: Upgrade, project: Project, values: dict[str, str]) -> None:

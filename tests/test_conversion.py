@@ -106,7 +106,8 @@ def test_what_the_user_wrote_stays(old: Project) -> None:
     for path, text in USERS.items():
         assert (project.root / path).read_bytes().startswith(text.encode()), path
     assert project.environment["MINE"] == "x # y"
-    assert [note for note in result.notes if "PATTERN" in note]
+    assert [note for note in result.notes if note.startswith("PATTERN is not in .env any more")]
+    assert [note for note in result.notes if note.endswith("move it to .env.secrets: MINE")]
 
 
 def test_files_the_user_changed_make_way_and_are_kept(old: Project) -> None:

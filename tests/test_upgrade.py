@@ -100,7 +100,11 @@ def test_secrets_move_out_of_the_file_that_travels(project: Project) -> None:
     )
     project.forget()
     result = upgrade(project)
-    assert result.notes == ["Moved CALLBACK_SECRET from .env to .env.secrets"]
+    moved, own = result.notes
+    assert moved == "Moved CALLBACK_SECRET from .env to .env.secrets"
+    assert own.endswith(
+        "if any of these lines of your own is a secret, move it to .env.secrets: TOKEN"
+    )
     text = project.env_file.read_text()
     assert text.startswith(
         "# mine\nPROJECT_NAME=shop\n\n# signs\n# CALLBACK_SECRET stands in .env.secrets\n"
