@@ -116,6 +116,11 @@ def test_the_host_that_clients_used_is_the_one_a_trusted_proxy_names_and_no_othe
     unknown = ask_from(PROXY, "POST", url, **{**ask, "X-Forwarded-Host": "evil.example"})
     assert unknown.status_code == 403
     assert "ALLOWED_HOSTS" in unknown.text
+    # A page that was loaded from there, in a browser where the proxy runs, could send the same.
+    url = behind.url + "/info" if service == "api" else behind.monitor_url
+    rebound = ask_from(PROXY, "GET", url, Host="evil.example")
+    assert rebound.status_code == 403
+    assert "ALLOWED_HOSTS" in rebound.text
 
 
 @pytest.mark.parametrize("origin", ["https://app.example", "https://evil.example", ""])

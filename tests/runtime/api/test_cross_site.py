@@ -53,6 +53,20 @@ def test_an_api_for_this_machine_answers_under_its_names_alone(bound: dict[str, 
 
 
 @pytest.mark.parametrize(
+    "trusting", [{"TRUSTED_PROXIES": "127.0.0.1"}, {"HTTPS_DOMAIN": "m.example"}]
+)
+def test_a_page_cannot_vouch_for_its_host_as_a_proxy_on_this_machine_does(
+    trusting: dict[str, str],
+) -> None:
+    """A browser here has a trusted proxy's address; a page in it may send any X-Forwarded-Host."""
+    settings = {**LOCAL, "ALLOWED_HOSTS": "models.example", **trusting}
+    forwarded = {"X-Forwarded-Host": "models.example"}
+    assert ask(settings, Host="evil.example", **forwarded).status_code == 403
+    assert ask(settings, Host="127.0.0.1:8000", **forwarded).status_code == 200
+    assert ask(settings, Host="models.example", **forwarded).status_code == 200
+
+
+@pytest.mark.parametrize(
     "bound",
     [EVERYWHERE, {"API_HOST": "::"}, {**EVERYWHERE, "API_PUBLISHED": "192.0.2.1"}],
     ids=str,

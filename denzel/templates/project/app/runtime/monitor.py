@@ -85,8 +85,11 @@ def guarded(settings: Settings, proxies: TrustedProxies) -> type[Flower]:
 
         def find_handler(self, request: HTTPServerRequest, **rest: Any) -> Any:
             """Return what answers a request."""
+            sent_host = request.host
             apply_forwarded(request, proxies)
-            if checks_host and not is_known_host(request.host, settings.allowed_hosts):
+            # Both: a page can send X-Forwarded-Host, from where a proxy is trusted, too.
+            hosts = sent_host, request.host
+            if checks_host and not all(is_known_host(h, settings.allowed_hosts) for h in hosts):
                 reason = (
                     "The monitoring page is bound to this machine alone and does not answer "
                     "under this name; ALLOWED_HOSTS in .env can add it"

@@ -8,6 +8,7 @@ import falcon.asgi
 
 from app.runtime.api.cors import ANY
 from app.runtime.api.errors import ForeignOrigin, UnknownHost
+from app.runtime.api.forwarding import SENT_HOST
 from app.runtime.hosts import is_known_host, is_same_origin
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,7 +30,7 @@ class CrossSiteGuard:
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Raise UnknownHost or ForeignOrigin."""
         host = req.get_header("Host") or ""
-        if self._checks_host and not is_known_host(host, self._allowed_hosts):
+        if self._checks_host and not self._knows(host, req.scope.get(SENT_HOST, host)):
             if req.path in PROBE_PATHS and req.method in SAFE_METHODS:
                 req.context.is_stranger = True
                 return
@@ -48,6 +49,16 @@ class CrossSiteGuard:
             raise ForeignOrigin(
                 "Pages of this origin may not ask; CORS_ORIGINS in .env can allow it"
             )
+
+    def _knows(self, host: str, sent_host: str) -> bool:
+        """Tell whether neither host can be a stranger's site.
+
+        A page can send X-Forwarded-Host, and its browser is as trusted as a proxy is on the same
+        machine; the Host header is the browser's own.
+        """
+        return is_known_host(host, self._allowed_hosts) and is_known_host(
+            sent_host, self._allowed_hosts
+        )
 
 
 def is_stranger(req: falcon.asgi.Request) -> bool:

@@ -6,6 +6,9 @@ from typing import Any
 
 from app.runtime.proxies import TrustedProxies
 
+SENT_HOST = "denzel.sent_host"
+"""Where in the scope the Host header stands for which a trusted proxy named another host."""
+
 
 def apply_forwarded(scope: dict[str, Any], proxies: TrustedProxies) -> None:
     """Set client, scheme and Host header of an ASGI scope to what a trusted proxy says.
@@ -26,5 +29,6 @@ def apply_forwarded(scope: dict[str, Any], proxies: TrustedProxies) -> None:
     if forwarded.scheme:
         scope["scheme"] = forwarded.scheme
     if forwarded.host:
+        scope[SENT_HOST] = "".join(values("host"))
         others = [header for header in scope["headers"] if header[0] != b"host"]
         scope["headers"] = [(b"host", forwarded.host.encode("latin-1")), *others]
