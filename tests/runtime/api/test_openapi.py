@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from falcon.testing import TestClient
 from pydantic import BaseModel
 
 from app.runtime.api import app, errors
@@ -16,6 +17,8 @@ from app.runtime.api.openapi import describe_api
 from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.schemas import read_schema
 from app.runtime.settings import parse_settings
+
+from ..deployment import TEMPLATE
 
 KEY_HASH = "0" * 64
 METRICS_KEY = "0123456789abcdef"
@@ -132,6 +135,22 @@ def test_keys_are_asked_for_where_there_are_some() -> None:
     without = document()
     assert "security" not in without
     assert "securitySchemes" not in without["components"]
+
+
+def test_its_text_is_that_of_info_whatever_version_serves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Services run in a copy of the project; the text is read from the project itself."""
+    project = tmp_path / "project"
+    (project / "app/assets").mkdir(parents=True)
+    (project / "app/assets/info.txt").write_text("edited", encoding="utf-8")
+    monkeypatch.chdir(TEMPLATE)
+    monkeypatch.setenv("DENZEL_RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("DENZEL_PROJECT", str(project))
+    client = TestClient(app.create_app(parse_settings({})))
+    assert client.simulate_get("/info", host="localhost").text == "edited"
+    described = client.simulate_get("/openapi.json", host="localhost").json
+    assert described["info"]["description"] == "edited"
 
 
 def test_every_endpoint_is_described() -> None:

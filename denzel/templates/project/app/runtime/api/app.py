@@ -65,6 +65,11 @@ INFO_FILE = Path("app/assets/info.txt")
 log = logging.getLogger("denzel.api")
 
 
+def read_info() -> bytes:
+    """Return what the deployment's user says of it; raises OSError."""
+    return (Path(os.environ.get("DENZEL_PROJECT", "")) / INFO_FILE).read_bytes()
+
+
 class InfoResource:
     """``GET /info``: the deployment's own description, read afresh each time."""
 
@@ -72,7 +77,7 @@ class InfoResource:
         """Answer the text of ``app/assets/info.txt``."""
         resp.content_type = falcon.MEDIA_TEXT
         try:
-            resp.data = (Path(os.environ.get("DENZEL_PROJECT", "")) / INFO_FILE).read_bytes()
+            resp.data = read_info()
         except FileNotFoundError as error:
             raise falcon.HTTPNotFound(
                 title="No info", description=f"This deployment has no {INFO_FILE}"
@@ -166,7 +171,7 @@ def create_app(settings: Settings | None = None) -> Api:
     readiness = Readiness(dispatcher, models, problem)
     app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
     description = describe_api(settings, pipeline)
-    app.add_route("/openapi.json", OpenapiResource(description, INFO_FILE.read_bytes))
+    app.add_route("/openapi.json", OpenapiResource(description, read_info))
     reader = FigureReader(dispatcher.client)
     app.add_route("/health/load", LoadResource(reader, readiness))
     if settings.metrics_key:
