@@ -80,7 +80,7 @@ def test_of_several_the_last_counts_and_nonsense_does_not(
 
 def test_a_name_stands_for_the_addresses_it_has() -> None:
     async def look_up() -> list[bool]:
-        proxies = TrustedProxies(["localhost", "nowhere.invalid"])
+        proxies = TrustedProxies(["no..name", "nowhere.invalid", "localhost"])
         believed = [proxies.read("127.0.0.1", lambda _: []) is not None]
         await proxies.start()
         believed += [proxies.read(peer, lambda _: []) is not None for peer in ("127.0.0.1", "1.1")]

@@ -115,7 +115,7 @@ class TrustedProxies:
         for name in self._names:
             try:
                 answers = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            except OSError:
+            except (OSError, UnicodeError):  # the latter for what cannot be a name: a..b
                 answers = []
             addresses = (_parse(str(answer[4][0])) for answer in answers)
             found = frozenset(address for address in addresses if address is not None)
