@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
@@ -16,14 +17,19 @@ from app.runtime.worker.context import QUEUE_ANSWER_SECONDS, holder, is_beside_a
 REPEAT_SECONDS = 2.0
 STARTING_SECONDS = 120.0
 """How long a worker that cannot repeat itself is believed beyond what it is about to do."""
+REPLACING_SECONDS = 2.0
+"""How long a worker counts as having its model when the last process with one has died.
+
+Most successors have it sooner: they inherit it, or it is small.  Whoever waits for that is answered
+long before one who is refused would ask again."""
 
 log = logging.getLogger("denzel.worker")
 
 
 class ModelAnnouncer:
-    """Lives in the worker's main process."""
+    """Lives in the worker's main process; ``clock`` gives seconds."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
         self._client = client
         self._announcement = ModelAnnouncement(client, holder(settings), predecessors(settings))
@@ -31,16 +37,24 @@ class ModelAnnouncer:
         self._is_silent = is_beside_another()
         self._told: tuple[str, str] | None = None
         self._next = 0.0
+        self._clock = clock
+        self._was_up = float("-inf")
 
     def tell(self, value: str, detail: str = "") -> None:
         """Tell the state if it has changed, or was told some seconds ago.
 
         What takes over from another worker says nothing before it is up: it may never be.
         """
+        now = self._clock()
+        if value == state.UP:
+            self._was_up = now
+        elif value == state.ERROR:
+            self._was_up = float("-inf")
+        elif now - self._was_up < REPLACING_SECONDS:
+            value, detail = state.UP, ""
         self._is_silent = self._is_silent and value != state.UP
         if self._is_silent:
             return
-        now = time.monotonic()
         if (value, detail) != self._told or now >= self._next:
             self._next = now + REPEAT_SECONDS
             self._told = (value, detail) if self._make(value, detail, self._lease) else None
