@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from falcon.testing import TestClient
 
+from app.runtime.api import app
 from app.runtime.api.app import create_app
+from app.runtime.api.page import routes
 from app.runtime.settings import parse_settings
 
 from ..deployment import TEMPLATE
@@ -42,6 +45,16 @@ def test_no_other_prefix_is_taken_off(path: str) -> None:
 
 def test_without_a_prefix_there_is_none() -> None:
     assert status_of("/models/iris/info") == 404
+
+
+def test_a_path_of_the_api_itself_can_be_no_prefix() -> None:
+    """Where the proxy cuts the prefix off, ``/predict/predict`` would be taken for ``/``."""
+    for module in (app, routes):
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
+        for path in re.findall(r'add_route\("(/[^/"]+)', source):
+            settings = parse_settings({"API_PREFIX": path})
+            assert settings.conflict.startswith(f"API_PREFIX={path} is a path of the API itself")
+    assert not parse_settings({"API_PREFIX": "/predict/iris"}).conflict
 
 
 def test_what_needs_no_key_needs_none_under_the_prefix_and_nothing_else_does() -> None:

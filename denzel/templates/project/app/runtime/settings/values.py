@@ -14,6 +14,10 @@ from .table import INTERNAL, SECRETS, SETTINGS
 HTTPS_SERVICE = "https"
 """The name of the service that is a Caddy, and so of its container in the network."""
 LOOPBACK_HOSTS = ("localhost", "::1")
+API_PATHS = frozenset(
+    {"/cancel", "/health", "/info", "/metrics", "/openapi.json", "/page", "/predict", "/status"}
+)
+"""How the paths of the API begin."""
 
 
 class SettingError(ValueError):
@@ -148,6 +152,11 @@ class Settings:
         ports = {self.https_port, self.http_port, self.api_port, self.monitor_port}
         if self.https_domain and len(ports) < 4:
             return "HTTPS_PORT, HTTP_PORT, API_PORT and MONITOR_PORT must be four different ports"
+        if self.api_prefix in API_PATHS:
+            return (
+                f"API_PREFIX={self.api_prefix} is a path of the API itself, which could not tell "
+                "one from the other; publish it under another"
+            )
         return ""
 
     @property
