@@ -20,14 +20,12 @@ import redis
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from app.runtime.metrics.processes import memory_bytes
+from app.runtime.metrics.processes import Memory
 from app.runtime.metrics.tally import Key, Tally
 from app.runtime.store.lua_scripts import load_script
 
 FLUSH_SECONDS = 2.0
 """How often; the worker does it with its heartbeats."""
-MEMORY_SECONDS = 15.0
-"""How often memory is measured: of large processes that takes milliseconds."""
 BELIEVED_SECONDS = 15.0
 
 log = logging.getLogger("denzel.metrics")
@@ -38,18 +36,15 @@ class ProcessReport:
 
     def __init__(self, service: str, children: Callable[[], Iterable[int]] = tuple) -> None:
         self.name = f"{service}/{socket.gethostname()}/{os.getpid()}"
-        self._facts: dict[str, Any] = {"service": service, "host": socket.gethostname()}
+        self._facts = {"service": service, "host": socket.gethostname()}
         self._children = children
-        self._measured = float("-inf")
+        self._memory = Memory()
 
     def encode(self) -> bytes:
         """Return it as JSON."""
-        pids = list(self._children())
-        now = time.monotonic()
-        if now - self._measured > MEMORY_SECONDS:
-            self._measured = now
-            self._facts["memory"] = memory_bytes(pids)
-        return orjson.dumps({**self._facts, "processes": 1 + len(pids)})
+        pids = [os.getpid(), *self._children()]
+        figures = {"processes": len(pids), "memory": self._memory.total(pids)}
+        return orjson.dumps({**self._facts, **figures})
 
 
 def arguments(
