@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import falcon.asgi
 import jsonschema_rs
 import pytest
 from falcon.testing import TestClient
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 
 from app.runtime.api import app, errors
 from app.runtime.api.access import OPEN_PATHS
-from app.runtime.api.openapi import describe_api
+from app.runtime.api.openapi import OpenapiResource, describe_api
 from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.schemas import read_schema
 from app.runtime.settings import parse_settings
@@ -113,6 +114,16 @@ def test_a_request_is_described_with_its_callback() -> None:
 def test_the_example_is_the_requests() -> None:
     content = document(example={"a": 1})["paths"]["/predict"]["post"]["requestBody"]["content"]
     assert content["application/json"]["example"] == {"a": 1}
+
+
+def test_integers_are_exact_at_any_size() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 2**70}}}
+    resource = OpenapiResource(document(schema, example={"n": 2**69 + 1}), lambda: b"")
+    application = falcon.asgi.App()
+    application.add_route("/openapi.json", resource)
+    text = TestClient(application).simulate_get("/openapi.json").text
+    assert str(2**70) in text
+    assert str(2**69 + 1) in text
 
 
 def test_a_pipeline_that_cannot_be_imported_leaves_the_rest() -> None:

@@ -15,9 +15,8 @@ from typing import Any
 
 import falcon
 import falcon.asgi
-import orjson
 
-from app.runtime.pipeline.json_codec import loads
+from app.runtime.pipeline.json_codec import dump, loads
 from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.schemas import DENZELS_OWN
 from app.runtime.pipeline.trial import usable_example
@@ -52,7 +51,7 @@ class OpenapiResource:
             info["description"] = self._read_info().decode(errors="replace")
         resp.content_type = falcon.MEDIA_JSON
         servers = {"servers": [{"url": req.root_path}]} if req.root_path else {}
-        resp.data = orjson.dumps({**self._document, "info": info, **servers})
+        resp.data = dump({**self._document, "info": info, **servers})
 
     on_head = on_get
 
