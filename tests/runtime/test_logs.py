@@ -90,6 +90,21 @@ def test_what_is_printed_is_logged_line_by_line() -> None:
     assert json.loads(output.getvalue().splitlines()[-1])["message"] == "half a line"
 
 
+def test_what_is_printed_without_line_ends_is_neither_lost_nor_kept_for_ever() -> None:
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    printed = logs.PrintedLines(text, handler, "stdout")
+    for number in range(1000):
+        print(f"{number} of 1000", end="\r", file=printed)
+    assert len(printed._rest) < 20
+    print("1000 of 1000", file=printed)
+    assert text.getvalue() == "1000 of 1000\n"
+    for _ in range(2 * logs.LONGEST_LINE):
+        print(".", end="", file=printed)
+    assert text.getvalue().count(".") > logs.LONGEST_LINE
+    assert len(printed._rest) <= logs.LONGEST_LINE
+
+
 def test_an_outage_is_logged_at_once_then_ever_less_often_then_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

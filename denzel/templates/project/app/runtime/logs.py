@@ -25,6 +25,8 @@ DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
 """As gunicorn has them (gunicorn/glogging.py)."""
 FIRST_REPEAT_SECONDS = 10.0
 LONGEST_REPEAT_SECONDS = 600.0
+LONGEST_LINE = 8192
+"""How many characters are printed at most until they are logged, with or without a line's end."""
 
 current_task: ContextVar[str] = ContextVar("current_task", default="")
 """The id of the task that is predicted for; empty when there is none, or there are several."""
@@ -103,7 +105,10 @@ class PrintedLines(io.TextIOBase):
         self._inside.is_true = True
         try:
             *lines, rest = (self._rest + text).split("\n")
-            self._rest = rest.rpartition("\r")[2] if not rest.endswith("\r") else rest
+            rest = rest[rest.rstrip("\r").rfind("\r") + 1 :]
+            if len(rest) > LONGEST_LINE:  # a dot for each prediction, say
+                lines, rest = [*lines, rest], ""
+            self._rest = rest
             for line in lines:
                 if shown := line.rstrip("\r").rpartition("\r")[2]:
                     record = logging.LogRecord(self._name, logging.INFO, "", 0, shown, None, None)
