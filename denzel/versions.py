@@ -360,7 +360,11 @@ def _linked(earlier: Path, target: Path) -> bool:
 def _is_same(first: Path, second: Path) -> bool:
     """Tell whether two files or directories have the same content, and may be used alike."""
     if first.is_symlink() or second.is_symlink():
-        return first.is_symlink() and second.is_symlink() and first.resolve() == second.resolve()
+        return (
+            first.is_symlink()
+            and second.is_symlink()
+            and (first.readlink() == second.readlink() or first.resolve() == second.resolve())
+        )
     if first.is_dir():
         names = {path.name for path in first.iterdir() if path.suffix != ".pyc"} - {
             *LEFT_OUT_OF_CODE

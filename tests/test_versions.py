@@ -142,3 +142,12 @@ def test_a_version_that_cannot_be_written_leaves_nothing(
     with pytest.raises(ProjectError, match="cannot be written"):
         versions.to_start("restart")
     assert [version.number for version in versions.all()] == [1]
+
+
+def test_a_link_within_the_code_is_no_change(project: Project, versions: Versions) -> None:
+    (project.root / "app" / "assets" / "current.bin").symlink_to("model.bin")
+    number = served(versions)
+    assert copy_of(project, number, "app/assets/current.bin").samefile(
+        copy_of(project, number, MODEL)
+    )
+    assert served(versions, "restart") == number
