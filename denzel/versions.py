@@ -107,6 +107,14 @@ class Versions:
             return self.find(served)
         return self.copy(served, by)
 
+    @property
+    def is_gone_back(self) -> bool:
+        """Whether an earlier version serves than the last that was made of the project's files."""
+        newest, served = self._newest_of_project(), self.served
+        if newest is None or not served:
+            return False
+        return (self.find(served).same_as or served) < newest.number
+
     def keep_edits(self) -> None:
         """Make a version of the project's files, if there is none: it is gone back from, too."""
         newest = self._newest_of_project()

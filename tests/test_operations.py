@@ -733,6 +733,19 @@ def test_a_rollback_goes_to_the_last_version_that_worked(
     assert machine.done[-1] == "docker restart"
 
 
+def test_a_rollback_holds_when_packages_are_updated(serving: Project, machine: Deployments) -> None:
+    operations.restart(serving, report=silent)
+    operations.rollback(serving, 1, stop_first=False, timeout=5.0, report=silent)
+    operations.update(serving, pip=True, os=False, report=silent)
+    updated = numbers(serving)[1]
+    assert updated == 4
+    operations.restart(serving, report=silent)
+    assert numbers(serving)[1] == updated
+    edit(serving, "VERSION = 3\n")
+    operations.restart(serving, report=silent)
+    assert numbers(serving)[1] > updated
+
+
 def test_a_restart_with_requirements_that_cannot_be_had_is_refused(
     serving: Project, machine: Deployments
 ) -> None:

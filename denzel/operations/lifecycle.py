@@ -171,9 +171,13 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
         backend = launched_backend(project, report)
         if not backend.running():
             raise ServiceError("The services are stopped; run `denzel start` first")
+        versions = Versions(project)
+        gone_back = versions.is_gone_back
         with new_version(project, "update") as version:
             backend.install(version.number, pip=pip, os=os)
-            Versions(project).serve(version.number)
+            if gone_back:
+                versions.keep_edits()  # another lock file is no edit
+            versions.serve(version.number)
         backend.restart()
 
 
