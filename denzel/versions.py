@@ -179,8 +179,9 @@ class Versions:
     def drop(self, number: int) -> None:
         """Remove a version, unless it serves."""
         if number and number != self.served:
-            shutil.rmtree(self._root / str(number), ignore_errors=True)
+            # What has no such file is no version, should this be cut short.
             (self._root / f"{number}.json").unlink(missing_ok=True)
+            shutil.rmtree(self._root / str(number), ignore_errors=True)
 
     def drop_all(self) -> None:
         """Remove every version."""
@@ -213,8 +214,13 @@ class Versions:
                 self._add(path, temporary, latest)
             if not (temporary / LOGS).is_symlink():
                 (temporary / LOGS).symlink_to(self._link_to(LOGS))
+            shutil.rmtree(self._root / str(number), ignore_errors=True)  # half dropped
             self._write(version)
             temporary.rename(self._root / str(number))
+        except PermissionError as error:
+            raise ProjectError(
+                f"A version of the project cannot be made: {error.filename} may not be read"
+            ) from error
         except OSError as error:
             raise ProjectError(
                 f"A version of the project cannot be written to {self._root}: "
@@ -241,9 +247,7 @@ class Versions:
 
     def _is_copied(self, path: Path) -> bool:
         if path.is_dir():
-            return path.name in {*CODE, *self._directories_of_requirements()} or (
-                (path / "__init__.py").exists()
-            )
+            return path.name in {*CODE, *self._directories_of_requirements()} or (_is_package(path))
         return path.suffix in COPIED_SUFFIXES
 
     def _directories_of_requirements(self) -> set[str]:
@@ -321,6 +325,12 @@ class Versions:
         for number in numbers[: -self._project.settings.versions_kept]:
             if number not in spared:
                 self.drop(number)
+
+
+def _is_package(directory: Path) -> bool:
+    with suppress(OSError):  # somebody else's, such as the data of a database
+        return (directory / "__init__.py").exists()
+    return False
 
 
 def _visible(directory: Path) -> set[str]:

@@ -151,3 +151,30 @@ def test_a_link_within_the_code_is_no_change(project: Project, versions: Version
         copy_of(project, number, MODEL)
     )
     assert served(versions, "restart") == number
+
+
+def test_a_directory_that_may_not_be_read_is_linked(
+    project: Project, versions: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "pgdata").mkdir()
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:
+        if path.parent.name == "pgdata":
+            raise PermissionError  # as to anyone but root
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    number = served(versions)
+    assert copy_of(project, number, "pgdata").is_symlink()
+    assert served(versions, "restart") == number
+
+
+def test_what_is_left_of_a_dropped_version_is_not_in_the_way(
+    project: Project, versions: Versions
+) -> None:
+    number = served(versions)
+    rest = copy_of(project, number + 1, "app")
+    rest.mkdir(parents=True)
+    edit(project, "VERSION = 2\n")
+    assert served(versions, "restart") == number + 1
