@@ -20,7 +20,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -146,28 +146,27 @@ class Versions:
         """Whether some services may run another version than the one that serves."""
         return self._switching.exists()
 
-    @contextmanager
-    def switching(self) -> Iterator[None]:
-        """Note that services are changing their version; the note stays if denzel is killed."""
+    def begin_switch(self) -> None:
+        """Note that services are changing their version; that holds until :meth:`end_switch`."""
         self._switching.touch()
-        try:
-            yield
-        finally:
-            self._switching.unlink(missing_ok=True)
+
+    def end_switch(self) -> None:
+        """Note that all services run the version that serves, or none runs."""
+        self._switching.unlink(missing_ok=True)
 
     @property
     def _switching(self) -> Path:
         return self._root / "switching"
 
     def serve(self, number: int) -> None:
-        """Have services run a version from their next start on."""
+        """Have services run a version from their next start on; it begins a switch."""
         private = self._project.private
         mode = stat.S_IMODE(private.stat().st_mode)
         if self._project.backend != "local" and not mode & stat.S_IXOTH:
             private.chmod(mode | 0o711)  # containers' services may run as someone else
+        self.begin_switch()
         _replace(self._project.root / POINTER, f"{number}\n", 0o644)
         _adopt(self._project.root, self._project.root / POINTER)
-        self._switching.unlink(missing_ok=True)
         self._remove_old()
 
     def mark_worked(self) -> None:
@@ -217,14 +216,11 @@ class Versions:
             shutil.rmtree(self._root / str(number), ignore_errors=True)  # half dropped
             self._write(version)
             temporary.rename(self._root / str(number))
-        except PermissionError as error:
-            raise ProjectError(
-                f"A version of the project cannot be made: {error.filename} may not be read"
-            ) from error
         except OSError as error:
+            reason = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
             raise ProjectError(
-                f"A version of the project cannot be written to {self._root}: "
-                f"{error.strerror or error}; it takes as much space as what changed in app/"
+                f"A version of the project cannot be written to {self._root}: {reason}; it takes "
+                "as much space as what changed in app/"
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -247,7 +243,8 @@ class Versions:
 
     def _is_copied(self, path: Path) -> bool:
         if path.is_dir():
-            return path.name in {*CODE, *self._directories_of_requirements()} or (_is_package(path))
+            named = {*CODE, *self._directories_of_requirements()}
+            return path.name in named or _is_package(path)
         return path.suffix in COPIED_SUFFIXES
 
     def _directories_of_requirements(self) -> set[str]:

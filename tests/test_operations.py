@@ -44,6 +44,7 @@ class Deployments:
         self.failure: BaseException | None = None
         self.leaves_something = False
         self.unswitchable = ""
+        self.stuck = ""
         self.check_succeeds = True
         self.statuses: list[Status] = [UP]
         self.default = "docker"
@@ -132,7 +133,7 @@ class MemoryBackend(Backend):
 
     def switch(self, service: str, version: int, *, stop_first: bool) -> None:
         self._do(f"switch {service} {version}{' stop first' if stop_first else ''}")
-        if service == self.machine.unswitchable:
+        if service == self.machine.unswitchable or f"{service} {version}" == self.machine.stuck:
             raise ServiceError(f"{service}: the new one does not start")
 
 
@@ -703,6 +704,31 @@ def test_a_reload_that_was_killed_is_taken_up(serving: Project, machine: Deploym
     edit(serving, (serving.root / ".denzel/versions/1/app/logic/pipeline.py").read_text())
     assert reload(serving).is_new
     assert "docker switch denzel 1" in machine.done
+    assert not reload(serving).is_new
+
+
+def test_services_that_did_not_go_back_are_told_and_taken_up(
+    serving: Project, machine: Deployments
+) -> None:
+    machine.unswitchable = "api"
+    machine.stuck = "denzel 1"
+    with pytest.raises(ServiceError, match=r"may run another version than 1: `denzel restart`"):
+        reload(serving)
+    assert numbers(serving) == ([1, 2], 1)  # which one of them runs
+    machine.unswitchable = machine.stuck = ""
+    operations.restart(serving, report=silent)
+    assert numbers(serving)[1] == 1
+    assert reload(serving).version == 2
+    assert not reload(serving).is_new
+
+
+def test_a_start_of_what_runs_leaves_edits_to_a_reload(
+    serving: Project, machine: Deployments
+) -> None:
+    operations.start(serving, report=silent)
+    assert reload(serving).is_new
+    assert "docker switch api 2" in machine.done
+    operations.start(serving, report=silent)
     assert not reload(serving).is_new
 
 

@@ -76,6 +76,7 @@ def launch(
             versions = Versions(project)
             versions.serve(versions.to_start("launch").number)
             chosen.up()
+            versions.end_switch()
     return deployment(project, chosen)
 
 
@@ -107,15 +108,20 @@ def start(project: Project, *, report: Report) -> None:
     check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
-        if not backend.running():
+        running = backend.running()
+        if not running:
             ports = _wanted_ports(project, None, None)
             check_ports(
                 {f"--{name}-port": port for name, port in ports.items()},
                 remedy="Free it, or `denzel shutdown` and launch again",
             )
         versions = Versions(project)
-        versions.serve(versions.to_start("start").number)
+        version = versions.to_start("start")
+        settled = not running or (version.number == versions.served and not versions.is_switching)
+        versions.serve(version.number)
         backend.start()
+        if settled:  # those that run go on with what they have
+            versions.end_switch()
 
 
 def stop(project: Project, *, report: Report) -> None:
@@ -138,6 +144,7 @@ def restart(project: Project, *, report: Report) -> None:
                 backend.prepare(version.number)
             Versions(project).serve(version.number)
         backend.restart()
+        Versions(project).end_switch()
 
 
 def shutdown(project: Project, *, purge: bool, report: Report) -> None:
@@ -179,6 +186,7 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
                 versions.keep_edits()  # another lock file is no edit
             versions.serve(version.number)
         backend.restart()
+        versions.end_switch()
 
 
 def available_ports(project: Project) -> dict[str, int]:
