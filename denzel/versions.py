@@ -12,10 +12,7 @@ The rest of the project's directory is linked.
 
 from __future__ import annotations
 
-import fcntl
-import filecmp
 import json
-import os
 import shutil
 import stat
 import time
@@ -34,20 +31,26 @@ from denzel.templates.project.app.runtime.bootstrap.version import (
     served_version,
     version_directory,
 )
+from denzel.version_files import (
+    LEFT_OUT_OF_CODE,
+    adopt,
+    copy_entry,
+    is_package,
+    is_same,
+    visible_names,
+    write_file,
+)
 
 CODE = ("app",)
 COPIED_SUFFIXES = (".py", ".txt", ".sh", ".lock", ".toml", ".cfg", ".in")
 LEFT_OUT = (".denzel", ".denzel.json", ".git")
 LOGS = "logs"
-LEFT_OUT_OF_CODE = ("__pycache__",)
 AT_LAUNCH = (
     "PROJECT_NAME", "API_HOST", "API_PORT", "MONITOR_HOST", "MONITOR_PORT", "HTTPS_DOMAIN",
     "HTTPS_CERTIFICATES", "HTTPS_PORT", "HTTP_PORT", "REDIS_MAX_MEMORY", "REDIS_FSYNC",
     "REDIS_PASSWORD", "BASE_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "IMAGE",
 )  # fmt: skip
 """Settings that belong to a deployment and not to a version."""
-FICLONE = 0x40049409
-"""The ioctl that gives a file the blocks of another one (ioctl_ficlonerange(2))."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +168,8 @@ class Versions:
         if self._project.backend != "local" and not mode & stat.S_IXOTH:
             private.chmod(mode | 0o711)  # containers' services may run as someone else
         self.begin_switch()
-        _replace(self._project.root / POINTER, f"{number}\n", 0o644)
-        _adopt(self._project.root, self._project.root / POINTER)
+        write_file(self._project.root / POINTER, f"{number}\n", 0o644)
+        adopt(self._project.root, self._project.root / POINTER)
         self._remove_old()
 
     def mark_worked(self) -> None:
@@ -208,7 +211,7 @@ class Versions:
             self._create_root()
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            _adopt(source, temporary)
+            adopt(source, temporary)
             for path in sorted(source.iterdir()):
                 self._add(path, temporary, latest)
             if not (temporary / LOGS).is_symlink():
@@ -234,7 +237,7 @@ class Versions:
         if path.is_symlink() and path.readlink() == self._link_to(path.name):
             target.symlink_to(path.readlink())  # of a version that is copied
         elif self._is_copied(path):
-            _copy(path, target, latest and latest / path.name, self._project.root)
+            copy_entry(path, target, latest and latest / path.name, self._project.root)
         else:
             target.symlink_to(self._link_to(path.name))
 
@@ -244,7 +247,7 @@ class Versions:
     def _is_copied(self, path: Path) -> bool:
         if path.is_dir():
             named = {*CODE, *self._directories_of_requirements()}
-            return path.name in named or _is_package(path)
+            return path.name in named or is_package(path)
         return path.suffix in COPIED_SUFFIXES
 
     def _directories_of_requirements(self) -> set[str]:
@@ -257,11 +260,11 @@ class Versions:
     def _has_files(self, number: int) -> bool:
         """Tell whether a version has the project's files as they are now."""
         root, copy = self._project.root, self._root / str(number)
-        names = _visible(root) | {LOGS}
-        if names != _visible(copy):
+        names = visible_names(root) | {LOGS}
+        if names != visible_names(copy):
             return False
         return all(
-            _is_same(root / name, copy / name) if self._is_copied(root / name)
+            is_same(root / name, copy / name) if self._is_copied(root / name)
             else (copy / name).is_symlink()
             for name in names
         )  # fmt: skip
@@ -302,8 +305,8 @@ class Versions:
 
     def _write(self, version: Version) -> None:
         path = self._root / f"{version.number}.json"
-        _replace(path, json.dumps(asdict(version)), 0o600)
-        _adopt(self._project.root, path)
+        write_file(path, json.dumps(asdict(version)), 0o600)
+        adopt(self._project.root, path)
 
     def _create_root(self) -> None:
         """Make the directories."""
@@ -311,7 +314,7 @@ class Versions:
         private.mkdir(mode=0o700, exist_ok=True)
         self._root.mkdir(exist_ok=True)
         for directory in (private, self._root):
-            _adopt(self._project.root, directory)
+            adopt(self._project.root, directory)
 
     def _remove_old(self) -> None:
         """Remove versions beyond VERSIONS_KEPT, but for those that serve or can be gone back to."""
@@ -322,90 +325,3 @@ class Versions:
         for number in numbers[: -self._project.settings.versions_kept]:
             if number not in spared:
                 self.drop(number)
-
-
-def _is_package(directory: Path) -> bool:
-    with suppress(OSError):  # somebody else's, such as the data of a database
-        return (directory / "__init__.py").exists()
-    return False
-
-
-def _visible(directory: Path) -> set[str]:
-    names = {path.name for path in directory.iterdir()}
-    return {name for name in names if not name.startswith(".")} - {*LEFT_OUT_OF_CODE}
-
-
-def _copy(source: Path, target: Path, earlier: Path | None, root: Path) -> None:
-    """Copy a file or a directory; what is unchanged since ``earlier`` becomes the same file."""
-    if source.is_symlink():
-        pointed = source.readlink()
-        outside = not Path(os.path.normpath(source.parent / pointed)).is_relative_to(root)
-        target.symlink_to(source.parent.resolve() / pointed if outside else pointed)
-    elif source.is_dir():
-        target.mkdir()
-        shutil.copymode(source, target)
-        for path in source.iterdir():
-            if path.name not in LEFT_OUT_OF_CODE and path.suffix != ".pyc":
-                _copy(path, target / path.name, earlier and earlier / path.name, root)
-    elif source.is_file() and not (
-        earlier and _is_same(source, earlier) and _linked(earlier, target)
-    ):
-        _copy_file(source, target)
-        shutil.copystat(source, target)
-    _adopt(source, target)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file's content; where the file system can, without taking space for it."""
-    with source.open("rb") as given, target.open("xb") as made:
-        with suppress(OSError):
-            fcntl.ioctl(made.fileno(), FICLONE, given.fileno())
-            return
-        shutil.copyfileobj(given, made, 2**20)
-
-
-def _linked(earlier: Path, target: Path) -> bool:
-    try:
-        os.link(earlier, target)
-    except OSError:  # some file systems have no second names
-        return False
-    return True
-
-
-def _is_same(first: Path, second: Path) -> bool:
-    """Tell whether two files or directories have the same content, and may be used alike."""
-    if first.is_symlink() or second.is_symlink():
-        return (
-            first.is_symlink()
-            and second.is_symlink()
-            and (first.readlink() == second.readlink() or first.resolve() == second.resolve())
-        )
-    if first.is_dir():
-        names = {path.name for path in first.iterdir() if path.suffix != ".pyc"} - {
-            *LEFT_OUT_OF_CODE
-        }
-        return (
-            second.is_dir()
-            and names == {path.name for path in second.iterdir()} - {*LEFT_OUT_OF_CODE}
-            and all(_is_same(first / name, second / name) for name in names)
-        )
-    if not (first.is_file() and second.is_file()) or first.stat().st_mode != second.stat().st_mode:
-        return False
-    return filecmp.cmp(first, second, shallow=False)
-
-
-def _adopt(source: Path, target: Path) -> None:
-    """Give what root makes to the owner of what it was made from."""
-    if os.geteuid() == 0:
-        status = source.lstat()
-        with suppress(OSError):
-            os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
