@@ -92,9 +92,9 @@ class Versions:
         """
         newest = self._newest_of_project()
         if newest and self._has_files(newest.number):
-            if newest.settings == self._settings():
-                return newest
-            return self.copy(newest.number, by)
+            alike = [each for each in self.all() if newest.number in (each.number, each.same_as)]
+            fitting = [each for each in alike if each.settings == self._settings()]
+            return fitting[-1] if fitting else self.copy(newest.number, by)
         return self._make(self._project.root, by, same_as=0)
 
     def to_start(self, by: str) -> Version:
@@ -103,12 +103,15 @@ class Versions:
         That is the one that serves, unless the project was edited since a version was last made of
         it: what was gone back from does not come again by itself.
         """
-        newest, served = self._newest_of_project(), self.served
-        if not served or newest is None or not self._has_files(newest.number):
+        newest = self._newest_of_project()
+        if not self.served or newest is None or not self._has_files(newest.number):
             return self.of_project(by)
-        if self.find(served).settings == self._settings():
-            return self.find(served)
-        return self.copy(served, by)
+        return self.as_served(by)
+
+    def as_served(self, by: str) -> Version:
+        """Return a version with the files of the one that serves and the settings of now."""
+        served = self.find(self.served)
+        return served if served.settings == self._settings() else self.copy(served.number, by)
 
     @property
     def is_gone_back(self) -> bool:

@@ -726,9 +726,13 @@ def test_a_start_of_what_runs_leaves_edits_to_a_reload(
     serving: Project, machine: Deployments
 ) -> None:
     operations.start(serving, report=silent)
+    assert numbers(serving) == ([1], 1)
     assert reload(serving).is_new
-    assert "docker switch api 2" in machine.done
+    serving.set_environment(RESULT_TTL="77")
     operations.start(serving, report=silent)
+    assert numbers(serving)[1] == 3
+    assert reload(serving).is_new  # not all of them have that setting
+    assert "docker switch api 3" in machine.done
     assert not reload(serving).is_new
 
 

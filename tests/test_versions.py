@@ -79,6 +79,8 @@ def test_nothing_changed_is_no_new_version(project: Project, versions: Versions)
     changed = versions.to_start("restart")
     assert changed.number != number
     assert changed.settings["RESULT_TTL"] == "77"
+    versions.serve(changed.number)
+    assert versions.of_project("reload").number == changed.number
 
 
 def test_packages_and_files_of_requirements_are_copied_and_the_rest_is_linked(

@@ -103,7 +103,7 @@ def find_deployment(project: Project) -> Deployment:
 
 
 def start(project: Project, *, report: Report) -> None:
-    """Start the stopped services."""
+    """Start the stopped services; beside others that serve, with the same files as these."""
     make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
@@ -116,7 +116,8 @@ def start(project: Project, *, report: Report) -> None:
                 remedy="Free it, or `denzel shutdown` and launch again",
             )
         versions = Versions(project)
-        version = versions.to_start("start")
+        keeps_files = running and versions.served and serves(backend)
+        version = versions.as_served("start") if keeps_files else versions.to_start("start")
         settled = not running or (version.number == versions.served and not versions.is_switching)
         versions.serve(version.number)
         backend.start()
