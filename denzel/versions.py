@@ -12,15 +12,12 @@ The rest of the project's directory is linked.
 
 from __future__ import annotations
 
-import fcntl
-import filecmp
 import json
-import os
 import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -34,20 +31,26 @@ from denzel.templates.project.app.runtime.bootstrap.version import (
     served_version,
     version_directory,
 )
+from denzel.version_files import (
+    LEFT_OUT_OF_CODE,
+    adopt,
+    copy_entry,
+    is_package,
+    is_same,
+    visible_names,
+    write_file,
+)
 
 CODE = ("app",)
 COPIED_SUFFIXES = (".py", ".txt", ".sh", ".lock", ".toml", ".cfg", ".in")
 LEFT_OUT = (".denzel", ".denzel.json", ".git")
 LOGS = "logs"
-LEFT_OUT_OF_CODE = ("__pycache__",)
 AT_LAUNCH = (
     "PROJECT_NAME", "API_HOST", "API_PORT", "MONITOR_HOST", "MONITOR_PORT", "HTTPS_DOMAIN",
     "HTTPS_CERTIFICATES", "HTTPS_PORT", "HTTP_PORT", "REDIS_MAX_MEMORY", "REDIS_FSYNC",
     "REDIS_PASSWORD", "BASE_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "IMAGE",
 )  # fmt: skip
 """Settings that belong to a deployment and not to a version."""
-FICLONE = 0x40049409
-"""The ioctl that gives a file the blocks of another one (ioctl_ficlonerange(2))."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,9 @@ class Versions:
         """
         newest = self._newest_of_project()
         if newest and self._has_files(newest.number):
-            if newest.settings == self._settings():
-                return newest
-            return self.copy(newest.number, by)
+            alike = [each for each in self.all() if newest.number in (each.number, each.same_as)]
+            fitting = [each for each in alike if each.settings == self._settings()]
+            return fitting[-1] if fitting else self.copy(newest.number, by)
         return self._make(self._project.root, by, same_as=0)
 
     def to_start(self, by: str) -> Version:
@@ -100,12 +103,23 @@ class Versions:
         That is the one that serves, unless the project was edited since a version was last made of
         it: what was gone back from does not come again by itself.
         """
-        newest, served = self._newest_of_project(), self.served
-        if not served or newest is None or not self._has_files(newest.number):
+        newest = self._newest_of_project()
+        if not self.served or newest is None or not self._has_files(newest.number):
             return self.of_project(by)
-        if self.find(served).settings == self._settings():
-            return self.find(served)
-        return self.copy(served, by)
+        return self.as_served(by)
+
+    def as_served(self, by: str) -> Version:
+        """Return a version with the files of the one that serves and the settings of now."""
+        served = self.find(self.served)
+        return served if served.settings == self._settings() else self.copy(served.number, by)
+
+    @property
+    def is_gone_back(self) -> bool:
+        """Whether an earlier version serves than the last that was made of the project's files."""
+        newest, served = self._newest_of_project(), self.served
+        if newest is None or not served:
+            return False
+        return (self.find(served).same_as or served) < newest.number
 
     def keep_edits(self) -> None:
         """Make a version of the project's files, if there is none: it is gone back from, too."""
@@ -138,28 +152,27 @@ class Versions:
         """Whether some services may run another version than the one that serves."""
         return self._switching.exists()
 
-    @contextmanager
-    def switching(self) -> Iterator[None]:
-        """Note that services are changing their version; the note stays if denzel is killed."""
+    def begin_switch(self) -> None:
+        """Note that services are changing their version; that holds until :meth:`end_switch`."""
         self._switching.touch()
-        try:
-            yield
-        finally:
-            self._switching.unlink(missing_ok=True)
+
+    def end_switch(self) -> None:
+        """Note that all services run the version that serves, or none runs."""
+        self._switching.unlink(missing_ok=True)
 
     @property
     def _switching(self) -> Path:
         return self._root / "switching"
 
     def serve(self, number: int) -> None:
-        """Have services run a version from their next start on."""
+        """Have services run a version from their next start on; it begins a switch."""
         private = self._project.private
         mode = stat.S_IMODE(private.stat().st_mode)
         if self._project.backend != "local" and not mode & stat.S_IXOTH:
             private.chmod(mode | 0o711)  # containers' services may run as someone else
-        _replace(self._project.root / POINTER, f"{number}\n", 0o644)
-        _adopt(self._project.root, self._project.root / POINTER)
-        self._switching.unlink(missing_ok=True)
+        self.begin_switch()
+        write_file(self._project.root / POINTER, f"{number}\n", 0o644)
+        adopt(self._project.root, self._project.root / POINTER)
         self._remove_old()
 
     def mark_worked(self) -> None:
@@ -171,8 +184,9 @@ class Versions:
     def drop(self, number: int) -> None:
         """Remove a version, unless it serves."""
         if number and number != self.served:
-            shutil.rmtree(self._root / str(number), ignore_errors=True)
+            # What has no such file is no version, should this be cut short.
             (self._root / f"{number}.json").unlink(missing_ok=True)
+            shutil.rmtree(self._root / str(number), ignore_errors=True)
 
     def drop_all(self) -> None:
         """Remove every version."""
@@ -200,17 +214,19 @@ class Versions:
             self._create_root()
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            _adopt(source, temporary)
+            adopt(source, temporary)
             for path in sorted(source.iterdir()):
                 self._add(path, temporary, latest)
             if not (temporary / LOGS).is_symlink():
                 (temporary / LOGS).symlink_to(self._link_to(LOGS))
+            shutil.rmtree(self._root / str(number), ignore_errors=True)  # half dropped
             self._write(version)
             temporary.rename(self._root / str(number))
         except OSError as error:
+            reason = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
             raise ProjectError(
-                f"A version of the project cannot be written to {self._root}: "
-                f"{error.strerror or error}; it takes as much space as what changed in app/"
+                f"A version of the project cannot be written to {self._root}: {reason}; it takes "
+                "as much space as what changed in app/"
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -224,7 +240,7 @@ class Versions:
         if path.is_symlink() and path.readlink() == self._link_to(path.name):
             target.symlink_to(path.readlink())  # of a version that is copied
         elif self._is_copied(path):
-            _copy(path, target, latest and latest / path.name, self._project.root)
+            copy_entry(path, target, latest and latest / path.name, self._project.root)
         else:
             target.symlink_to(self._link_to(path.name))
 
@@ -233,9 +249,8 @@ class Versions:
 
     def _is_copied(self, path: Path) -> bool:
         if path.is_dir():
-            return path.name in {*CODE, *self._directories_of_requirements()} or (
-                (path / "__init__.py").exists()
-            )
+            named = {*CODE, *self._directories_of_requirements()}
+            return path.name in named or is_package(path)
         return path.suffix in COPIED_SUFFIXES
 
     def _directories_of_requirements(self) -> set[str]:
@@ -248,11 +263,11 @@ class Versions:
     def _has_files(self, number: int) -> bool:
         """Tell whether a version has the project's files as they are now."""
         root, copy = self._project.root, self._root / str(number)
-        names = _visible(root) | {LOGS}
-        if names != _visible(copy):
+        names = visible_names(root) | {LOGS}
+        if names != visible_names(copy):
             return False
         return all(
-            _is_same(root / name, copy / name) if self._is_copied(root / name)
+            is_same(root / name, copy / name) if self._is_copied(root / name)
             else (copy / name).is_symlink()
             for name in names
         )  # fmt: skip
@@ -293,8 +308,8 @@ class Versions:
 
     def _write(self, version: Version) -> None:
         path = self._root / f"{version.number}.json"
-        _replace(path, json.dumps(asdict(version)), 0o600)
-        _adopt(self._project.root, path)
+        write_file(path, json.dumps(asdict(version)), 0o600)
+        adopt(self._project.root, path)
 
     def _create_root(self) -> None:
         """Make the directories."""
@@ -302,7 +317,7 @@ class Versions:
         private.mkdir(mode=0o700, exist_ok=True)
         self._root.mkdir(exist_ok=True)
         for directory in (private, self._root):
-            _adopt(self._project.root, directory)
+            adopt(self._project.root, directory)
 
     def _remove_old(self) -> None:
         """Remove versions beyond VERSIONS_KEPT, but for those that serve or can be gone back to."""
@@ -313,80 +328,3 @@ class Versions:
         for number in numbers[: -self._project.settings.versions_kept]:
             if number not in spared:
                 self.drop(number)
-
-
-def _visible(directory: Path) -> set[str]:
-    names = {path.name for path in directory.iterdir()}
-    return {name for name in names if not name.startswith(".")} - {*LEFT_OUT_OF_CODE}
-
-
-def _copy(source: Path, target: Path, earlier: Path | None, root: Path) -> None:
-    """Copy a file or a directory; what is unchanged since ``earlier`` becomes the same file."""
-    if source.is_symlink():
-        pointed = source.readlink()
-        outside = not Path(os.path.normpath(source.parent / pointed)).is_relative_to(root)
-        target.symlink_to(source.parent.resolve() / pointed if outside else pointed)
-    elif source.is_dir():
-        target.mkdir()
-        shutil.copymode(source, target)
-        for path in source.iterdir():
-            if path.name not in LEFT_OUT_OF_CODE and path.suffix != ".pyc":
-                _copy(path, target / path.name, earlier and earlier / path.name, root)
-    elif source.is_file() and not (
-        earlier and _is_same(source, earlier) and _linked(earlier, target)
-    ):
-        _copy_file(source, target)
-        shutil.copystat(source, target)
-    _adopt(source, target)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file's content; where the file system can, without taking space for it."""
-    with source.open("rb") as given, target.open("xb") as made:
-        with suppress(OSError):
-            fcntl.ioctl(made.fileno(), FICLONE, given.fileno())
-            return
-        shutil.copyfileobj(given, made, 2**20)
-
-
-def _linked(earlier: Path, target: Path) -> bool:
-    try:
-        os.link(earlier, target)
-    except OSError:  # some file systems have no second names
-        return False
-    return True
-
-
-def _is_same(first: Path, second: Path) -> bool:
-    """Tell whether two files or directories have the same content, and may be used alike."""
-    if first.is_symlink() or second.is_symlink():
-        return first.is_symlink() and second.is_symlink() and first.resolve() == second.resolve()
-    if first.is_dir():
-        names = {path.name for path in first.iterdir() if path.suffix != ".pyc"} - {
-            *LEFT_OUT_OF_CODE
-        }
-        return (
-            second.is_dir()
-            and names == {path.name for path in second.iterdir()} - {*LEFT_OUT_OF_CODE}
-            and all(_is_same(first / name, second / name) for name in names)
-        )
-    if not (first.is_file() and second.is_file()) or first.stat().st_mode != second.stat().st_mode:
-        return False
-    return filecmp.cmp(first, second, shallow=False)
-
-
-def _adopt(source: Path, target: Path) -> None:
-    """Give what root makes to the owner of what it was made from."""
-    if os.geteuid() == 0:
-        status = source.lstat()
-        with suppress(OSError):
-            os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)

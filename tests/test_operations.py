@@ -44,6 +44,7 @@ class Deployments:
         self.failure: BaseException | None = None
         self.leaves_something = False
         self.unswitchable = ""
+        self.stuck = ""
         self.check_succeeds = True
         self.statuses: list[Status] = [UP]
         self.default = "docker"
@@ -132,7 +133,7 @@ class MemoryBackend(Backend):
 
     def switch(self, service: str, version: int, *, stop_first: bool) -> None:
         self._do(f"switch {service} {version}{' stop first' if stop_first else ''}")
-        if service == self.machine.unswitchable:
+        if service == self.machine.unswitchable or f"{service} {version}" == self.machine.stuck:
             raise ServiceError(f"{service}: the new one does not start")
 
 
@@ -706,6 +707,35 @@ def test_a_reload_that_was_killed_is_taken_up(serving: Project, machine: Deploym
     assert not reload(serving).is_new
 
 
+def test_services_that_did_not_go_back_are_told_and_taken_up(
+    serving: Project, machine: Deployments
+) -> None:
+    machine.unswitchable = "api"
+    machine.stuck = "denzel 1"
+    with pytest.raises(ServiceError, match=r"may run another version than 1: `denzel restart`"):
+        reload(serving)
+    assert numbers(serving) == ([1, 2], 1)  # which one of them runs
+    machine.unswitchable = machine.stuck = ""
+    operations.restart(serving, report=silent)
+    assert numbers(serving)[1] == 1
+    assert reload(serving).version == 2
+    assert not reload(serving).is_new
+
+
+def test_a_start_of_what_runs_leaves_edits_to_a_reload(
+    serving: Project, machine: Deployments
+) -> None:
+    operations.start(serving, report=silent)
+    assert numbers(serving) == ([1], 1)
+    assert reload(serving).is_new
+    serving.set_environment(RESULT_TTL="77")
+    operations.start(serving, report=silent)
+    assert numbers(serving)[1] == 3
+    assert reload(serving).is_new  # not all of them have that setting
+    assert "docker switch api 3" in machine.done
+    assert not reload(serving).is_new
+
+
 def test_services_that_do_not_work_are_not_reloaded(serving: Project, machine: Deployments) -> None:
     machine.statuses = [FAILED]
     with pytest.raises(ServiceError, match="denzel restart"):
@@ -731,6 +761,19 @@ def test_a_rollback_goes_to_the_last_version_that_worked(
     machine.statuses = [FAILED]
     operations.rollback(serving, 2, stop_first=False, timeout=5.0, report=silent)
     assert machine.done[-1] == "docker restart"
+
+
+def test_a_rollback_holds_when_packages_are_updated(serving: Project, machine: Deployments) -> None:
+    operations.restart(serving, report=silent)
+    operations.rollback(serving, 1, stop_first=False, timeout=5.0, report=silent)
+    operations.update(serving, pip=True, os=False, report=silent)
+    updated = numbers(serving)[1]
+    assert updated == 4
+    operations.restart(serving, report=silent)
+    assert numbers(serving)[1] == updated
+    edit(serving, "VERSION = 3\n")
+    operations.restart(serving, report=silent)
+    assert numbers(serving)[1] > updated
 
 
 def test_a_restart_with_requirements_that_cannot_be_had_is_refused(

@@ -79,6 +79,8 @@ def test_nothing_changed_is_no_new_version(project: Project, versions: Versions)
     changed = versions.to_start("restart")
     assert changed.number != number
     assert changed.settings["RESULT_TTL"] == "77"
+    versions.serve(changed.number)
+    assert versions.of_project("reload").number == changed.number
 
 
 def test_packages_and_files_of_requirements_are_copied_and_the_rest_is_linked(
@@ -142,3 +144,39 @@ def test_a_version_that_cannot_be_written_leaves_nothing(
     with pytest.raises(ProjectError, match="cannot be written"):
         versions.to_start("restart")
     assert [version.number for version in versions.all()] == [1]
+
+
+def test_a_link_within_the_code_is_no_change(project: Project, versions: Versions) -> None:
+    (project.root / "app" / "assets" / "current.bin").symlink_to("model.bin")
+    number = served(versions)
+    assert copy_of(project, number, "app/assets/current.bin").samefile(
+        copy_of(project, number, MODEL)
+    )
+    assert served(versions, "restart") == number
+
+
+def test_a_directory_that_may_not_be_read_is_linked(
+    project: Project, versions: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "pgdata").mkdir()
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:
+        if path.parent.name == "pgdata":
+            raise PermissionError  # as to anyone but root
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    number = served(versions)
+    assert copy_of(project, number, "pgdata").is_symlink()
+    assert served(versions, "restart") == number
+
+
+def test_what_is_left_of_a_dropped_version_is_not_in_the_way(
+    project: Project, versions: Versions
+) -> None:
+    number = served(versions)
+    rest = copy_of(project, number + 1, "app")
+    rest.mkdir(parents=True)
+    edit(project, "VERSION = 2\n")
+    assert served(versions, "restart") == number + 1

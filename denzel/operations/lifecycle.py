@@ -76,6 +76,7 @@ def launch(
             versions = Versions(project)
             versions.serve(versions.to_start("launch").number)
             chosen.up()
+            versions.end_switch()
     return deployment(project, chosen)
 
 
@@ -102,20 +103,26 @@ def find_deployment(project: Project) -> Deployment:
 
 
 def start(project: Project, *, report: Report) -> None:
-    """Start the stopped services."""
+    """Start the stopped services; beside others that serve, with the same files as these."""
     make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
-        if not backend.running():
+        running = backend.running()
+        if not running:
             ports = _wanted_ports(project, None, None)
             check_ports(
                 {f"--{name}-port": port for name, port in ports.items()},
                 remedy="Free it, or `denzel shutdown` and launch again",
             )
         versions = Versions(project)
-        versions.serve(versions.to_start("start").number)
+        keeps_files = running and versions.served and serves(backend)
+        version = versions.as_served("start") if keeps_files else versions.to_start("start")
+        settled = not running or (version.number == versions.served and not versions.is_switching)
+        versions.serve(version.number)
         backend.start()
+        if settled:  # those that run go on with what they have
+            versions.end_switch()
 
 
 def stop(project: Project, *, report: Report) -> None:
@@ -138,6 +145,7 @@ def restart(project: Project, *, report: Report) -> None:
                 backend.prepare(version.number)
             Versions(project).serve(version.number)
         backend.restart()
+        Versions(project).end_switch()
 
 
 def shutdown(project: Project, *, purge: bool, report: Report) -> None:
@@ -171,10 +179,15 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
         backend = launched_backend(project, report)
         if not backend.running():
             raise ServiceError("The services are stopped; run `denzel start` first")
+        versions = Versions(project)
+        gone_back = versions.is_gone_back
         with new_version(project, "update") as version:
             backend.install(version.number, pip=pip, os=os)
-            Versions(project).serve(version.number)
+            if gone_back:
+                versions.keep_edits()  # another lock file is no edit
+            versions.serve(version.number)
         backend.restart()
+        versions.end_switch()
 
 
 def available_ports(project: Project) -> dict[str, int]:

@@ -23,6 +23,7 @@ SERVICES = ("denzel", "api", "callbacks", "monitor")
 STOP_FIRST = ("callbacks", "monitor")
 """What can be away for a moment, and of which two at once would be in each other's way."""
 NOTHING_CHANGED = "Nothing was changed: version {} goes on"
+MIXED = "Some services may run another version than {}: `denzel restart` puts it right"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def rollback(
         if backend.running():
             report("The services do not work: they are restarted")
             backend.restart()
+        versions.end_switch()
         return Replacement(version.number)
 
 
@@ -114,6 +116,8 @@ class _Replacing:
         self._backend = backend
         self._report = report
         self._before = self._versions.served
+        self._is_mixed = self._versions.is_switching
+        """Whether services may run different versions."""
 
     def run(
         self, version: Version, *, is_new: bool, stop_first: bool, timeout: float
@@ -128,7 +132,7 @@ class _Replacing:
                 return Replacement(version.number)
         except (RequirementsError, ServiceError) as error:
             self._drop(version, is_new)
-            raise type(error)(f"{error}. {self._nothing_changed}") from error
+            raise type(error)(f"{error}. {self._outcome}") from error
         except BaseException:
             self._drop(version, is_new)
             raise
@@ -136,11 +140,11 @@ class _Replacing:
         return Replacement(self._before, check)
 
     @property
-    def _nothing_changed(self) -> str:
-        return NOTHING_CHANGED.format(self._before)
+    def _outcome(self) -> str:
+        return (MIXED if self._is_mixed else NOTHING_CHANGED).format(self._before)
 
     def _drop(self, version: Version, is_new: bool) -> None:
-        if is_new:
+        if is_new and not self._is_mixed:
             self._versions.drop(version.number)
 
     def _check(self, version: Version, timeout: float) -> dict[str, Any]:
@@ -150,30 +154,37 @@ class _Replacing:
 
     def _switch_all(self, version: Version, stop_first: bool) -> None:
         switched: list[str] = []
-        with self._versions.switching():
-            try:
-                for service in SERVICES:
-                    switched.append(service)
-                    self._switch(service, version.number, stop_first)
-                    self._report(f"Replacing {service:<9} ... done")
-            except ServiceError:
-                self._undo(switched[:-1], stop_first)
-                raise
-            except BaseException:
-                # It is not known whether the last one was switched.
-                self._undo(switched, stop_first)
-                raise
-            self._versions.serve(version.number)
-            self._versions.mark_worked()
+        was_mixed, self._is_mixed = self._is_mixed, True
+        self._versions.begin_switch()
+        try:
+            for service in SERVICES:
+                switched.append(service)
+                self._switch(service, version.number, stop_first)
+                self._report(f"Replacing {service:<9} ... done")
+        except ServiceError:
+            self._undo(switched[:-1], stop_first, was_mixed)
+            raise
+        except BaseException:
+            # It is not known whether the last one was switched.
+            self._undo(switched, stop_first, was_mixed)
+            raise
+        self._versions.serve(version.number)
+        self._versions.end_switch()
+        self._versions.mark_worked()
 
     def _switch(self, service: str, number: int, stop_first: bool) -> None:
         first = service in STOP_FIRST or (stop_first and service == "denzel")
         self._backend.switch(service, number, stop_first=first)
 
-    def _undo(self, services: Sequence[str], stop_first: bool) -> None:
+    def _undo(self, services: Sequence[str], stop_first: bool, was_mixed: bool) -> None:
         """Switch services back to the version that serves."""
+        failed = was_mixed
         for service in services:
             try:
                 self._switch(service, self._before, stop_first)
             except DenzelError as error:
-                self._report(f"{service} did not go back ({error}); `denzel restart` puts it right")
+                failed = True
+                self._report(f"{service} did not go back ({error})")
+        if not failed:
+            self._is_mixed = False
+            self._versions.end_switch()

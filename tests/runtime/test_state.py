@@ -29,6 +29,25 @@ def test_what_is_written_is_read(run_directory: Path) -> None:
     }
 
 
+def test_a_directory_that_is_turned_meanwhile_gets_the_state(
+    run_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, shown = run_directory.with_name("own"), run_directory.with_name("shown")
+    for directory in (own, shown):
+        directory.mkdir(parents=True)
+    run_directory.symlink_to(own)
+    replace = Path.replace
+
+    def turn_first(path: Path, target: Path) -> Path:
+        run_directory.unlink()
+        run_directory.symlink_to(shown)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", turn_first)
+    state.write_state("api", state.LOADING)
+    assert state.read_state(shown / "api.json") == (state.LOADING, "")
+
+
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"state": "UP"}'])
 def test_a_damaged_file_is_down(run_directory: Path, text: str) -> None:
     run_directory.mkdir(parents=True)

@@ -45,10 +45,11 @@ class Compose:
         """Return where Compose is run for a command, and with which environment."""
         environment = client_environment(os.environ, self.project)
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
-        if "build" in argv:
+        words = {word for word in argv if word != self.name}  # which may be that of a command
+        if "build" in words:
             environment |= build_environment(self.project)
         # Compose refuses files it cannot read; where it finds none, it goes by the labels.
-        by_labels = self.project.flaw or not BY_LABELS.isdisjoint(argv)
+        by_labels = self.project.flaw or not BY_LABELS.isdisjoint(words)
         if not self.project.flaw:
             settings = self.project.settings
             environment["METRICS_KEY"] = settings.metrics_key

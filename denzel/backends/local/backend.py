@@ -229,7 +229,7 @@ class LocalBackend(Backend):
         try:
             self._bootstrap("--version", str(version), "--switch", *options, service)
         except CommandError as error:
-            raise ServiceError(error.said.strip().splitlines()[-1]) from error
+            raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
 
     def _processes(self) -> dict[str, Process]:
         """Return supervisord's knowledge of each service; without one, which services run."""

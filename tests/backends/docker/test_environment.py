@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
+from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.environment import build_environment, client_environment
 from denzel.project import Project
 
@@ -47,3 +49,9 @@ def test_a_build_reads_settings_of_pips_among_the_secrets(project: Project) -> N
     assert "PIP_RETRIES=1\n" in text
     assert "TOKEN" not in text
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_project_may_have_the_name_of_a_command(project: Project) -> None:
+    asked = ["docker", "compose", "--project-name", "logs"]
+    assert Compose(project, "logs").place([*asked, "up"])["cwd"] == project.root
+    assert Compose(project, "shop").place([*asked[:-1], "shop", "logs"])["cwd"] == Path("/")

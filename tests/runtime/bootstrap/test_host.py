@@ -55,8 +55,8 @@ class Hosted:
         self.version("first")
         program = [sys.executable, "-c", PROGRAM]
         start = ["-P", str(root / "app/runtime/start.py"), "app.runtime.bootstrap.host"]
-        command = [sys.executable, *start, SERVICE, *program]
-        self.service = Service(SERVICE, command, root / "first", self.environment)
+        self.command = [sys.executable, *start, SERVICE, *program]
+        self.service = Service(SERVICE, self.command, root / "first", self.environment)
         self.shows("first")
 
     def version(self, name: str) -> Path:
@@ -146,6 +146,18 @@ def test_a_version_that_fails_changes_nothing(hosted: Hosted) -> None:
         what="the first one was started again", evidence=hosted.service.output,
     )  # fmt: skip
     hosted.shows("first")
+    assert hosted.switch("second") == ""
+    assert hosted.switch("broken", stop_first=True) == "no model"
+    wait_until(
+        lambda: "second alone" in hosted.service.output(), 20,
+        what="the second one was started again, beside no other", evidence=hosted.service.output,
+    )  # fmt: skip
+
+
+def test_a_taken_port_is_named(hosted: Hosted, tmp_path: Path) -> None:
+    again = Service("again", hosted.command, tmp_path / "first", hosted.environment)
+    assert again.process.wait(20) == 1
+    assert f"Address already in use: '127.0.0.1:{hosted.port}'" in again.output()
 
 
 def test_hanging_up_gives_the_new_version_up(hosted: Hosted) -> None:

@@ -59,7 +59,7 @@ umask 022
 # had confirmed nothing that stands there, so they are cut off.
 name=$(sed -n 's/^file \([^ ]*\) .*type i.*/\1/p' appendonlydir/*.manifest 2> /dev/null | tail -n 1)
 file=appendonlydir/$name
-if [ -s "$file" ] && [ -n "$name" ] && [ -z "$(tail -c 1 "$file" | tr -d '\000')" ]; then
+if [ -n "$name" ] && [ -s "$file" ] && [ "$(tail -c 1 "$file" | tr -dc '\000' | wc -c)" -eq 1 ]; then
     good=$(redis-check-aof "$file" | sed -n 's/.*ok_up_to=\([0-9]*\).*/\1/p')
     if [ -n "$good" ] && [ -z "$(tail -c +$((good + 1)) "$file" | tr -d '\000' | head -c 1)" ]; then
         echo "$file ended in zero bytes, as after a power failure: from byte $good on they were cut off"

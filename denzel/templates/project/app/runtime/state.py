@@ -47,7 +47,11 @@ def write_state(service: str, state: str, detail: str = "", **facts: object) -> 
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(json.dumps({"state": state, "detail": detail, **facts}))
-    temporary.replace(directory / f"{service}.json")
+    try:
+        temporary.replace(directory / f"{service}.json")
+    except FileNotFoundError:  # the directory was turned meanwhile (bootstrap/run_directories.py)
+        write_state(service, state, detail, **facts)
+        return
     if state == UP:
         beat(service)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from app.runtime.bootstrap.paths import venv_directory
@@ -33,5 +34,11 @@ def _modules_in(*directories: Path) -> dict[str, str]:
     """Return the modules and packages in directories, each with its file's name."""
     files = [path for directory in directories for path in directory.iterdir()]
     modules = {path.stem: path.name for path in files if path.suffix == ".py"}
-    packages = {path.name: f"{path.name}/" for path in files if (path / "__init__.py").is_file()}
+    packages = {path.name: f"{path.name}/" for path in files if _is_package(path)}
     return {**modules, **packages}
+
+
+def _is_package(path: Path) -> bool:
+    with suppress(OSError):  # a directory that the user who serves may not look into
+        return (path / "__init__.py").is_file()
+    return False

@@ -27,6 +27,7 @@ from typing import Any
 
 from app.runtime.bootstrap.child import Child
 from app.runtime.bootstrap.run_directories import RunDirectories
+from app.runtime.hosts import authority
 from app.runtime.settings import Settings, load_settings
 from app.runtime.state import ERROR, UP, WORKER, read_state
 
@@ -126,13 +127,21 @@ class Host:
             new = self._start_ready(Path(directory), {**environment, **beside}, client)
         except BaseException:
             if stop_first and not self._is_stopping:
-                self._current = self._start(old.directory, old.environment, shown=True)
+                alone = {**old.environment}
+                alone.pop(BESIDE_VARIABLE, None)
+                self._take(self._start(old.directory, alone, shown=True))
             raise
-        self._current = new
+        self._take(new)
         self._runs.show(new.run_directory, instead_of=old.run_directory)
         new.spare()
         self._end(old, STOP_SECONDS)
         self._runs.remove(old.run_directory)
+
+    def _take(self, child: Child) -> None:
+        """Have a program be the one that serves, and that signals go to from now on."""
+        self._current = child
+        if self._is_stopping:  # what it has missed
+            child.signal(signal.SIGTERM)
 
     def _start_ready(
         self, directory: Path, environment: Mapping[str, str], client: socket.socket
@@ -192,7 +201,11 @@ def open_listener(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, settings.api_port))
+    try:
+        listener.bind((host, settings.api_port))
+    except OSError as error:
+        error.filename = authority(host, settings.api_port)
+        raise
     listener.listen(BACKLOG)
     listener.set_inheritable(True)
     return listener
