@@ -298,7 +298,7 @@ def test_info_is_read_afresh_as_utf_8_text(lab: Deployment) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nowhere", 404),
         ("GET", "/nothing/here", 404),
         ("GET", "/status", 404),
         ("POST", "/status/x", 405),
