@@ -130,7 +130,9 @@ def test_the_death_of_a_process_under_load_costs_at_most_what_it_held(
         load = clients.submit(ask_many, deployment)
         os.kill(victim, signal.SIGKILL)
         statuses = {each.status_code for each in load.result()}
-    assert statuses <= {200, 500}, deployment.output()
+    # While the only process loads a model that takes long, there is none: 503 at once.
+    allowed = {200, 500, 503} if model(deployment)["processes"] == 1 else {200, 500}
+    assert statuses <= allowed, deployment.output()
     deployment.wait_for_worker(START_SECONDS)
     assert victim not in check_answers(deployment)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runtime.deployment import deployed
+from runtime.deployment import Deployment, deployed
 
 PIPELINE = """
 import os
@@ -26,6 +28,7 @@ def predict(model, row):
     return {"sum": model[row::1000].sum(), "pid": os.getpid()}
 """
 GIB = 2**30
+CLIENTS = 60
 
 
 def proportional_bytes(group: int) -> int:
@@ -39,6 +42,11 @@ def proportional_bytes(group: int) -> int:
     return total
 
 
+def ask(deployment: Deployment, row: int) -> dict[str, Any]:
+    """Return the prediction for a row."""
+    return dict(deployment.predict({"row": row}, Prefer="wait=50").json())
+
+
 def test_six_processes_share_an_array_of_a_gibibyte(tmp_path: Path) -> None:
     pytest.importorskip("numpy")
     with deployed(tmp_path, PIPELINE, {"WORKER_CONCURRENCY": "6"}) as deployment:
@@ -46,10 +54,14 @@ def test_six_processes_share_an_array_of_a_gibibyte(tmp_path: Path) -> None:
         deployment.start_worker(wait=False)
         deployment.start_api()
         deployment.wait_for_worker()
-        pids = set()
-        for row in range(60):
-            answer = deployment.predict({"row": row}, Prefer="wait=50").json()
-            assert answer["sum"] > 134_000
-            pids.add(answer["pid"])
-        assert len(pids) > 1
+        pids: set[int] = set()
+
+        def all_have_predicted() -> bool:
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                for answer in clients.map(lambda row: ask(deployment, row), range(CLIENTS)):
+                    assert answer["sum"] > 134_000
+                    pids.add(answer["pid"])
+            return len(pids) > 1
+
+        deployment.wait(all_have_predicted, "several processes have predicted", 60)
         assert proportional_bytes(deployment.services["denzel"].pid) < 1.3 * GIB
