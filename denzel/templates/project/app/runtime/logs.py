@@ -87,12 +87,36 @@ class OutputHandler(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
 
 
-class PrintedLines(io.TextIOBase):
+class StandIn(io.TextIOBase):
+    """What stands in for a stream such as ``sys.stdout``; subclasses say what writing does."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the stream's descriptor: what is written there passes by this object."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute in typeshed
+        """The stream's."""
+        return self._stream.encoding
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a stream has, such as its ``buffer``."""
+        return getattr(self._stream, name)
+
+
+class PrintedLines(StandIn):
     """Stands in for ``sys.stdout`` or ``sys.stderr``, and logs what is printed line by line."""
 
     def __init__(self, stream: TextIO, handler: logging.Handler, name: str) -> None:
-        super().__init__()
-        self._stream = stream
+        super().__init__(stream)
         self._handler = handler
         self._name = name
         self._rest = ""
@@ -116,23 +140,6 @@ class PrintedLines(io.TextIOBase):
         finally:
             self._inside.is_true = False
         return len(text)
-
-    def writable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def fileno(self) -> int:
-        """Return the stream's descriptor: what is written there is not logged."""
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute in typeshed
-        """The stream's."""
-        return self._stream.encoding
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what else a stream has, such as its ``buffer``."""
-        return getattr(self._stream, name)
 
 
 def make_formatter(settings: Settings, service: str) -> logging.Formatter:

@@ -14,7 +14,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from app.runtime import logs
 from app.runtime.settings import load_settings
@@ -53,12 +53,11 @@ class LogFile:
         self._descriptor, self._identity = opened, (status.st_dev, status.st_ino)
 
 
-class LoggedStream(io.TextIOBase):
+class LoggedStream(logs.StandIn):
     """Standard output or standard error, copied line by line into the log file."""
 
     def __init__(self, stream: TextIO, log: LogFile) -> None:
-        super().__init__()
-        self._stream = stream
+        super().__init__(stream)
         self._log = log
         self._begin_line()
         os.register_at_fork(after_in_child=self._begin_line)
@@ -86,26 +85,9 @@ class LoggedStream(io.TextIOBase):
         with suppress(OSError):
             self._stream.flush()
 
-    def writable(self) -> bool:
-        """Say yes."""
-        return True
-
     def isatty(self) -> bool:
         """Tell whether the stream is a terminal."""
         return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """Return the stream's descriptor: what is written there is not copied."""
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute in typeshed
-        """The stream's."""
-        return self._stream.encoding
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what else a stream has, such as its ``buffer``."""
-        return getattr(self._stream, name)
 
 
 def configure_logging() -> None:
