@@ -75,7 +75,7 @@ def developing(project: Project, *arguments: str) -> Iterator[Terminal]:
 def test_nothing_is_left_however_it_is_told_to_end(project: Project, number: int) -> None:
     with developing(project) as terminal:
         assert processes(project)
-        assert any(line.startswith("api       | ") for line in terminal.said)
+        terminal.wait_for("api       | ")
         terminal.child.send_signal(number)
         assert terminal.child.wait(SOON) == 0
     assert processes(project) == []
