@@ -50,7 +50,7 @@ def use(client: redis.Redis, *, batching: bool) -> None:
     """Have this process predict."""
     pipeline = Pipeline(dict, dict, process, predict, predict_batch if batching else None)
     outcomes = OutcomeStore(client, "lab/host/1", RESULT_SECONDS)
-    context.set_context(WorkerContext(pipeline, None, outcomes, TimeLimit(0)))
+    context.set_context(WorkerContext(pipeline, None, outcomes, TimeLimit(0), "lab"))
 
 
 @pytest.fixture(params=[False, True])

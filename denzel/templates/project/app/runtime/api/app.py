@@ -48,6 +48,7 @@ from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipelin
 from app.runtime.proxies import TrustedProxies
 from app.runtime.requests.errors import RequestError
 from app.runtime.settings import Settings, load_settings
+from app.runtime.tracing import Tracing, start_tracing
 
 EXPOSED_HEADERS = (
     TASK_ID_HEADER,
@@ -121,11 +122,19 @@ class Api(falcon.asgi.App[Any, Any]):
     verifier: Verifier | None = None
     proxies: TrustedProxies | None = None
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._answer = super().__call__
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]
         """Answer a request as that of the client whom a trusted proxy speaks for."""
         if self.proxies and scope["type"] == "http":
             apply_forwarded(scope, self.proxies)
-        await super().__call__(scope, receive, send)
+        await self._answer(scope, receive, send)
+
+    def trace(self, tracing: Tracing) -> None:
+        """Have each request make a span."""
+        self._answer = tracing.traced(self._answer)
 
     def is_verifying(self) -> bool:
         """Tell whether verify_input holds the event loop; from any thread."""
@@ -141,7 +150,8 @@ def create_app(settings: Settings | None = None) -> Api:
     settings = settings or load_settings()
     pipeline, problem = _import_pipeline()
     batch_size = settings.batch_max_size if pipeline and pipeline.predict_batch else 1
-    dispatcher = Dispatcher(settings, batch_size)
+    tracing = start_tracing(settings.project_name, "api")
+    dispatcher = Dispatcher(settings, batch_size, tracing)
     admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
     models = Models(dispatcher.client)
     verifier: Verifier | None = None
@@ -160,6 +170,8 @@ def create_app(settings: Settings | None = None) -> Api:
         middleware.append(HttpMeasurements(tally))
     lifespan = Lifespan(parts, problem)
     app = Api(middleware=[*middleware, lifespan, *_access_middleware(settings)])
+    if tracing:
+        app.trace(tracing)
     app.verifier = verifier
     app.proxies = proxies
     app.req_options.strip_url_path_trailing_slash = True

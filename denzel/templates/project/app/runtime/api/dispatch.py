@@ -47,6 +47,7 @@ from app.runtime.store.keys import (
     reply_channel,
 )
 from app.runtime.store.subscriber import Subscriber
+from app.runtime.tracing import Tracing
 
 RECEIPT_SECONDS = 60
 LEAVE_TOGETHER = 32
@@ -57,6 +58,8 @@ LAST_LOOK_SECONDS = 0.2
 """How long Redis may take to be told that a client's time is up."""
 ANSWER_SECONDS = 5.0
 """How long Redis may take to answer."""
+TRACE_SECONDS = 3600
+"""How long after a request what is done for it still belongs to its trace."""
 
 log = logging.getLogger("denzel.dispatch")
 
@@ -75,8 +78,9 @@ class Dispatcher:
     ``batch_size`` is how many requests the workers predict together.
     """
 
-    def __init__(self, settings: Settings, batch_size: int) -> None:
+    def __init__(self, settings: Settings, batch_size: int, tracing: Tracing | None = None) -> None:
         self.name = uuid4().hex
+        self._tracing = tracing
         self.response_mode = ResponseMode()
         self._max_queue = settings.max_queue
         self.client = redis.asyncio.Redis.from_url(
@@ -128,6 +132,7 @@ class Dispatcher:
         and QueueUnavailable, the latter also when Redis has not confirmed within ``seconds``.
         """
         self._require_redis()
+        self._note_trace(request.id)
         accepted = _Accepted(request, self._loop.create_future())
         self._accepting.append(accepted)
         if not self._is_accepting:
@@ -143,6 +148,7 @@ class Dispatcher:
         ``body`` is what the client sent.  Raises KeyReused, QueueFull and QueueUnavailable.
         """
         self._require_redis()
+        self._note_trace(request.id)
         return await _confirmed(self._acceptance.accept_once(request, key, body), seconds)
 
     async def _accept(self) -> None:
@@ -181,6 +187,7 @@ class Dispatcher:
         """
         self._require_redis()
         request = Request(new_task_id(), payload, owner)
+        self._note_trace(request.id)
         waiter = self._waiting.enter(request.id, self._loop.time() + timeout, request)
         self._leave_soon(waiter)
         # Leaner than asyncio.timeout, which this would enter for each request.
@@ -257,6 +264,14 @@ class Dispatcher:
         else:
             left = waiter.deadline - self._loop.time()
             _ignore_error(self._acceptance.abandon(waiter.task_id, left))
+
+    def _note_trace(self, task_id: str) -> None:
+        """Have the worker and the callbacks go on with the present trace.
+
+        What is sent over this connection first is there first.
+        """
+        if self._tracing and (parent := self._tracing.traceparent(task_id=task_id)):
+            _ignore_error(self._subscriber.run("note_trace", task_id, parent, TRACE_SECONDS))
 
     # Records
 

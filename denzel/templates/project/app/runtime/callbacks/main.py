@@ -19,6 +19,7 @@ from app.runtime.logs import configure_logging
 from app.runtime.metrics.recorder import AsyncRecorder
 from app.runtime.metrics.tally import Tally
 from app.runtime.settings import Settings, load_settings
+from app.runtime.tracing import start_tracing
 
 CLAIM_SECONDS = 15.0
 """How long after this service's death what it was sending is sent again."""
@@ -60,6 +61,7 @@ async def serve(settings: Settings) -> None:
         RetrySchedule(period=settings.callback_retry_seconds),
         tally,
         PageReceiver(deliveries.client) if settings.page else None,
+        start_tracing(settings.project_name, "callbacks"),
     )
     state.write_state("callbacks", state.UP)
     await recorder.start()

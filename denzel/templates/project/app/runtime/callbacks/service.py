@@ -24,9 +24,11 @@ from app.runtime.callbacks.resolver import ZONE_PREFIX
 from app.runtime.callbacks.schedule import Answer, RetrySchedule
 from app.runtime.callbacks.sender import Sender, Undeliverable
 from app.runtime.callbacks.slots import Crowded, Slots
+from app.runtime.callbacks.spans import CallbackSpans
 from app.runtime.callbacks.uri import parse_uri
 from app.runtime.logs import Outage, of_task
 from app.runtime.metrics.tally import Tally
+from app.runtime.tracing import Tracing
 
 MAX_TASKS = 1500
 """More than the slots of sender and resolver together, for those whose outcome is recorded."""
@@ -54,10 +56,12 @@ class CallbackService:
         schedule: RetrySchedule,
         tally: Tally | None = None,
         page: PageReceiver | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._tally = tally or Tally()
         self._outage = Outage(log, "Redis")
         self._page = page
+        self._spans = CallbackSpans(deliveries.client, tracing)
         self._deliveries = deliveries
         self._sender = sender
         self._schedule = schedule
@@ -220,10 +224,12 @@ class CallbackService:
                 if loaded is None:
                     return None
                 state, body = loaded
-                answer = await self._sender.send(
-                    admission, body, message_id=callback.task_id, headers=_headers(callback, state)
-                )
-                return answer, admission.address
+                headers = _headers(callback, state)
+                async with self._spans.attempt(callback, headers) as attempt:
+                    attempt.answer = await self._sender.send(
+                        admission, body, message_id=callback.task_id, headers=headers
+                    )
+                return attempt.answer, admission.address
         except Undeliverable as error:
             return error.answer, ""
 

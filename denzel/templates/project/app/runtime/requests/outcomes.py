@@ -13,7 +13,7 @@ from app.runtime.contract import Outcome
 from app.runtime.logs import Outage
 from app.runtime.store.client import ScriptRunner
 from app.runtime.store.codecs import decode_stored_request, encode_record
-from app.runtime.store.keys import payload_key, request_key
+from app.runtime.store.keys import payload_key, request_key, trace_key
 
 RETRY_SECONDS = 0.5
 SYNC_RESULT_SECONDS = 600
@@ -61,6 +61,11 @@ class OutcomeStore:
         """Return a synchronous request's large payload, None when it has expired."""
         found: bytes | None = self._redis.get(payload_key(task_id))
         return found
+
+    def traceparents(self, task_ids: Sequence[str]) -> list[str]:
+        """Return the spans under which requests were asked for, '' where none was noted."""
+        found = self._redis.mget([trace_key(each) for each in task_ids])
+        return ["" if each is None else each.decode() for each in found]
 
     def finish(self, ended: Sequence[Ended], *, outage_seconds: float = 0.0) -> None:
         """End asynchronous requests; may raise RedisError.

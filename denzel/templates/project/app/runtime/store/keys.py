@@ -17,6 +17,7 @@
 ``denzel:stop:HOLDER``            list: requests a worker shall stop
 ``denzel:stopping:ID``            string: who shall stop this request; gone when it need not be
 ``denzel:watchers:ID``            set: API processes whose clients wait for the end of a request
+``denzel:trace:ID``                string: the span under which a request was asked for
 ``denzel:idempotency:H``          string: id and digest of the body of an Idempotency-Key's request
 ``denzel:callback:ID``            hash: where a callback goes, and what became of it
 ``denzel:callbacks:due``          sorted set: callbacks to deliver, by the time of the next attempt
@@ -66,6 +67,11 @@ def request_key(task_id: str) -> str:
 def payload_key(task_id: str) -> str:
     """Return the key of a synchronous request's large payload."""
     return f"denzel:payload:{task_id}"
+
+
+def trace_key(task_id: str) -> str:
+    """Return the key of the span under which a request was asked for."""
+    return f"denzel:trace:{task_id}"
 
 
 def callback_key(task_id: str) -> str:

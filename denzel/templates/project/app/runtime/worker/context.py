@@ -28,6 +28,7 @@ class WorkerContext:
     model: Any
     outcomes: OutcomeStore
     time_limit: TimeLimit
+    project: str
 
 
 _context: list[WorkerContext] = []
@@ -56,7 +57,8 @@ def warms_up() -> bool:
 def create_context(settings: Settings, pipeline: Pipeline, model: Any) -> WorkerContext:
     """Return a process's context around its model; no connection is opened yet."""
     limit = TimeLimit(settings.prediction_timeout)
-    return WorkerContext(pipeline, model, connect_outcomes(settings), limit)
+    outcomes = connect_outcomes(settings)
+    return WorkerContext(pipeline, model, outcomes, limit, settings.project_name)
 
 
 def connect_outcomes(settings: Settings) -> OutcomeStore:

@@ -13,6 +13,7 @@ from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
 from app.runtime.pipeline.run import predict_group
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.worker.context import current_context
+from app.runtime.worker.spans import traced
 
 SHOWN_BYTES = 1000
 OUTAGE_SECONDS = 20.0
@@ -66,7 +67,10 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     # Redis is not waited for within this: where that took long, batches that count as slow would
     # become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
-    predicted = predict_group(context.pipeline, context.model, work.payloads, context.time_limit)
+    with traced(context, [task_id for task_id, _ in work.payloads]) as predicted:
+        predicted += predict_group(
+            context.pipeline, context.model, work.payloads, context.time_limit
+        )
     seconds = time.perf_counter() - started if predicted else 0.0
     outcomes = [*work.expired, *predicted]
     ended = [
