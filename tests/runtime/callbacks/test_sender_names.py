@@ -40,8 +40,9 @@ def test_name_that_changes_between_check_and_connection_gains_nothing() -> None:
     resolver = FakeResolver(["127.0.0.2"], ["127.0.0.1"])
     sender = dataclasses.replace(PATIENT, policy=WORLD, resolver=looking_up(resolver))
     with (
-        receiving(answering("200 OK"), address="127.0.0.2") as world,
-        receiving(answering("200 OK"), address="127.0.0.1", port=world.port) as inside,
+        # In this order: what other processes use of a port, they use at 127.0.0.1.
+        receiving(answering("200 OK"), address="127.0.0.1") as inside,
+        receiving(answering("200 OK"), address="127.0.0.2", port=inside.port) as world,
     ):
         uri = world.url("rebind.example")
         first = send(sender, uri, BODY, message_id="id")
@@ -75,8 +76,8 @@ def test_of_several_addresses_only_allowed_ones_are_tried() -> None:
         PATIENT, policy=WORLD, resolver=looking_up(FakeResolver(["127.0.0.1", "::1", "127.0.0.2"]))
     )
     with (
-        receiving(answering("200 OK"), address="127.0.0.2") as world,
-        receiving(answering("200 OK"), address="127.0.0.1", port=world.port) as inside,
+        receiving(answering("200 OK"), address="127.0.0.1") as inside,
+        receiving(answering("200 OK"), address="127.0.0.2", port=inside.port) as world,
     ):
         assert send(sender, world.url("two.example"), BODY, message_id="id").is_delivered
     assert len(world.visits) == 1 and not inside.visits

@@ -25,6 +25,7 @@ from app.runtime.worker.gpu import use_own_gpu
 from app.runtime.worker.logs import configure_logging
 from app.runtime.worker.model_loading import load_context, load_limit
 from app.runtime.worker.report import write_process_state
+from app.runtime.worker.spans import prepare_tracing
 from app.runtime.worker.stall import show_stacks_on_request
 
 RETRY_AFTER_SECONDS = 30.0
@@ -85,6 +86,7 @@ def _make_ready(settings: Settings, index: int, *, loads: bool) -> None:
         if loads:
             set_context(load_context(settings))
         context = current_context()
+        prepare_tracing(context.project)
         with load_limit(settings.model_load_timeout):
             warm_up(context.pipeline, context.model)
     except PipelineError as error:

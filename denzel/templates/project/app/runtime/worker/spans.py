@@ -27,7 +27,7 @@ def traced(context: WorkerContext, task_ids: Sequence[str]) -> Iterator[list[Out
     a request that is alone: nobody can tell for which of several it is.
     """
     outcomes: list[Outcome] = []
-    tracing = _tracing(context.project) if is_wanted() else None
+    tracing = prepare_tracing(context.project) if is_wanted() else None
     if tracing is None or not task_ids:
         yield outcomes
         return
@@ -43,8 +43,8 @@ def traced(context: WorkerContext, task_ids: Sequence[str]) -> Iterator[list[Out
 
 
 @cache
-def _tracing(project: str) -> Tracing | None:
-    """Return this process's; it inherits none, since the worker's main process makes no spans."""
+def prepare_tracing(project: str) -> Tracing | None:
+    """Return what makes this process's spans; it inherits none from the worker's main process."""
     return start_tracing(project, "denzel")
 
 
