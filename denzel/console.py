@@ -183,6 +183,28 @@ def _worker_lines(workers: Sequence[WorkerStatus], loading: bool) -> Iterator[st
     for worker in workers:
         detail = f" ({worker.detail})" if worker.detail else ""
         yield f"Worker: {worker.name} - {_coloured(worker.state)}{detail}"
+        yield from map(_gpu_line, worker.gpus)
+
+
+def _gpu_line(gpu: Mapping[str, Any]) -> str:
+    """Return how a GPU is; that comes from where a model's code runs, and may not steer us."""
+    name = f"    {gpu['label']} ({gpu['name']})" if gpu["name"] else f"    {gpu['label']}"
+    facts = []
+    if gpu["problem"]:
+        facts.append(f"{_coloured(State.ERROR)} ({_printable(gpu['problem'])})")
+    elif gpu["memory_total_bytes"]:
+        used, total = (gpu[f"memory_{kind}_bytes"] / 2**30 for kind in ("used", "total"))
+        facts.append(f"{used:.1f} of {total:.1f} GiB in use")
+    if gpu["utilization_percent"] is not None and not gpu["problem"]:
+        facts.append(f"{gpu['utilization_percent']} % busy")
+    if gpu["pids"]:
+        noun = "process" if len(gpu["pids"]) == 1 else "processes"
+        facts.append(f"{noun} {', '.join(map(str, gpu['pids']))}")
+    return f"{_printable(name)} - {', '.join(facts)}" if facts else _printable(name)
+
+
+def _printable(text: str) -> str:
+    return "".join(filter(str.isprintable, text))
 
 
 def _state(line: ServiceStatus | WorkerStatus) -> str:

@@ -52,7 +52,9 @@ class WorkerStatus:
     """One ``Worker:`` line; ``name`` is Celery's node name, ``worker@PROJECT``.
 
     ``model`` says how the worker holds its model: ``processes``, ``threads``, ``shared``,
-    ``reason``.  ``stalled`` are predictions that neither end nor use the processor.
+    ``reason``.  ``stalled`` are predictions that neither end nor use the processor.  ``gpus`` are
+    those it runs on, each with ``label``, ``name``, ``uuid``, its memory, its use, its processes'
+    ``pids``, and its ``problem``, if it has one.
     """
 
     name: str
@@ -60,11 +62,13 @@ class WorkerStatus:
     detail: str = ""
     model: Mapping[str, Any] | None = None
     stalled: Sequence[Mapping[str, Any]] = ()
+    gpus: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, name: str, state: State, detail: str, record: Mapping[str, Any]) -> WorkerStatus:
         """Return the line of a worker whose state file holds ``record``."""
-        return cls(name, state, detail, record.get("model"), record.get("stalled", ()))
+        model, stalled = record.get("model"), record.get("stalled", ())
+        return cls(name, state, detail, model, stalled, record.get("gpus", ()))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,27 @@ def test_what_a_worker_that_is_up_says_is_shown(capsys: pytest.CaptureFixture[st
     assert last == "Worker: worker@iris_classifier - UP (process 7 has waited)"
 
 
+def test_gpus_are_shown_below_their_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu = {
+        "label": "GPU 0", "name": "NVIDIA H100", "uuid": "GPU-1", "problem": "",
+        "memory_used_bytes": 3 * 2**29, "memory_total_bytes": 80 * 2**30,
+        "utilization_percent": 45, "pids": [7, 8],
+    }  # fmt: skip
+    lost = {**gpu, "label": "GPU 1", "problem": "GPU is lost\033[2J", "pids": [9]}
+    unknown = {
+        **gpu, "label": "GPU 5", "name": "", "memory_total_bytes": None, "pids": [],
+        "utilization_percent": None,
+    }  # fmt: skip
+    worker = WorkerStatus(WORKER, State.ERROR, "GPU 1: it is lost", gpus=[gpu, lost, unknown])
+    console.print_status(deployment(State.UP, worker), as_json=False)
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        f"Worker: {WORKER} - ERROR (GPU 1: it is lost)",
+        "    GPU 0 (NVIDIA H100) - 1.5 of 80.0 GiB in use, 45 % busy, processes 7, 8",
+        "    GPU 1 (NVIDIA H100) - ERROR (GPU is lost[2J), process 9",
+        "    GPU 5",
+    ]
+
+
 def test_a_ready_deployment_looks_as_in_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(READY, capsys) == (
         "Services:\n"

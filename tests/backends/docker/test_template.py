@@ -211,6 +211,13 @@ def test_compose_finds_nothing_to_warn_of(tmp_path: Path, program: list[str], gp
         (device,) = devices["reservations"]["devices"]
         assert device["driver"] == "nvidia"
         assert device["capabilities"] == ["gpu"]
+        assert device["count"] == -1  # all
+        project.set_environment(GPU_COUNT="2")
+        done = subprocess.run(
+            [*program, "config"], cwd=project.root, capture_output=True, text=True, timeout=60
+        )
+        resolved = yaml.safe_load(done.stdout)["services"]["denzel"]
+        assert resolved["deploy"]["resources"]["reservations"]["devices"][0]["count"] == 2
 
 
 GRAFANA = TEMPLATES / "project/app/runtime/metrics/grafana"

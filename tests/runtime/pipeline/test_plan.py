@@ -41,9 +41,12 @@ def test_model_sharing_can_be_ruled_out() -> None:
     assert "MODEL_SHARING=none" in plan.summary
 
 
-@pytest.mark.parametrize(("concurrency", "processes"), [("auto", 4), ("2", 2)])
-def test_gpus_get_a_process_and_a_model_each(concurrency: str, processes: int) -> None:
-    plan = plan_processes(settings(GPU="1", WORKER_CONCURRENCY=concurrency), 8, gpus=4)
+@pytest.mark.parametrize(
+    ("concurrency", "per_gpu", "processes"), [("auto", "1", 4), ("auto", "2", 8), ("2", "2", 2)]
+)
+def test_each_process_on_gpus_has_a_model(concurrency: str, per_gpu: str, processes: int) -> None:
+    chosen = settings(GPU="1", WORKER_CONCURRENCY=concurrency, WORKERS_PER_GPU=per_gpu)
+    plan = plan_processes(chosen, 8, gpus=4)
     assert (plan.processes, plan.threads, plan.shared) == (processes, 8 // processes, False)
 
 

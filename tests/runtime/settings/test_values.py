@@ -15,6 +15,8 @@ REFUSED = {
     "API_HOST": ["localhost", "127.0.0.l", "1.2.3", "10.0.0.1:80"],
     "MONITOR_HOST": ["localhost", "127.0.0.l", "::g"],
     "GPU": ["2", "maybe"],
+    "WORKERS_PER_GPU": ["0", "auto"],
+    "GPU_COUNT": ["0", "-1", "1,2", "auto"],
     "API_WORKERS": ["0", "-1", "many"],
     "WORKER_CONCURRENCY": ["0", "1.5"],
     "MODEL_LOAD_TIMEOUT": ["0", "nan", "-5", "inf", "soon"],

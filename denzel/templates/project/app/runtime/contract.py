@@ -65,12 +65,15 @@ def owner_of(key_name: str) -> str:
     return hashlib.sha256(key_name.encode()).hexdigest()[:16] if key_name else NOBODY
 
 
-def failure_body(error: BaseException) -> bytes:
+def failure_body(error: BaseException, hint: str = "") -> bytes:
     """Return an exception as ``/status`` shows it: its arguments, and its type's name.
 
-    Arguments that are not JSON-serializable are shown by their text.
+    Arguments that are not JSON-serializable are shown by their text.  ``hint`` says what to do,
+    behind the exception's own message.
     """
     arguments = [_plain(argument) for argument in error.args]
+    if hint:
+        arguments = [f"{text_of(error)}. {hint}"]
     return orjson.dumps({"args": arguments, "type": type(error).__name__})
 
 

@@ -16,6 +16,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .settings import run_directory
 
@@ -33,11 +34,13 @@ ERROR = "ERROR"
 WORKER = "worker"
 
 
-def write_state(service: str, state: str, detail: str = "", **facts: object) -> None:
+def write_state(
+    service: str, state: str, detail: str = "", *, beats: bool = True, **facts: object
+) -> None:
     """Record that ``service`` is in ``state``; ``detail`` is one line for a person to read.
 
     ``facts`` are further fields of the record, for programs.  UP is a first heartbeat, any
-    other state forgets those so far.
+    other state forgets those so far, unless ``beats`` is False: then only facts have changed.
     """
     directory = Path(run_directory())
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,7 +53,9 @@ def write_state(service: str, state: str, detail: str = "", **facts: object) -> 
     try:
         temporary.replace(directory / f"{service}.json")
     except FileNotFoundError:  # the directory was turned meanwhile (bootstrap/run_directories.py)
-        write_state(service, state, detail, **facts)
+        write_state(service, state, detail, beats=beats, **facts)
+        return
+    if not beats:
         return
     if state == UP:
         beat(service)
@@ -58,13 +63,19 @@ def write_state(service: str, state: str, detail: str = "", **facts: object) -> 
         (directory / f"{service}.beat").unlink(missing_ok=True)
 
 
-def read_state(path: Path) -> tuple[str, str]:
-    """Return the state and detail in a state file; DOWN when there is none."""
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a state file holds, state and detail at least; DOWN when there is none."""
     try:
         record = json.loads(_read(path))
-        return str(record["state"]), str(record["detail"])
+        return {**record, "state": str(record["state"]), "detail": str(record["detail"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return DOWN, ""
+        return {"state": DOWN, "detail": ""}
+
+
+def read_state(path: Path) -> tuple[str, str]:
+    """Return the state and detail in a state file; DOWN when there is none."""
+    record = read_record(path)
+    return record["state"], record["detail"]
 
 
 def beat(service: str) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 
+from app.runtime.gpus.devices import NoGpu, find_gpus, show_alone
 from app.runtime.pipeline.explanations import describe
 from app.runtime.pipeline.json_codec import InvalidJson, loads, parse_request
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
@@ -229,8 +230,8 @@ def main() -> int:
     settings = load_settings()
     limit_threads(chosen.threads)  # before anything of the user's is imported
     if settings.gpu:  # as each of the worker's processes sees one GPU alone
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+        with suppress(NoGpu):  # on another machine than the one that serves
+            show_alone(find_gpus()[0])
     os.set_inheritable(chosen.messages, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)

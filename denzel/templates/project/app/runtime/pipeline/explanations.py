@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from app.runtime.contract import text_of
+from app.runtime.gpus.errors import is_out_of_memory
 
 LOGIC = Path("app/logic")
 
@@ -43,6 +44,11 @@ LIBRARIES = {
 }
 """Debian's packages of libraries that packages on PyPI need and leave out."""
 
+NO_GPU_MEMORY = (
+    "The GPU's memory does not suffice: in .env, a smaller BATCH_MAX_SIZE makes batches smaller, "
+    "and fewer WORKERS_PER_GPU leave more to each process"
+)
+
 _NOT_FOUND = re.compile(r"(?P<name>lib\S+\.so[.\d]*): cannot open shared object file")
 """What the dynamic linker says (``dlerror``, in glibc's English)."""
 _UNPICKLABLE = re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<module><module '.+)")
@@ -58,6 +64,8 @@ def describe(error: BaseException) -> str:
 
 def advice(error: BaseException) -> str:
     """Return what to do about an exception of the pipeline; empty where that is not known."""
+    if is_out_of_memory(error):
+        return NO_GPU_MEMORY
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name)
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):

@@ -43,7 +43,7 @@ class Plan:
 def plan_processes(settings: Settings, processors: int, gpus: int = 0) -> Plan:
     """Return the plan to start with; ``gpus`` is how many are visible, with GPU=1."""
     if settings.gpu:
-        processes = settings.worker_concurrency or gpus or 1
+        processes = settings.worker_concurrency or gpus * settings.workers_per_gpu or 1
         return _plan(processes, processors, "each GPU's process has its own copy")
     if settings.model_sharing == NONE:
         return own_copies(settings, processors, "MODEL_SHARING=none")

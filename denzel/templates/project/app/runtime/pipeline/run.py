@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.gpus.errors import free_memory, is_out_of_memory, lost_context
 from app.runtime.logs import current_task
-from app.runtime.pipeline.explanations import advice
+from app.runtime.pipeline.explanations import NO_GPU_MEMORY, advice
 from app.runtime.pipeline.json_codec import dump_result, loads
 from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
@@ -30,7 +31,8 @@ def predict_group(
     """Return the outcome of each ``(id, JSON)`` request, in order.
 
     A request that fails, or takes longer than ``limit``, fails alone.  With ``predict_batch``
-    those whose ``process`` succeeded are predicted together.
+    those whose ``process`` succeeded are predicted together.  Raises GpuContextLost when this
+    process cannot go on: then there are no outcomes.
     """
     failures: dict[str, Outcome] = {}
     processed: dict[str, _Processed] = {}
@@ -64,13 +66,17 @@ def _predict(
     outcomes = {}
     for task_id, each in processed.items():
         current_task.set(task_id)
+        memory_is_full = False
         try:
             with limit.of(time.monotonic() - each.seconds):
                 result = dump_result(pipeline.predict(model, each.data))
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             outcomes[task_id] = _failure(task_id, error)
+            memory_is_full = is_out_of_memory(error)
         else:
             outcomes[task_id] = Outcome(task_id, SUCCESS, result)
+        if memory_is_full:  # not while the exception is held, which holds what was on the GPU
+            free_memory()
     return outcomes
 
 
@@ -88,21 +94,29 @@ def _predict_batch(
     batch = [each.data for each in processed.values()]
     current_task.set(next(iter(processed)) if len(processed) == 1 else "")
     seconds = min(each.seconds for each in processed.values())
+    outcomes: dict[str, Outcome] = {}
     try:
         with limit.of(time.monotonic() - seconds):
             results = _checked_batch(predict_batch(model, batch), len(batch))
     except BaseException as error:  # noqa: BLE001 - it is the user's code
+        memory_is_full = is_out_of_memory(error)
         if len(processed) == 1:
-            return {task_id: _failure(task_id, error) for task_id in processed}
-        _log(logging.WARNING, error, "predict_batch failed; each of %d is tried alone", len(batch))
-        outcomes: dict[str, Outcome] = {}
+            outcomes = {task_id: _failure(task_id, error) for task_id in processed}
+        else:
+            count = len(batch)
+            _log(logging.WARNING, error, "predict_batch failed; each of %d is tried alone", count)
+            _give_up_if_lost(error)
+    else:
+        return {
+            task_id: _outcome(task_id, result)
+            for task_id, result in zip(processed, results, strict=True)
+        }
+    if memory_is_full:  # not while the exception is held, which holds what was on the GPU
+        free_memory()
+    if not outcomes:
         for task_id, each in processed.items():
             outcomes |= _predict_batch(predict_batch, model, {task_id: each}, limit)
-        return outcomes
-    return {
-        task_id: _outcome(task_id, result)
-        for task_id, result in zip(processed, results, strict=True)
-    }
+    return outcomes
 
 
 def _checked_batch(results: Any, expected: int) -> list[Any]:
@@ -123,7 +137,15 @@ def _outcome(task_id: str, result: Any) -> Outcome:
 def _failure(task_id: str, error: BaseException) -> Outcome:
     current_task.set(task_id)
     _log(logging.ERROR, error, "Prediction %s failed", task_id)
-    return Outcome(task_id, FAILURE, failure_body(error))
+    _give_up_if_lost(error)
+    hint = NO_GPU_MEMORY if is_out_of_memory(error) else ""
+    return Outcome(task_id, FAILURE, failure_body(error, hint))
+
+
+def _give_up_if_lost(error: BaseException) -> None:
+    """Raise GpuContextLost if what was raised means that this process can use its GPU no more."""
+    if lost := lost_context(error):
+        raise lost from error
 
 
 def _log(level: int, error: BaseException, message: str, *arguments: object) -> None:

@@ -68,12 +68,12 @@ def ports(text: str) -> tuple[int, ...]:
     return tuple(PORT(each) for each in text.split(",")) if text else ()
 
 
-def count_or_auto(high: int) -> Callable[[str], int]:
-    """Return a parser of a whole number of processes, or ``auto`` (0 in the settings object)."""
+def count_or(word: str, high: int) -> Callable[[str], int]:
+    """Return a parser of a whole number, or of ``word`` (0 in the settings object)."""
     whole_number = integer(1, high)
 
     def parse(text: str) -> int:
-        return 0 if text.lower() == "auto" else whole_number(text)
+        return 0 if text.lower() == word else whole_number(text)
 
     return parse
 

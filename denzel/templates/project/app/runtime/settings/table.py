@@ -17,7 +17,7 @@ from .parsers import (
     api_keys,
     bearer_key,
     choice,
-    count_or_auto,
+    count_or,
     credential,
     domain,
     flag,
@@ -216,23 +216,43 @@ SETTINGS: tuple[Setting, ...] = (
         "itself slow.",
     ),
     Setting(
-        "GPU", "0", flag, "0 or 1", "1: the worker runs on GPUs, one process and one model each."
+        "GPU",
+        "0",
+        flag,
+        "0 or 1",
+        "1: the worker runs on GPUs. Each of its processes sees one GPU alone, and loads the model "
+        "there. CUDA_VISIBLE_DEVICES, on a line of its own, chooses among the GPUs.",
+    ),
+    Setting(
+        "WORKERS_PER_GPU",
+        "1",
+        integer(1, 64),
+        "1 to 64",
+        "Processes for each GPU, with GPU=1; each has a copy of the model in the GPU's memory.",
+    ),
+    Setting(
+        "GPU_COUNT",
+        "all",
+        count_or("all", 1024),
+        "a whole number, or all",
+        "How many of the machine's GPUs the worker's container gets, with GPU=1. Local processes "
+        "see all.",
     ),
     Setting(
         "API_WORKERS",
         "auto",
-        count_or_auto(1024),
+        count_or("auto", 1024),
         "a whole number, or auto",
         "Processes that answer HTTP. auto: one for every two processors, at least one.",
     ),
     Setting(
         "WORKER_CONCURRENCY",
         "auto",
-        count_or_auto(1024),
+        count_or("auto", 1024),
         "a whole number, or auto",
         "Predictions made at the same time, each in a process of its own. auto: one for every "
         "processor; one with all processors as its threads where MODEL_SHARING finds that the "
-        "model cannot be shared; with GPU=1, one for every visible GPU.",
+        "model cannot be shared; with GPU=1, WORKERS_PER_GPU for every GPU.",
     ),
     Setting(
         "API_MEMORY",

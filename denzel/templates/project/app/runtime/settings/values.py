@@ -54,6 +54,8 @@ class Settings:
     page: bool
     verify_threads: int
     gpu: bool
+    workers_per_gpu: int
+    gpu_count: int
     api_workers: int
     worker_concurrency: int
     api_memory: str | None

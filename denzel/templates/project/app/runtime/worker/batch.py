@@ -80,6 +80,7 @@ class Batch:
     """Requests that one process predicts for together; all of them asynchronous, or none.
 
     ``taken`` is by the monotonic clock, and so is ``started``, once a process has begun.
+    ``is_innocent`` is whether its process ended for the GPU's sake, whatever it was asked for.
     """
 
     requests: list[PredictionRequest]
@@ -89,6 +90,7 @@ class Batch:
     pid: int | None = None
     started: float | None = None
     is_overdue: bool = False
+    is_innocent: bool = False
 
     @property
     def id(self) -> str:

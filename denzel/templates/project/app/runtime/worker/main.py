@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 from app.runtime import state
+from app.runtime.gpus.devices import NoGpu, find_gpus
 from app.runtime.pipeline.loading import PipelineError
 from app.runtime.settings import Settings, load_settings
 from app.runtime.worker.announcer import announce_failure, announce_loading
@@ -30,18 +31,21 @@ def main() -> int:
     state.write_state("denzel", state.UP)
     end_leftovers(settings.denzel_run_dir)
     try:
-        plan = choose_plan(settings)
+        gpus = find_gpus() if settings.gpu else []
+        plan = choose_plan(settings, len(gpus))
         announce_loading(settings)
         # It imports app/tasks.py, where the user may import libraries that start threads.
         from app.runtime.worker.service import serve
 
         if plan.shared:
             plan = replace(plan, reason=load_shared_model(settings))
-    except PipelineError as error:
+    except (PipelineError, NoGpu) as error:
         log.error("%s", error, exc_info=error.__cause__)
         return _fail(settings, str(error))
     log.info("%s", plan.summary)
-    serve(settings, plan)
+    for gpu in gpus:
+        log.info("Uses %s %s", gpu, gpu.uuid)
+    serve(settings, plan, gpus)
     return 0
 
 

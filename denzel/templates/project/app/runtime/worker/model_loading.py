@@ -19,12 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from app.runtime.pipeline.loading import PipelineError, import_pipeline, load_model
+from app.runtime.pipeline.loading import import_pipeline, load_model
 from app.runtime.pipeline.plan import FORK, Plan, own_copies, plan_processes
 from app.runtime.pipeline.threads import limit_threads, why_not_forkable
 from app.runtime.settings import Settings, available_processors
 from app.runtime.worker.context import WorkerContext, create_context, set_context
-from app.runtime.worker.gpu import share_gpus, visible_gpus
 from app.runtime.worker.orphans import adopt_orphans, end_children
 
 NOT_FORKABLE_VARIABLE = "DENZEL_NOT_FORKABLE"
@@ -36,23 +35,18 @@ log = logging.getLogger("denzel.model")
 _environment_at_start: dict[str, str] = {}
 
 
-def choose_plan(settings: Settings) -> Plan:
+def choose_plan(settings: Settings, gpus: int) -> Plan:
     """Return how many processes and threads this worker starts with, and limit its threads.
 
-    Called before anything of the user's is imported.  Raises PipelineError when there is no GPU.
+    ``gpus`` is how many it may use, with GPU=1.  Called before anything of the user's is imported.
     """
     _environment_at_start.update(os.environ)
     reason = os.environ.pop(NOT_FORKABLE_VARIABLE, "")
-    gpus = visible_gpus() if settings.gpu else []
     if reason:
         plan = own_copies(settings, available_processors(), reason)
     else:
-        plan = plan_processes(settings, available_processors(), len(gpus))
+        plan = plan_processes(settings, available_processors(), gpus)
     limit_threads(plan.threads)
-    if settings.gpu and not gpus:
-        raise PipelineError("GPU=1 in .env, but nvidia-smi shows no GPU here")
-    if gpus:
-        share_gpus(gpus)
     return plan
 
 

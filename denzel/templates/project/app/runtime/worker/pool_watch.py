@@ -12,6 +12,7 @@ from app.runtime import state
 from app.runtime.pipeline.plan import Plan
 from app.runtime.settings import Settings
 from app.runtime.worker.announcer import ModelAnnouncer
+from app.runtime.worker.gpu_watch import GpuWatch
 from app.runtime.worker.orphans import Orphans
 from app.runtime.worker.report import Report, Stall, read_processes
 from app.runtime.worker.stall import StallWatch, running_predictions
@@ -24,7 +25,8 @@ log = logging.getLogger("denzel.pool")
 class PoolWatch:
     """Lives in the worker's main process, and looks every half second."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(self, settings: Settings, plan: Plan, gpus: GpuWatch) -> None:
+        self._gpus = gpus
         self._run_directory = settings.denzel_run_dir
         self._announcer = ModelAnnouncer(settings)
         self._report = Report(settings.denzel_run_dir, plan, self._announcer.tell)
@@ -35,7 +37,9 @@ class PoolWatch:
 
     def begin(self, sender: Any, **_: object) -> None:
         """Look from now on; ``sender`` is Celery's consumer, which is ready."""
-        self._orphans = self._orphans or Orphans(self._living(sender))
+        if self._orphans is None:  # else it is connected again
+            self._orphans = Orphans(self._living(sender))
+            self._gpus.begin()
         self._look(sender)
         sender.hub.call_repeatedly(LOOK_SECONDS, self._look, sender)
 
@@ -63,7 +67,9 @@ class PoolWatch:
         if self._is_ending:
             self._end_hopeless(stalls)
         else:
-            self._report.update(pids, sender.pool.num_processes, stalls)
+            places = {process.index: process.pid for process in sender.pool._pool._pool}
+            gpus = self._gpus.look(places)
+            self._report.update(pids, sender.pool.num_processes, stalls, gpus)
 
     def _end_hopeless(self, stalls: list[Stall]) -> None:
         """End the processes that are stalled, or have not loaded their model.

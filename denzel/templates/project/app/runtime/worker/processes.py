@@ -17,11 +17,11 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from billiard.process import current_process
 
 from app.runtime import state
+from app.runtime.gpus.devices import own_gpu, why_lost
 from app.runtime.pipeline.loading import PipelineError
 from app.runtime.pipeline.trial import warm_up
 from app.runtime.settings import Settings, load_settings
 from app.runtime.worker.context import current_context, has_context, set_context, warms_up
-from app.runtime.worker.gpu import use_own_gpu
 from app.runtime.worker.logs import configure_logging
 from app.runtime.worker.model_loading import load_context, load_limit
 from app.runtime.worker.report import write_process_state
@@ -80,9 +80,11 @@ def reseed_generators() -> None:
 
 def _make_ready(settings: Settings, index: int, *, loads: bool) -> None:
     """Load the model, if this process has none yet, and predict for EXAMPLE, if there is one."""
-    gpu = use_own_gpu(index) if loads else ""
+    gpu = own_gpu()
     write_process_state(index, os.getpid(), state.LOADING)
     try:
+        if gpu and (lost := why_lost(gpu)):
+            raise PipelineError(f"it is lost ({lost}); see the machine's kernel log (dmesg)")
         if loads:
             set_context(load_context(settings))
         context = current_context()
@@ -90,7 +92,7 @@ def _make_ready(settings: Settings, index: int, *, loads: bool) -> None:
         with load_limit(settings.model_load_timeout):
             warm_up(context.pipeline, context.model)
     except PipelineError as error:
-        where = f"GPU {gpu}" if gpu else f"process {index + 1}"
+        where = str(gpu) if gpu else f"process {index + 1}"
         log.error("%s: %s", where, error, exc_info=error.__cause__)
         write_process_state(index, os.getpid(), state.ERROR, f"{where}: {error}")
         time.sleep(RETRY_AFTER_SECONDS)  # SIGTERM ends the wait: children keep its default

@@ -8,7 +8,7 @@ process alone writes that file.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,6 +48,12 @@ class ProcessRecord:
     detail: str
 
 
+def count_failed(run_directory: str, pids: Collection[int]) -> int:
+    """Return how many processes live on to show why they have no model."""
+    found = read_processes(run_directory)
+    return sum(each.state == state.ERROR and each.pid in pids for each in found)
+
+
 def write_process_state(index: int, pid: int, value: str, detail: str = "") -> None:
     """Record the state of the worker process in place ``index``."""
     state.write_state(f"{_PROCESS}{index}", value, detail, pid=pid)
@@ -83,7 +89,13 @@ class Report:
         self._tell = tell
         self._written: tuple[Any, ...] = ()
 
-    def update(self, pids: Collection[int], expected: int, stalls: Sequence[Stall]) -> None:
+    def update(
+        self,
+        pids: Collection[int],
+        expected: int,
+        stalls: Sequence[Stall],
+        gpus: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Write the state if it has changed; ``pids`` are the processes that live."""
         value, detail, is_served = self._sum_up(pids, expected)
         if self._tell is not None:  # first: whoever reads UP in the file may ask at once
@@ -91,11 +103,15 @@ class Report:
         notes = [] if self._plan.shared and not self._plan.reason else [self._plan.summary]
         if value == state.UP:
             detail = "; ".join([*map(str, stalls), *notes])
-        if (value, detail) != self._written:
+        if (value, detail, gpus) != self._written:
             facts = {**asdict(self._plan), "summary": self._plan.summary}
             stalled = [asdict(each) for each in stalls]
-            state.write_state(state.WORKER, value, detail, model=facts, stalled=stalled)
-            self._written = (value, detail)
+            # How the GPUs are is no sign of life of the event loop, which is told elsewhere.
+            is_new = (value, detail) != self._written[:2]
+            state.write_state(
+                state.WORKER, value, detail, beats=is_new, model=facts, stalled=stalled, gpus=gpus
+            )
+            self._written = (value, detail, gpus)
 
     def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str, bool]:
         """Return the worker's state, its detail, and whether any process can predict."""

@@ -11,6 +11,7 @@ from billiard.exceptions import Terminated, WorkerLostError
 from redis.exceptions import RedisError
 
 from app.runtime.contract import CANCELLED, FAILURE, REVOKED, Outcome, failure_body
+from app.runtime.gpus.errors import GpuContextLost, GpuFailed
 from app.runtime.pipeline.time_limit import too_long
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.requests.worker_queue import WorkerQueue
@@ -18,6 +19,7 @@ from app.runtime.settings import Settings
 from app.runtime.worker import events
 from app.runtime.worker.batch import Batch, Batches, PredictionRequest, Told
 from app.runtime.worker.batch_size import BatchSize
+from app.runtime.worker.gpu_watch import end_process
 from app.runtime.worker.measurements import Measurements
 from app.runtime.worker.run_batch import BatchResult, WorkItem, run_batch
 
@@ -103,26 +105,34 @@ class Runner:
         error = getattr(error, "exc", error)  # billiard's ExceptionWithTraceback
         # SystemExit: billiard 4.3 tells of some exits before the process has ended.
         if isinstance(error, (WorkerLostError, Terminated, SystemExit)):
-            self._recover(batch)
+            self._recover(batch, process_died(1))
+        elif isinstance(error, GpuContextLost) and batch.pid is not None:
+            log.error("Process %d is replaced: it lost its GPU's context (%s)", batch.pid, error)
+            end_process(batch.pid)
+            batch.is_innocent = isinstance(error, GpuFailed)
+            self._recover(batch, error)
         else:
             log.error("A batch could not be finished: %r", error, exc_info=error)
         events.tell_lost(batch, error)
         self._on_free()
 
-    def _recover(self, batch: Batch) -> None:
+    def _recover(self, batch: Batch, error: BaseException) -> None:
         """Try the requests of a process that died again, each alone; or end the guilty one.
 
         One that was alone fails if it ran too long or its client waits, else it is tried again as
         often as the settings say.
         """
         left = [each for each in batch.requests if not each._already_revoked]
+        most = self._settings.max_deliveries
         try:
-            if len(batch.requests) > 1:
+            if len(batch.requests) > 1 or (batch.is_innocent and batch.is_sync):
                 self.put_back(left, is_begun=True)
             elif left and batch.is_overdue:
                 self.fail(left, too_long(self._settings.prediction_timeout))
             elif left and batch.is_sync:
-                self.fail(left, process_died(1))
+                self.fail(left, error)
+            elif left and isinstance(error, GpuContextLost) and left[0].deliveries >= most:
+                self.fail(left, error)  # else it would be told only how often it was tried
             else:
                 self.put_back(left, is_begun=True)
         except RedisError as error:  # what Redis still has as held is put back later (leases.py)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from celery import signals
 
+from app.runtime.gpus.devices import Gpu
 from app.runtime.pipeline.plan import Plan
 from app.runtime.settings import Settings
 from app.runtime.worker import inspection  # noqa: F401 - adds a command
+from app.runtime.worker.gpu_watch import GpuWatch
 from app.runtime.worker.logs import rotate_log
 from app.runtime.worker.orphans import adopt_orphans
 from app.runtime.worker.pool_watch import PoolWatch
 from app.tasks import celery_app
 
 
-def serve(settings: Settings, plan: Plan) -> None:
-    """Run the worker until it is told to stop."""
+def serve(settings: Settings, plan: Plan, gpus: Sequence[Gpu]) -> None:
+    """Run the worker, whose processes share the GPUs, until it is told to stop."""
     if not plan.shared:
         celery_app.conf.worker_pool_start_method = "spawn"
     adopt_orphans()
-    watch = PoolWatch(settings, plan)
+    gpu_watch = GpuWatch(gpus)
+    signals.worker_before_create_process.connect(gpu_watch.show_next, weak=False)
+    watch = PoolWatch(settings, plan, gpu_watch)
     _connect_signals(watch)
     try:
         celery_app.worker_main(worker_arguments(settings, plan.processes))

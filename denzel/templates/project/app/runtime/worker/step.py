@@ -34,6 +34,7 @@ from app.runtime.worker.events import EventRate
 from app.runtime.worker.fetcher import Fetcher, Notifications
 from app.runtime.worker.leases import BEAT_SECONDS, Leases
 from app.runtime.worker.measurements import Measurements
+from app.runtime.worker.report import count_failed
 from app.runtime.worker.runner import Runner, process_died
 from app.runtime.worker.stopping import Stopper
 
@@ -73,6 +74,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         self._notifications: Notifications | None = None
         self._timers: list[Any] = []
         self._will_look = False
+        self._failed = 0
         signals.worker_shutdown.connect(self._end_lease, weak=False)
 
     def start(self, consumer: Any) -> None:
@@ -144,6 +146,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
                 log.warning("Cannot fetch: %s", error)
 
     def _beat(self) -> None:
+        self._failed = count_failed(self._settings.denzel_run_dir, self._pids())
         self._stopper.end_overdue()
         self._leases.beat()
         state_files.beat(state_files.WORKER)  # this loop turns, and Redis answers it
@@ -156,7 +159,9 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
 
     def _demand(self) -> Demand | None:
         others = len(state.reserved_requests) - batches.count_requests()
-        free = self._consumer.pool.num_processes - len(batches) - max(0, others)
+        # A process without a model, as where a GPU is lost, would have a batch wait for the others.
+        able = self._consumer.pool.num_processes - self._failed
+        free = able - len(batches) - max(0, others)
         if free <= 0 or self._waits_for_quick_one():
             return None
         share = 1 if self._size.is_quick else free  # one process has a quick batch to itself

@@ -1,0 +1,114 @@
+"""Give each pool process its GPU, and look after the GPUs: their memory, their use, their loss."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from app.runtime.gpus.devices import Gpu, show_alone
+from app.runtime.gpus.nvml import Nvml, NvmlError, Reading
+from app.runtime.worker.batch import batches
+
+READ_SECONDS = 2.0
+
+log = logging.getLogger("denzel.gpu")
+
+
+class GpuWatch:
+    """Lives in the worker's main process.
+
+    The pool's process in place ``i`` has the GPU ``i`` modulo their number, and so has the one that
+    replaces it.  NVML is asked in a thread, since a GPU in trouble may keep it waiting.
+    """
+
+    def __init__(self, gpus: Sequence[Gpu]) -> None:
+        self._gpus = gpus
+        self._readings: Mapping[str, Reading] = {}
+        self._lost: set[str] = set()
+
+    def begin(self) -> None:
+        """Read the GPUs from now on."""
+        if any(gpu.uuid for gpu in self._gpus):
+            threading.Thread(target=self._read_on, name="gpus", daemon=True).start()
+
+    def show_next(self, sender: Any, **_: object) -> None:
+        """Show the process that ``sender``, Celery's pool, is about to start its GPU alone.
+
+        Its place is the first free one (``_avail_index`` in billiard/pool.py).
+        """
+        if self._gpus:
+            taken = {process.index for process in sender._pool}
+            place = next(each for each in itertools.count() if each not in taken)
+            show_alone(self._gpu(place))
+
+    def look(self, processes: Mapping[int, int]) -> list[dict[str, Any]]:
+        """Return how each GPU is, and end the processes on one that is lost.
+
+        ``processes`` are process ids by their places.  What they were asked for is tried elsewhere;
+        those that replace them find the GPU lost, or back again (``processes.py``).
+        """
+        readings = self._readings
+        return [self._describe(gpu, readings.get(gpu.uuid), processes) for gpu in self._gpus]
+
+    def _gpu(self, place: int) -> Gpu:
+        return self._gpus[place % len(self._gpus)]
+
+    def _describe(
+        self, gpu: Gpu, reading: Reading | None, processes: Mapping[int, int]
+    ) -> dict[str, Any]:
+        reading = reading or Reading()
+        pids = [pid for place, pid in sorted(processes.items()) if self._gpu(place) is gpu]
+        if reading.problem and gpu.uuid not in self._lost:
+            self._lost.add(gpu.uuid)
+            log.error("%s, %s, is lost (%s): its processes are ended, and the other GPUs get "
+                      "what they were asked for", gpu, gpu.uuid, reading.problem)  # fmt: skip
+            _end(pids)
+        elif gpu.uuid in self._lost and not reading.problem:
+            self._lost.discard(gpu.uuid)
+            log.warning("%s, %s, is back", gpu, gpu.uuid)
+        return {
+            "label": gpu.label, "name": gpu.name, "uuid": gpu.uuid or None,
+            "memory_used_bytes": reading.memory_used, "memory_total_bytes": reading.memory_total,
+            "utilization_percent": reading.utilization_percent,
+            "problem": reading.problem, "pids": pids,
+        }  # fmt: skip
+
+    def _read_on(self) -> None:
+        """Read in one session until a GPU is lost: only a new session learns that it is back."""
+        wait = threading.Event().wait
+        is_told = False
+        while True:
+            try:
+                with Nvml() as nvml:
+                    is_told = False
+                    self._read(nvml)
+                    while not any(each.problem for each in self._readings.values()):
+                        wait(READ_SECONDS)
+                        self._read(nvml)
+            except NvmlError as error:
+                if not is_told:
+                    log.warning("Memory and use of the GPUs are not known: %s", error)
+                is_told, self._readings = True, {}
+            wait(READ_SECONDS)
+
+    def _read(self, nvml: Nvml) -> None:
+        self._readings = {gpu.uuid: nvml.read(gpu.uuid) for gpu in self._gpus if gpu.uuid}
+
+
+def end_process(pid: int) -> None:
+    """End a process whose GPU failed it; it may not listen to anything else than SIGKILL."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _end(pids: Sequence[int]) -> None:
+    for batch in batches.running():
+        batch.is_innocent = batch.is_innocent or batch.pid in pids
+    for pid in pids:
+        end_process(pid)
