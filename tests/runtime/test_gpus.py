@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import requests
+
+from app.runtime.store.keys import PREDICTIONS_QUEUE
+from app.runtime.worker.report import count_failed
 
 from .deployment import PIPELINES, Deployment, deployed
 
@@ -79,6 +83,17 @@ class GpuDeployment:
         status = self.lab.final_status(task_id, 40)
         assert status["status"] == "SUCCESS", status
         return dict(status["result"])
+
+    def wait_for_beat(self) -> None:
+        """Wait until the worker gives its next heartbeat."""
+        file = Path(self.lab.environment["DENZEL_RUN_DIR"]) / "worker.beat"
+        before = file.read_bytes() if file.exists() else b""
+        self.lab.wait(lambda: file.exists() and file.read_bytes() != before, "a heartbeat", 20)
+
+    def queued(self) -> int:
+        """Return how many asynchronous requests no worker has taken."""
+        with redis.Redis(unix_socket_path=str(self.lab.redis_socket)) as client:
+            return client.llen(PREDICTIONS_QUEUE)
 
     def kill(self, pid: int) -> None:
         """End a process, and wait until the worker is up with another."""
@@ -252,10 +267,16 @@ def test_what_a_lost_gpu_was_at_is_done_by_the_others(gpus: GpuDeployment) -> No
 def test_without_any_gpu_left_nothing_is_ready_until_one_is_back(gpus: GpuDeployment) -> None:
     gpus.change(0, lost=True)
     gpus.lab.wait(lambda: not gpus.is_ready(), "it is not ready", 20)
-    gpus.lab.wait(lambda: gpus.lab.state("worker")[0] == "ERROR", "the worker shows ERROR", 20)
+    run_directory = gpus.lab.environment["DENZEL_RUN_DIR"]
+    gpus.lab.wait(lambda: count_failed(run_directory) == 4, "every process says ERROR", 20)
+    assert gpus.lab.state("worker")[0] == "ERROR"
     answer = gpus.lab.predict({}, Prefer="wait=20")
     assert answer.status_code == 503
+    for _ in range(2):
+        gpus.wait_for_beat()
     waiting = gpus.lab.accept({})
+    gpus.wait_for_beat()
+    assert gpus.queued() == 1  # where another worker could take it
     gpus.change(0, lost=False)
     for pid in gpus.pids()[0]:  # they would look again by themselves, each half minute
         os.kill(pid, signal.SIGTERM)

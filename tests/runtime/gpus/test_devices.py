@@ -95,7 +95,7 @@ def test_cuda_visible_devices_chooses(machine: Machine, chosen: str, ids: list[s
         ("MIG-c", "MIG-c names more than one GPU"),
         ("MIG-GPU-bb22-1/7/0", "MIG-GPU-bb22-1/7/0 is not here"),
         ("two", "two is not here"),
-        ("0;2", "0;2 is not here, or cannot be used; there is GPU 0 (NVIDIA H100), GPU-aa11-0; "),
+        ("0;2", "0;2 is not here; there is GPU 0 (NVIDIA H100), GPU-aa11-0; "),
         ("", "hides every GPU"),
         ("-1", "hides every GPU"),
         ("none", "hides every GPU"),
@@ -167,13 +167,21 @@ def test_a_process_knows_the_one_it_sees(machine: Machine, monkeypatch: pytest.M
     assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
-def test_a_lost_gpu_is_left_out_and_told_of(machine: Machine) -> None:
-    machine(BOARDS)
+def test_a_lost_gpu_is_left_out_and_told_of(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine(BOARDS, CUDA_VISIBLE_DEVICES="all")
     gpu = find_gpus()[0]
     assert why_lost(gpu) == ""
     machine([{**BOARDS[0], "lost": True}, *BOARDS[1:]])
     assert why_lost(gpu) == "GPU is lost"
     assert [each.id for each in find_gpus()] == ALL[1:]
+    assert "GPU 0 cannot be used, but the others are: GPU is lost" in caplog.text
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
+    assert [each.id for each in find_gpus()] == ALL[3:]
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    with pytest.raises(NoGpu, match="no GPU can be used: GPU 0: GPU is lost"):
+        find_gpus()
     machine(BOARDS[1:])  # after a restart of the driver
     assert why_lost(gpu) == "Not Found"
 

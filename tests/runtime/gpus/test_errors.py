@@ -113,6 +113,18 @@ def test_it_is_recognised_under_the_users_own_exception() -> None:
         assert "device-side assert" in str(lost_context(error))
 
 
+def test_what_the_gpu_has_not_told_yet_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def synchronize() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    cuda = types.SimpleNamespace(is_initialized=lambda: True, synchronize=synchronize)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    error = RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm")
+    assert "device-side assert" in str(lost_context(error))
+    cuda.is_initialized = lambda: False
+    assert lost_context(error) is None
+
+
 def test_freeing_memory_asks_torch_if_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     free_memory()
     calls: list[str] = []

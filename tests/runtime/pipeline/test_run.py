@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.runtime.contract import FAILURE, SUCCESS
+from app.runtime.gpus.errors import GpuContextLost
+from app.runtime.pipeline import run
 from app.runtime.pipeline.loading import Pipeline, PipelineError, load_model
 from app.runtime.pipeline.run import predict_group
 
@@ -206,3 +210,58 @@ def test_what_a_batch_raised_is_logged_though_each_alone_succeeds(
     assert [outcome.state for outcome in outcomes] == [SUCCESS] * 2
     assert "each of 2 is tried alone" in caplog.text
     assert "shapes do not match" in caplog.text
+
+
+class OutOfMemoryError(RuntimeError):
+    """A GPU's memory is full."""
+
+
+class Tensor:
+    """Something large."""
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_a_batch_had_in_memory_is_let_go_of_before_each_is_tried_alone(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    held: list[weakref.ref[Tensor]] = []
+    freed: list[int] = []
+
+    def fill(model: Any, batch: list[Any]) -> list[Any]:
+        assert not any(each() for each in held)
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        if len(batch) == count:
+            raise OutOfMemoryError("CUDA out of memory")
+        return [{} for _ in batch]
+
+    monkeypatch.setattr(
+        run, "free_memory", lambda: freed.append(sum(each() is not None for each in held))
+    )
+    outcomes = predict_group(pipeline(fill), None, group([""] * count))
+    assert freed == [0]
+    assert [each.state for each in outcomes] == ([FAILURE] if count == 1 else [SUCCESS] * count)
+    if count == 1:
+        (text,) = json.loads(outcomes[0].body)["args"]
+        assert text.startswith("CUDA out of memory. The GPU's memory does not suffice: in .env, ")
+
+
+@pytest.mark.parametrize("batch", [None, predict_batch])
+@pytest.mark.parametrize("place", ["process", "predict"])
+def test_without_its_gpu_a_process_ends_no_request(batch: PredictBatch | None, place: str) -> None:
+    calls: list[int] = []
+
+    def lose(model: Any, data: dict[str, Any]) -> dict[str, Any]:
+        calls.append(data["number"])
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    guilty = pipeline(batch)
+    if place == "process":
+        guilty = replace(guilty, process=lose)
+    elif batch is None:
+        guilty = replace(guilty, predict=lose)
+    else:
+        guilty = replace(guilty, predict_batch=lambda model, batch: [lose(model, batch[0])])
+    with pytest.raises(GpuContextLost, match="illegal memory access"):
+        predict_group(guilty, None, group(["", "", ""]))
+    assert calls == [0]

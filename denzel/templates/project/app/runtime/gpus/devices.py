@@ -7,6 +7,7 @@ choose among a machine's GPUs choose among them here, too.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 """Where Linux lists what AMD's driver computes with, processors included."""
 END_OF_LIST = ("-1", "none", "void")
 """What ends a list of GPUs: to CUDA, any name that is no GPU's does."""
+
+
+log = logging.getLogger("denzel.gpu")
 
 
 class NoGpu(Exception):
@@ -68,13 +72,16 @@ def find_gpus() -> list[Gpu]:
             f"GPU=1 in .env, but no GPU is found: {error}; install its driver (in Docker, see "
             "`denzel doctor`), or set GPU=0"
         ) from error
-    gpus = _usable(boards)
+    if chosen is not None and chosen.strip().lower() != "all":
+        named = [_named(name, boards) for name in _names(CUDA_VARIABLE, chosen)]
+        boards = list(dict.fromkeys(named))
+    gpus = list(dict.fromkeys(gpu for board in boards for gpu in _gpus_of(board)))
     if not gpus:
         raise NoGpu(f"GPU=1 in .env, but no GPU can be used: {_why_none(boards)}")
-    if chosen is None or chosen.strip().lower() == "all":
-        return gpus
-    found = [each for name in _names(CUDA_VARIABLE, chosen) for each in _named(name, boards)]
-    return list(dict.fromkeys(found))
+    for board in boards:
+        if board.problem:
+            log.error("GPU %d cannot be used, but the others are: %s", board.number, board.problem)
+    return gpus
 
 
 def show_alone(gpu: Gpu) -> None:
@@ -117,13 +124,11 @@ def _names(variable: str, chosen: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _usable(boards: Sequence[Board]) -> list[Gpu]:
-    """Return the GPUs that CUDA can use: of a partitioned one, its instances."""
-    return [gpu for board in boards for gpu in _gpus_of(board)]
-
-
 def _gpus_of(board: Board) -> list[Gpu]:
+    """Return what CUDA can use of a GPU: of a partitioned one, its instances."""
     label = f"GPU {board.number}"
+    if board.problem:
+        return []
     if not board.is_partitioned:
         return [Gpu(label, board.uuid, name=board.name, uuid=board.uuid)]
     return [
@@ -132,28 +137,27 @@ def _gpus_of(board: Board) -> list[Gpu]:
     ]
 
 
-def _named(name: str, boards: Sequence[Board]) -> list[Gpu]:
+def _named(name: str, boards: Sequence[Board]) -> Board:
     """Return what a name in CUDA_VISIBLE_DEVICES stands for.  Raises NoGpu when it is not there.
 
-    That is an index, or the UUID, or the beginning of one, of a GPU or an instance; or
-    MIG-GPU-UUID/1/0, as drivers before 470 called an instance.
+    That is an index, or the UUID, or the beginning of one, of a GPU or an instance, which is
+    returned as the only one of its GPU; or MIG-GPU-UUID/1/0, as drivers before 470 called one.
     Source: NVIDIA, CUDA C++ Programming Guide and MIG User Guide.
     """
-    matches: list[list[Gpu]] = []
+    found = []
     for board in boards:
-        gpus = _gpus_of(board)
         if name == str(board.number) or _begins(board.uuid, name, "GPU-"):
-            matches.append(gpus)
-        elif name.startswith(f"MIG-{board.uuid}/"):
-            place = name.partition("/")[2]
-            matches += [[each] for each in gpus if each.label.endswith(f" MIG {place}")]
-        elif board.is_partitioned:
-            matches += [[each] for each in gpus if _begins(each.uuid, name, "MIG-")]
-    if len(matches) == 1 and matches[0]:
-        return matches[0]
-    what = "names more than one GPU" if len(matches) > 1 else "is not here, or cannot be used"
-    there = "; ".join(f"{each}, {each.uuid}" for each in _usable(boards))
-    raise NoGpu(f"{CUDA_VARIABLE} in .env: {name} {what}; there is {there}")
+            found.append(board)
+        found += [
+            board._replace(instances=(each,))
+            for each in board.instances
+            if _begins(each.uuid, name, "MIG-") or name == f"MIG-{board.uuid}/{each.place}"
+        ]
+    if len(found) == 1:
+        return found[0]
+    what = "names more than one GPU" if found else "is not here"
+    there = "; ".join(f"{gpu}, {gpu.uuid}" for board in boards for gpu in _gpus_of(board))
+    raise NoGpu(f"{CUDA_VARIABLE} in .env: {name} {what}; there is {there or 'none'}")
 
 
 def _begins(uuid: str, name: str, kind: str) -> bool:
@@ -162,7 +166,7 @@ def _begins(uuid: str, name: str, kind: str) -> bool:
 
 def _why_none(boards: Sequence[Board]) -> str:
     if boards:
-        return "MIG is enabled, without any instance; make some with `nvidia-smi mig -cgi`"
+        return "; ".join(f"GPU {board.number}: {board.problem}" for board in boards)
     shown = os.environ.get("NVIDIA_VISIBLE_DEVICES")
     hidden = f"; NVIDIA_VISIBLE_DEVICES is {shown!r}" if shown is not None else ""
     return f"NVIDIA's driver shows none{hidden}"

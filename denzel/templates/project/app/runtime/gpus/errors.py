@@ -70,8 +70,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def lost_context(error: BaseException) -> GpuContextLost | None:
-    """Return what an exception means for this process, if it lost its GPU's context."""
-    for each in _with_causes(error):
+    """Return what an exception means for this process, if it lost its GPU's context.
+
+    Whatever was raised, PyTorch is asked, too: what a GPU computes fails later than it was called
+    for, often under another name, as CUBLAS_STATUS_EXECUTION_FAILED.
+    """
+    for each in (*_with_causes(error), *_pending_errors()):
         text = text_of(each)
         if not (_is_from_library(each) and _ABOUT_GPUS.search(text)):
             continue
@@ -96,6 +100,16 @@ def free_memory() -> None:
     with suppress(RuntimeError, AttributeError):
         if torch is not None and torch.backends.mps.is_available():
             torch.mps.empty_cache()
+
+
+def _pending_errors() -> Iterator[BaseException]:
+    """Yield the error of what PyTorch had this process's GPU compute, if there is one."""
+    torch = sys.modules.get("torch")
+    try:
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except (RuntimeError, AttributeError) as error:
+        yield error
 
 
 def _is_from_library(error: BaseException) -> bool:

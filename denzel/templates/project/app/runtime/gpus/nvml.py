@@ -10,6 +10,8 @@ import importlib
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+NO_INSTANCE = "MIG is enabled, without any instance; `nvidia-smi mig -cgi` makes some"
+
 
 class NvmlError(Exception):
     """NVML cannot be asked; the message says why."""
@@ -24,13 +26,17 @@ class Instance(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A GPU; ``number`` is its index to nvidia-smi, in the order of the PCI bus."""
+    """A GPU; ``number`` is its index to nvidia-smi, in the order of the PCI bus.
+
+    ``problem`` is why it cannot be used, empty when it can.
+    """
 
     number: int
-    uuid: str
-    name: str
-    is_partitioned: bool
-    instances: tuple[Instance, ...]
+    uuid: str = ""
+    name: str = ""
+    is_partitioned: bool = False
+    instances: tuple[Instance, ...] = ()
+    problem: str = ""
 
 
 class Reading(NamedTuple):
@@ -68,15 +74,17 @@ class Nvml:
             self._api.nvmlShutdown()
 
     def boards(self) -> list[Board]:
-        """Return the GPUs that this process is shown; one that is lost is left out."""
+        """Return the GPUs that this process is shown, those that cannot be used included."""
         try:
             count = self._api.nvmlDeviceGetCount()
         except self._api.NVMLError as error:
             raise NvmlError(f"NVIDIA's driver does not list its GPUs ({error})") from error
         found = []
         for index in range(count):
-            with suppress(self._api.NVMLError):
+            try:
                 found.append(self._board(index))
+            except self._api.NVMLError as error:
+                found.append(Board(index, problem=str(error)))
         return found
 
     def read(self, uuid: str) -> Reading:
@@ -114,8 +122,9 @@ class Nvml:
         with suppress(api.NVMLError_NotSupported, api.NVMLError_FunctionNotFound):
             is_partitioned = api.nvmlDeviceGetMigMode(handle)[0] == api.NVML_DEVICE_MIG_ENABLE
         instances = self._instances(handle) if is_partitioned else ()
-        name = api.nvmlDeviceGetName(handle)
-        return Board(index, api.nvmlDeviceGetUUID(handle), name, is_partitioned, instances)
+        problem = "" if instances or not is_partitioned else NO_INSTANCE
+        uuid, name = api.nvmlDeviceGetUUID(handle), api.nvmlDeviceGetName(handle)
+        return Board(index, uuid, name, is_partitioned, instances, problem)
 
     def _instances(self, board: Any) -> tuple[Instance, ...]:
         api = self._api

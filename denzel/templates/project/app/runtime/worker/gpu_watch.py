@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,8 @@ from app.runtime.gpus.nvml import Nvml, NvmlError, Reading
 from app.runtime.worker.batch import batches
 
 READ_SECONDS = 2.0
+BELIEVED_SECONDS = 15.0
+"""How long what was read last counts, if the driver keeps the next answer waiting."""
 
 log = logging.getLogger("denzel.gpu")
 
@@ -30,6 +33,7 @@ class GpuWatch:
     def __init__(self, gpus: Sequence[Gpu]) -> None:
         self._gpus = gpus
         self._readings: Mapping[str, Reading] = {}
+        self._read_at = 0.0
         self._lost: set[str] = set()
 
     def begin(self) -> None:
@@ -53,7 +57,8 @@ class GpuWatch:
         ``processes`` are process ids by their places.  What they were asked for is tried elsewhere;
         those that replace them find the GPU lost, or back again (``processes.py``).
         """
-        readings = self._readings
+        is_old = time.monotonic() - self._read_at > BELIEVED_SECONDS
+        readings = {} if is_old else self._readings
         return [self._describe(gpu, readings.get(gpu.uuid), processes) for gpu in self._gpus]
 
     def _gpu(self, place: int) -> Gpu:
@@ -99,6 +104,7 @@ class GpuWatch:
 
     def _read(self, nvml: Nvml) -> None:
         self._readings = {gpu.uuid: nvml.read(gpu.uuid) for gpu in self._gpus if gpu.uuid}
+        self._read_at = time.monotonic()
 
 
 def end_process(pid: int) -> None:

@@ -81,10 +81,10 @@ def reseed_generators() -> None:
 def _make_ready(settings: Settings, index: int, *, loads: bool) -> None:
     """Load the model, if this process has none yet, and predict for EXAMPLE, if there is one."""
     gpu = own_gpu()
-    write_process_state(index, os.getpid(), state.LOADING)
     try:
         if gpu and (lost := why_lost(gpu)):
             raise PipelineError(f"it is lost ({lost}); see the machine's kernel log (dmesg)")
+        write_process_state(index, os.getpid(), state.LOADING)
         if loads:
             set_context(load_context(settings))
         context = current_context()

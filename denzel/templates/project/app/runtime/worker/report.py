@@ -41,17 +41,19 @@ class Stall:
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """What a process that loads its own model wrote about itself."""
+    """What a process that loads its own model wrote about itself.
+
+    It stays when the process has ended, until the one in its place writes.
+    """
 
     pid: int
     state: str
     detail: str
 
 
-def count_failed(run_directory: str, pids: Collection[int]) -> int:
-    """Return how many processes live on to show why they have no model."""
-    found = read_processes(run_directory)
-    return sum(each.state == state.ERROR and each.pid in pids for each in found)
+def count_failed(run_directory: str) -> int:
+    """Return in how many places no process can predict: one has said why, and none has loaded."""
+    return sum(each.state == state.ERROR for each in read_processes(run_directory))
 
 
 def write_process_state(index: int, pid: int, value: str, detail: str = "") -> None:
@@ -117,9 +119,9 @@ class Report:
         """Return the worker's state, its detail, and whether any process can predict."""
         if self._plan.shared and not warms_up():
             return state.UP, "", True
-        alive = [each for each in read_processes(self._run_directory) if each.pid in pids]
-        failed = [each.detail for each in alive if each.state == state.ERROR]
-        loaded = sum(each.state == state.UP for each in alive)
+        records = read_processes(self._run_directory)
+        failed = [each.detail for each in records if each.state == state.ERROR]
+        loaded = sum(each.state == state.UP and each.pid in pids for each in records)
         if failed:
             return state.ERROR, failed[0], loaded > 0
         return (state.UP if loaded >= expected else state.LOADING), "", loaded > 0

@@ -146,7 +146,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
                 log.warning("Cannot fetch: %s", error)
 
     def _beat(self) -> None:
-        self._failed = count_failed(self._settings.denzel_run_dir, self._pids())
+        self._failed = count_failed(self._settings.denzel_run_dir)
         self._stopper.end_overdue()
         self._leases.beat()
         state_files.beat(state_files.WORKER)  # this loop turns, and Redis answers it
