@@ -107,8 +107,9 @@ def main(arguments: list[str]) -> int:
     found = examine(settings)
     if not arguments:
         for name, (shown, detail) in found.items():
-            record = json.dumps({"state": shown, "detail": detail})
-            print(f"{settings.denzel_run_dir}/{name}.json:{record}")
+            path = Path(settings.denzel_run_dir) / f"{name}.json"
+            record = {**state.read_facts(path), "state": shown, "detail": detail}
+            print(f"{path}:{json.dumps(record)}")
         return 0
     (service,) = arguments
     # The service denzel is well when its worker has the model.

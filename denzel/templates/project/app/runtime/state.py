@@ -67,6 +67,15 @@ def read_state(path: Path) -> tuple[str, str]:
         return DOWN, ""
 
 
+def read_facts(path: Path) -> dict[str, object]:
+    """Return every field of the record in a state file; none when there is no record."""
+    try:
+        record = json.loads(_read(path))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def beat(service: str) -> None:
     """Record that ``service`` works at this moment; to be called every few seconds while it does.
 

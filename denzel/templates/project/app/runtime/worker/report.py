@@ -72,12 +72,18 @@ def forget_processes(run_directory: str) -> None:
 class Report:
     """Keeps ``worker.json`` up to date, in the worker's main process.
 
-    ``tell(state, detail)`` is called with each look at the model: UP as soon as one process has it.
+    ``name`` is the worker's.  ``tell(state, detail)`` is called with each look at the model: UP as
+    soon as one process has it.
     """
 
     def __init__(
-        self, run_directory: str, plan: Plan, tell: Callable[[str, str], None] | None = None
+        self,
+        run_directory: str,
+        plan: Plan,
+        name: str,
+        tell: Callable[[str, str], None] | None = None,
     ) -> None:
+        self._name = name
         self._run_directory = run_directory
         self._plan = plan
         self._tell = tell
@@ -94,7 +100,9 @@ class Report:
         if (value, detail) != self._written:
             facts = {**asdict(self._plan), "summary": self._plan.summary}
             stalled = [asdict(each) for each in stalls]
-            state.write_state(state.WORKER, value, detail, model=facts, stalled=stalled)
+            state.write_state(
+                state.WORKER, value, detail, name=self._name, model=facts, stalled=stalled
+            )
             self._written = (value, detail)
 
     def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str, bool]:
