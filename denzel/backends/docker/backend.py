@@ -21,7 +21,6 @@ from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommand
 from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import (
     DIRECTORY_LABEL,
-    SERVICE_LABEL,
     connect,
     engine_errors,
     find_image,
@@ -30,9 +29,9 @@ from denzel.backends.docker.engine import (
 from denzel.backends.docker.errors import NO_GPU, is_network_gone
 from denzel.backends.docker.images import PROJECT_LABEL, Images
 from denzel.backends.docker.progress import containers_shown
+from denzel.backends.docker.replicas import memory_used, running_replicas, service_of_container
 from denzel.backends.docker.status import (
     Container,
-    memory_used,
     project_status,
     read_container,
     read_records,
@@ -134,7 +133,7 @@ class ComposeBackend(Backend):
         """Run as many replicas of ``services`` as ``.env`` says."""
         self.project.forget()
         self._images.provide(self._containers())
-        had_balancer = any(self._service_of(found) == BALANCER for found in self._containers())
+        had_balancer = any(service_of_container(found) == BALANCER for found in self._containers())
         self._remove_unwanted()
         has_balancer = self.project.settings.api_replicas > 1
         for service in services:
@@ -215,7 +214,7 @@ class ComposeBackend(Backend):
         """
         self.preflight()
         stdin = sample or b""
-        if any(self._service_of(found) == "denzel" and found.status == "running"
+        if any(service_of_container(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
             argv = self._commands().module_of_version(version, "denzel", CHECK_MODULE, *options)
             return self._compose.output(argv, stdin=stdin)
@@ -364,7 +363,7 @@ class ComposeBackend(Backend):
         found = self._containers()
         with ThreadPoolExecutor(STATUS_THREADS) as pool, engine_errors():
             for last in (False, True):
-                batch = [each for each in found if (self._service_of(each) == "redis") is last]
+                batch = [each for each in found if (service_of_container(each) == "redis") is last]
                 for container, _ in zip(batch, pool.map(_stop, batch), strict=True):
                     self.report(f"Stopping {container.name} ... done")
         return len(found)
@@ -398,7 +397,7 @@ class ComposeBackend(Backend):
         """Raise PortTaken unless Caddy can have its ports, or runs and so has them already."""
         settings = self.project.settings
         runs = any(
-            self._service_of(found) == HTTPS and found.status == "running"
+            service_of_container(found) == HTTPS and found.status == "running"
             for found in self._containers()
         )
         if settings.https_domain and not runs:
@@ -412,7 +411,7 @@ class ComposeBackend(Backend):
         unwanted |= set(METRICS_SERVICES) if not settings.with_metrics else set()
         unwanted |= {BALANCER} if settings.api_replicas == 1 else set()
         for found in self._containers():
-            if self._service_of(found) in unwanted:
+            if service_of_container(found) in unwanted:
                 self._remove_container(found.name)
 
     def _remove_container(self, name: str) -> None:
@@ -453,25 +452,8 @@ class ComposeBackend(Backend):
                 )
         return list(found)
 
-    def _service_of(self, found: Any) -> str:
-        return str(found.labels.get(SERVICE_LABEL, ""))
-
     def _running(self, service: str) -> dict[str, Any]:
-        """Return the running containers of a service, each by its replica's name, the first first.
-
-        Raises ServiceError when there is none.
-        """
-        found = {
-            read_container(each.attrs).number: each
-            for each in self._containers()
-            if self._service_of(each) == service and each.status == "running"
-        }
-        if not found:
-            raise ServiceError(
-                f"The service {service} is not running; `denzel status` shows the services, "
-                "`denzel start` starts them"
-            )
-        return {replica_name(service, number): found[number] for number in sorted(found)}
+        return running_replicas(self._containers(), service)
 
     def _with_records(self, found: Any) -> Container:
         container = read_container(found.attrs)

@@ -63,13 +63,6 @@ def read_container(attributes: Mapping[str, Any]) -> Container:
     )
 
 
-def memory_used(stats: Mapping[str, Any]) -> int:
-    """Return the bytes a container uses, from the engine's statistics; without cached files."""
-    memory = stats.get("memory_stats", {})
-    files = memory.get("stats", {}).get("inactive_file", 0)
-    return max(0, int(memory.get("usage", 0)) - int(files))
-
-
 def read_records(listing: str) -> dict[str, tuple[State, str]]:
     """Return the state files in what ``commands.STATES`` prints, each a path and JSON.
 
