@@ -877,3 +877,22 @@ def test_a_reload_moves_every_replica_or_none(serving: Project, machine: Deploym
         "docker switch api-2 2", "docker switch denzel 1", "docker switch denzel-2 1",
         "docker switch api 1",
     ]  # fmt: skip
+
+
+def test_scale_writes_what_plain_compose_needs_for_several_apis(project: Project) -> None:
+    def lines() -> dict[str, str]:
+        names = ("API_REPLICAS", "API_REPLICA_PORT", "API_REPLICA_HOST", "COMPOSE_PROFILES")
+        found = Project(project.root).read_settings_file()
+        return {name: found[name] for name in names if found.get(name)}
+
+    operations.scale(project, {"denzel": 2}, report=silent)
+    assert lines() == {"API_REPLICAS": "1"}
+    project.set_environment(COMPOSE_PROFILES="https")
+    operations.scale(project, {"api": 2}, report=silent)
+    assert lines() == {
+        "API_REPLICAS": "2", "API_REPLICA_PORT": "0", "API_REPLICA_HOST": "127.0.0.1",
+        "COMPOSE_PROFILES": "https,balancer",
+    }  # fmt: skip
+    operations.scale(project, {"api": 3}, report=silent)
+    operations.scale(project, {"api": 1}, report=silent)
+    assert lines() == {"API_REPLICAS": "1", "COMPOSE_PROFILES": "https"}

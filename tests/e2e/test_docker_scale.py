@@ -25,6 +25,7 @@ FROM python:3.13-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends caddy
 """
 READY_SECONDS = 300
+CLIENTS = 4
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def load(life: Deployment) -> Iterator[Counter[str]]:
             except requests.RequestException as error:
                 found[type(error).__name__] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:
@@ -102,7 +103,16 @@ def test_scale_starts_replicas_and_a_balancer(life: Deployment) -> None:
     assert "    balancer - UP" in status
     balanced = requests.get(f"{life.api}/info", timeout=SOON)
     assert balanced.text == direct.text
-    assert set(balanced.headers) == set(direct.headers)
+    changing = {"date"}
+    shown = [
+        {
+            name.lower(): value
+            for name, value in answer.headers.items()
+            if name.lower() not in changing
+        }
+        for answer in (balanced, direct)
+    ]
+    assert shown[0] == shown[1]
     assert life.predict().status_code == 200
 
 
@@ -135,8 +145,8 @@ def test_the_other_replicas_answer_when_one_dies(life: Deployment) -> None:
     with load(life) as found:
         kill = "kill -9 $(cat /proc/1/task/1/children)"
         docker("exec", "--user", "root", f"{life.name}-api-2", "sh", "-c", kill)
-        assert wait_for(lambda: found["200"] > 200)
-    assert found["200"] > 50 * (sum(found.values()) - found["200"])  # what was under way on it
+        assert wait_for(lambda: found["200"] > 60)
+    assert sum(found.values()) - found["200"] <= 2 * CLIENTS  # what was under way on it
     wait_until_scaled(life, denzel=2, api=2)
 
 

@@ -139,7 +139,7 @@ class LocalBackend(Backend):
         self.project.forget()
         with self._changing():
             try:
-                self._lifecycle.scale()
+                self._lifecycle.scale(services)
             except NotSupervised as error:
                 raise ServiceError(
                     "The services' supervisor is gone; `denzel restart` starts them anew"

@@ -106,14 +106,17 @@ class Lifecycle:
             self.report(f"{error}. All processes are ended now")
         self._end_leftovers()
 
-    def scale(self) -> None:
-        """Start and stop replicas until there are as many as ``.env`` says.
+    def scale(self, services: Sequence[str]) -> None:
+        """Start and stop replicas of services until there are as many as ``.env`` says.
 
         An API that begins or ceases to share its port is stopped and started.
         """
         self._write_supervisor_config()
         supervisor = self.supervisor
-        added, changed, removed = supervisor.read_config()
+        added, changed, removed = (
+            [name for name in names if service_of(name) in services]
+            for names in supervisor.read_config()
+        )
         ended = {*changed, *removed} & set(supervisor.processes())
         for name in ended:
             supervisor.stop(name)
