@@ -42,6 +42,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     try:
         life.launch()
         life.wait_until_ready()
+        life.run("response", "--sync", "--timeout", "50")  # a busy machine fails no request
         yield life
     finally:
         life.end()
