@@ -55,6 +55,10 @@ class Deployment:
         with self.launched():
             pass
 
+    def scale(self, workers: int) -> None:
+        """Have the running project go on with so many workers."""
+        self._run("scale", f"denzel={workers}", "--wait")
+
     @contextmanager
     def launched(self) -> Iterator[tuple[int, str]]:
         """Launch the project with an empty Redis; give the API's port and the processes' mark."""

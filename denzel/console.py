@@ -98,7 +98,8 @@ def status_lines(status: Status | None) -> list[str]:
     """Return what ``denzel status`` shows, line by line."""
     if status is None:
         return [NOT_LAUNCHED]
-    loading = any(worker.state is State.LOADING for worker in status.workers)
+    workers = status.workers
+    loading = bool(workers) and all(worker.state is State.LOADING for worker in workers)
     services = sorted(status.services, key=_service_order)
     lines = ["Services:", *(_service_line(service, not loading) for service in services)]
     if any(service.name == "denzel" and service.state is State.UP for service in services):
@@ -173,7 +174,8 @@ def _service_order(service: ServiceStatus) -> int:
 def _service_line(service: ServiceStatus, ports_open: bool) -> str:
     line = f"    {service.name} - {_state(service)}"
     listens = service.state is State.UP and ports_open and service.name in WITH_PORT_SHOWN
-    return f"{line} [ Port: {service.port} ]" if listens and service.port else line
+    line += f" [ Port: {service.port} ]" if listens and service.port else ""
+    return f"{line} [ Replicas: {service.replicas} ]" if service.replicas > 1 else line
 
 
 def _worker_lines(workers: Sequence[WorkerStatus], loading: bool) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,8 +14,13 @@ SERVICES = ("denzel", "monitor", "api", "redis", "callbacks")
 START_ORDER = ("redis", "api", "denzel", "callbacks", "monitor")
 """In which they are started, and reported to be."""
 
+REPLICA_SETTINGS = {"denzel": "WORKER_REPLICAS", "api": "API_REPLICAS"}
+"""The services of which there can be several, and the settings that say how many."""
+
 HTTPS = "https"
 """The service that there is with HTTPS_DOMAIN alone: a Caddy."""
+BALANCER = "balancer"
+"""The service that there is in Docker with several replicas of the API alone: a Caddy."""
 METRICS_SERVICES = ("prometheus", "grafana")
 """Those that Docker runs besides, with WITH_METRICS."""
 
@@ -39,12 +45,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One line under ``Services:``; ``port`` is the published port, if there is one."""
+    """One line under ``Services:``; ``port`` is the published port, if there is one.
+
+    A service may run several times: ``replicas``.
+    """
 
     name: str
     state: State
     port: int | None = None
     detail: str = ""
+    replicas: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,3 +102,41 @@ class Status:
     def failures(self) -> tuple[ServiceStatus | WorkerStatus, ...]:
         """The lines that say ERROR."""
         return tuple(line for line in self.lines if line.state is State.ERROR)
+
+
+REPLICA = re.compile(rf"({'|'.join(REPLICA_SETTINGS)})-([2-9]|[1-9][0-9]+)")
+FURTHEST_FIRST = (
+    State.ERROR, State.DOWN, State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS, State.LOADING,
+    State.UP,
+)  # fmt: skip
+
+
+def replica_name(service: str, number: int) -> str:
+    """Return what a replica of a service is called: the first as the service, api-2, api-3 ..."""
+    return service if number == 1 else f"{service}-{number}"
+
+
+def service_of(replica: str) -> str:
+    """Return which service a replica is one of."""
+    service, _ = _split(replica)
+    return service
+
+
+def number_of(replica: str) -> int:
+    """Return which replica of its service one is, from 1 on."""
+    _, number = _split(replica)
+    return number
+
+
+def summed_up(service: str, replicas: Sequence[ServiceStatus]) -> ServiceStatus:
+    """Return a service's line: that of its replica which is furthest from being up."""
+    worst = min(replicas, key=lambda line: FURTHEST_FIRST.index(line.state))
+    detail = worst.detail
+    if detail and worst.name != service:
+        detail = f"{worst.name}: {detail}"
+    return replace(worst, name=service, detail=detail, replicas=len(replicas))
+
+
+def _split(replica: str) -> tuple[str, int]:
+    found = REPLICA.fullmatch(replica)
+    return (found[1], int(found[2])) if found else (replica, 1)

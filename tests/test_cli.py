@@ -34,6 +34,7 @@ IN_PROJECT = [
     ["reload"],
     ["rollback"],
     ["versions"],
+    ["scale", "denzel=2"],
     ["status"],
     ["status", "--live"],
     ["status", "--json"],

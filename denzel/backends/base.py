@@ -81,6 +81,21 @@ class Backend(ABC):
         """Stop and start every service, reading ``.env`` and the user's code afresh."""
 
     @abstractmethod
+    def scale(self, services: Sequence[str]) -> None:
+        """Run as many replicas of ``services`` as ``.env`` says; the other services notice nothing.
+
+        They must be running.
+        """
+
+    @abstractmethod
+    def replicas(self, service: str) -> list[str]:
+        """Return the names of a service's running replicas, as ``services.replica_name`` has it."""
+
+    @abstractmethod
+    def memory(self, service: str) -> tuple[int, int]:
+        """Return the bytes that the largest running replica uses, and those the machine has."""
+
+    @abstractmethod
     def down(self, *, purge: bool) -> None:
         """Stop and remove everything ``up`` created; with ``purge`` what it installed, too."""
 
@@ -139,8 +154,8 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
-        """Have a running service go on with another version, for which :meth:`prepare` was called.
+    def switch(self, replica: str, version: int, *, stop_first: bool) -> None:
+        """Have a service's replica go on with another version; :meth:`prepare` was called for it.
 
         The other version's program is started beside the present one, or after its end
         (``stop_first``); when it is ready, the present one ends, and finishes what it holds.

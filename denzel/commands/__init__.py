@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "reload": Entry("replacement", "Take up changed files without downtime, if they work."),
         "rollback": Entry("replacement", "Go back to an earlier version without downtime."),
         "versions": Entry("replacement", "List the versions that one can go back to."),
+        "scale": Entry("scaling", "Run several workers or APIs: denzel=3 api=2."),
         "shutdown": Entry("run", "Stop and remove all services; the project's files stay."),
     },
     "Watch": {

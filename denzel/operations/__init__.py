@@ -35,6 +35,7 @@ from denzel.operations.predictions import (
     undelivered_callbacks,
 )
 from denzel.operations.replacement import Replacement, reload, rollback, versions
+from denzel.operations.scaling import replicas, scale, scaled
 from denzel.operations.upgrading import upgrade
 
 __all__ = [
@@ -52,10 +53,13 @@ __all__ = [
     "logs",
     "predict",
     "reload",
+    "replicas",
     "restart",
     "result",
     "retry_callbacks",
     "rollback",
+    "scale",
+    "scaled",
     "set_response",
     "shell",
     "shutdown",

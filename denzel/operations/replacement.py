@@ -16,6 +16,7 @@ from denzel.operations.deployment import (
     serves,
 )
 from denzel.project import Project
+from denzel.services import service_of
 from denzel.versions import Version, Versions
 
 SERVICES = ("denzel", "api", "callbacks", "monitor")
@@ -157,10 +158,10 @@ class _Replacing:
         was_mixed, self._is_mixed = self._is_mixed, True
         self._versions.begin_switch()
         try:
-            for service in SERVICES:
-                switched.append(service)
-                self._switch(service, version.number, stop_first)
-                self._report(f"Replacing {service:<9} ... done")
+            for replica in [each for name in SERVICES for each in self._backend.replicas(name)]:
+                switched.append(replica)
+                self._switch(replica, version.number, stop_first)
+                self._report(f"Replacing {replica:<9} ... done")
         except ServiceError:
             self._undo(switched[:-1], stop_first, was_mixed)
             raise
@@ -172,19 +173,19 @@ class _Replacing:
         self._versions.end_switch()
         self._versions.mark_worked()
 
-    def _switch(self, service: str, number: int, stop_first: bool) -> None:
-        first = service in STOP_FIRST or (stop_first and service == "denzel")
-        self._backend.switch(service, number, stop_first=first)
+    def _switch(self, replica: str, number: int, stop_first: bool) -> None:
+        first = replica in STOP_FIRST or (stop_first and service_of(replica) == "denzel")
+        self._backend.switch(replica, number, stop_first=first)
 
-    def _undo(self, services: Sequence[str], stop_first: bool, was_mixed: bool) -> None:
-        """Switch services back to the version that serves."""
+    def _undo(self, replicas: Sequence[str], stop_first: bool, was_mixed: bool) -> None:
+        """Switch replicas of services back to the version that serves."""
         failed = was_mixed
-        for service in services:
+        for replica in replicas:
             try:
-                self._switch(service, self._before, stop_first)
+                self._switch(replica, self._before, stop_first)
             except DenzelError as error:
                 failed = True
-                self._report(f"{service} did not go back ({error})")
+                self._report(f"{replica} did not go back ({error})")
         if not failed:
             self._is_mixed = False
             self._versions.end_switch()

@@ -71,6 +71,19 @@ def wait_until_ready(backend: Backend, seconds: float = READY_SECONDS) -> Status
     return backend.status()
 
 
+def wait_until_replicated(backend: Backend, **replicas: int) -> Status:
+    """Return the status once all of it says UP, with so many replicas of services."""
+
+    def is_replicated() -> bool:
+        status = backend.status()
+        found = {line.name: line.replicas for line in status.services}
+        workers = replicas.get("denzel", len(status.workers))
+        return status.ready and replicas.items() <= found.items() and len(status.workers) == workers
+
+    wait_until(is_replicated, READY_SECONDS, backend.status)
+    return backend.status()
+
+
 def states(backend: Backend) -> dict[str, State]:
     """Return each service's state by name."""
     return {line.name: line.state for line in backend.status().services}
@@ -177,6 +190,42 @@ class BackendContract(ABC):
     def test_starting_twice_is_no_error(self, backend: Backend) -> None:
         backend.start()
         assert wait_until_ready(backend).ready
+
+    def test_scale_starts_further_workers_beside_the_first(self, backend: Backend) -> None:
+        backend.project.set_environment(WORKER_REPLICAS="3")
+        backend.scale(["denzel"])
+        status = wait_until_replicated(backend, denzel=3)
+        assert len({worker.name for worker in status.workers}) == 3
+        assert backend.project.settings.worker_name in {worker.name for worker in status.workers}
+        assert backend.replicas("denzel") == ["denzel", "denzel-2", "denzel-3"]
+        assert backend.replicas("api") == ["api"]
+
+    def test_logs_tell_replicas_apart(self, backend: Backend) -> None:
+        lines = list(backend.logs(["denzel"], follow=False, tail=None))
+        assert {line.service for line in lines} == {"denzel", "denzel-2", "denzel-3"}
+
+    def test_the_memory_of_a_replica_is_known(self, backend: Backend) -> None:
+        used, total = backend.memory("denzel")
+        assert 0 < used < total
+
+    def test_a_crashed_replica_comes_back_under_its_name(self, backend: Backend) -> None:
+        before = {worker.name for worker in backend.status().workers}
+        self.crash(backend, "denzel-2")
+        wait_until(lambda: not backend.status().ready, 20, lambda: "the crash was not seen")
+        status = wait_until_replicated(backend, denzel=3)
+        assert {worker.name for worker in status.workers} == before
+
+    def test_replicas_survive_stop_and_start(self, backend: Backend) -> None:
+        backend.stop()
+        assert not backend.status().workers
+        backend.start()
+        wait_until_replicated(backend, denzel=3)
+
+    def test_scale_ends_workers(self, backend: Backend) -> None:
+        backend.project.set_environment(WORKER_REPLICAS="1")
+        backend.scale(["denzel"])
+        wait_until_replicated(backend, denzel=1)
+        assert backend.replicas("denzel") == ["denzel"]
 
     def test_restart_reads_the_settings_afresh(self, backend: Backend) -> None:
         backend.project.set_environment(LOG_LEVEL="warning", RESULT_TTL="1234")

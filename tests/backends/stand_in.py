@@ -40,6 +40,7 @@ def answer(service: str) -> None:
     name = f"{service.upper()}_PORT"
     if name in os.environ:
         host = os.environ.get(f"{service.upper()}_HOST") or "127.0.0.1"
+        HTTPServer.allow_reuse_port = "API_SHARES_PORT" in os.environ
         server = HTTPServer((host, int(os.environ[name])), Answer)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -71,7 +72,9 @@ def main() -> None:
             )
             Path("stand_in", f"child-{child.pid}").touch()
     if service == "denzel" and behaviour not in ("silent", "load"):
-        state.write_state(state.WORKER, state.UP)
+        number = os.environ.get("DENZEL_REPLICA", "1")
+        name = f"worker-{number}@stand_in" if number != "1" else "worker@stand_in"
+        state.write_state(state.WORKER, state.UP, name=name)
     while True:
         time.sleep(1)
         for name in (service, state.WORKER) if service == "denzel" else (service,):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from .conftest import OBEDIENT
-from .deployment import PIPELINES, Deployment, deployed
+from .deployment import PIPELINES, Deployment, deployed, free_port
 from .load import Answer, post_all
 
 SEED = 20261123
@@ -104,6 +105,35 @@ def test_with_batch_max_wait_requests_wait_for_a_full_batch(
         assert deployment.predict({"number": 0, "fault": ""}).json()["batch"] == 1
         asked = [{"number": number, "fault": ""} for number in range(20)]
         answers = post_all(port(deployment), asked, connections=4)
+        assert [answer.body["batch"] for answer in answers] == [4] * 20
+
+
+def test_a_batch_holds_requests_of_all_api_replicas(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    pipeline = (PIPELINES / "batching.py").read_text(encoding="utf-8")
+    settings = {
+        "API_WORKERS": "1", "BATCH_MAX_SIZE": "4", "BATCH_MAX_WAIT": "60",
+    }  # fmt: skip
+    with deployed(tmp_path_factory.mktemp("replicas"), pipeline, settings) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_api()
+        first = port(deployment)
+        deployment.services["api-1"] = deployment.services.pop("api")
+        deployment.environment["API_PORT"] = str(free_port())
+        deployment.start_api()
+        deployment.wait_for_worker()
+        deployment.respond("--sync", "--timeout", "30")
+        assert deployment.predict({"number": 0, "fault": ""}).json()["batch"] == 1
+        asked = [{"number": number, "fault": ""} for number in range(10)]
+        with ThreadPoolExecutor() as pool:
+            loads = [
+                pool.submit(post_all, replica, asked, connections=2)
+                for replica in (first, port(deployment))
+            ]
+            answers = [answer for load in loads for answer in load.result()]
+        # With two clients at each API there are never four requests of one of them.
         assert [answer.body["batch"] for answer in answers] == [4] * 20
 
 

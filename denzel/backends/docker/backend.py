@@ -21,7 +21,6 @@ from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommand
 from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import (
     DIRECTORY_LABEL,
-    SERVICE_LABEL,
     connect,
     engine_errors,
     find_image,
@@ -30,6 +29,7 @@ from denzel.backends.docker.engine import (
 from denzel.backends.docker.errors import NO_GPU, is_network_gone
 from denzel.backends.docker.images import PROJECT_LABEL, Images
 from denzel.backends.docker.progress import containers_shown
+from denzel.backends.docker.replicas import memory_used, running_replicas, service_of_container
 from denzel.backends.docker.status import (
     Container,
     project_status,
@@ -48,7 +48,7 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import HTTPS, METRICS_SERVICES, Status
+from denzel.services import BALANCER, HTTPS, METRICS_SERVICES, Status, replica_name
 from denzel.templates.project.app.runtime.bootstrap.version import (
     VERSIONS,
     served_version,
@@ -63,7 +63,9 @@ OS_REQUIREMENTS = "requirements.sh"
 USER_CODE_SERVICES = ("denzel", "api")
 REMOVAL_SECONDS = 30.0
 STATUS_THREADS = 8
-LOG_LINE = re.compile(r"(?:\x1b\[2K)*(?P<service>\S+?)(?:-\d+)?\s*\| ?(?P<time>\S+Z) ?(?P<text>.*)")
+LOG_LINE = re.compile(
+    r"(?:\x1b\[2K)*(?P<service>\S+?)(?:-(?P<number>\d+))?\s*\| ?(?P<time>\S+Z) ?(?P<text>.*)"
+)
 
 
 class ComposeBackend(Backend):
@@ -127,6 +129,30 @@ class ComposeBackend(Backend):
         self._remove_unwanted()
         self._start_containers()
 
+    def scale(self, services: Sequence[str]) -> None:
+        """Run as many replicas of ``services`` as ``.env`` says."""
+        self.project.forget()
+        self._images.provide(self._containers())
+        had_balancer = any(service_of_container(found) == BALANCER for found in self._containers())
+        self._remove_unwanted()
+        has_balancer = self.project.settings.api_replicas > 1
+        for service in services:
+            # The port of the API goes over from it to the balancer, or back.
+            recreate = service == "api" and had_balancer != has_balancer
+            together = [service, BALANCER] if service == "api" and has_balancer else [service]
+            self._show(self._commands().scale(together, recreate=recreate))
+
+    def replicas(self, service: str) -> list[str]:
+        """Return the names of a service's running replicas."""
+        return list(self._running(service))
+
+    def memory(self, service: str) -> tuple[int, int]:
+        """Return the bytes that the largest running replica uses, and those the machine has."""
+        with engine_errors():
+            used = [memory_used(each.stats(stream=False, one_shot=True))
+                    for each in self._running(service).values()]  # fmt: skip
+            return max(used), int(self._client.info()["MemTotal"])
+
     def down(self, *, purge: bool) -> None:
         """Remove containers and network; with ``purge`` volumes and images, too."""
         self._containers()
@@ -161,25 +187,24 @@ class ComposeBackend(Backend):
             # Compose prints one container after the other; while it follows, as lines come.
             ordered = found if follow else sorted(found, key=lambda match: match["time"])
             for match in ordered:
-                yield LogLine(match["service"], match["text"])
+                number = int(match["number"] or 1)
+                yield LogLine(replica_name(match["service"], number), match["text"])
 
     def shell(self, service: str, *, root: bool) -> int:
         """Open an interactive bash in ``service`` on this terminal; return its exit code."""
-        container = self._running_container(service)
+        replica, container = next(iter(self._running(service).items()))
         user = "root" if root else SERVING_USER if _runs_project(container) else None
-        argv = self._commands().shell(service, user=user, terminal=sys.stdin.isatty())
+        argv = self._commands().shell(replica, user=user, terminal=sys.stdin.isatty())
         return process.attach(argv, **self._compose.place())
 
     def run(self, service: str, module: str, *arguments: str, stdin: bytes = b"") -> str:
         """Run a module of the project in ``service``; return its stdout."""
-        self._running_container(service)
-        argv = self._commands().module(service, module, *arguments)
+        argv = self._commands().module(self.replicas(service)[0], module, *arguments)
         return self._compose.output(argv, stdin=stdin)
 
     def run_bare(self, service: str, module: str, *arguments: str) -> str:
         """Run a module that needs the standard library alone in ``service``, ready or not."""
-        self._running_container(service)
-        argv = self._commands().bare_module(service, module, *arguments)
+        argv = self._commands().bare_module(self.replicas(service)[0], module, *arguments)
         return self._compose.output(argv)
 
     def check(self, sample: bytes | None, *options: str, version: int = 0) -> str:
@@ -189,7 +214,7 @@ class ComposeBackend(Backend):
         """
         self.preflight()
         stdin = sample or b""
-        if any(self._service_of(found) == "denzel" and found.status == "running"
+        if any(service_of_container(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
             argv = self._commands().module_of_version(version, "denzel", CHECK_MODULE, *options)
             return self._compose.output(argv, stdin=stdin)
@@ -217,14 +242,12 @@ class ComposeBackend(Backend):
         tried in a container of its own first: half of it would leave a service half changed.
         """
         commands = self._commands()
-        services = USER_CODE_SERVICES if os else USER_CODE_SERVICES[:1]
-        for service in services:
-            self._running_container(service)
+        replicas = [each for name in USER_CODE_SERVICES for each in self.replicas(name)]
         if os:
             self._try_requirements(version)
-        for number, service in enumerate(services):
-            argv = commands.install(service, version, pip=pip and number == 0, os=os)
-            self._relay_installation(service, argv)
+        for number, replica in enumerate(replicas if os else replicas[:1]):
+            argv = commands.install(replica, version, pip=pip and number == 0, os=os)
+            self._relay_installation(replica, argv)
 
     def prepare(self, version: int) -> None:
         """Install what a version requires beside the services, before anything is stopped.
@@ -234,17 +257,19 @@ class ComposeBackend(Backend):
         commands = self._commands()
         self._images.provide(self._containers(), redis=False)
         image = find_image(self._client, self.project.settings.image)
-        running = {self._running_container(name).attrs["Image"] for name in USER_CODE_SERVICES}
+        replicas: dict[str, Any] = {}
+        for service in USER_CODE_SERVICES:
+            replicas |= self._running(service)
+        running = {container.attrs["Image"] for container in replicas.values()}
         same_image = image is not None and running == {image.id}
         if not same_image or self._changes_script(version):
             self._try_requirements(version)
-        for service in USER_CODE_SERVICES if same_image else ():
-            self._relay_installation(service, commands.install_changed(service, version))
+        for replica in replicas if same_image else ():
+            self._relay_installation(replica, commands.install_changed(replica, version))
 
-    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
-        """Have a running service go on with another version."""
-        self._running_container(service)
-        argv = self._commands().switch(service, version, stop_first=stop_first)
+    def switch(self, replica: str, version: int, *, stop_first: bool) -> None:
+        """Have a service's replica go on with another version."""
+        argv = self._commands().switch(replica, version, stop_first=stop_first)
         try:
             process.run(argv, **self._compose.place())
         except CommandError as error:
@@ -338,7 +363,7 @@ class ComposeBackend(Backend):
         found = self._containers()
         with ThreadPoolExecutor(STATUS_THREADS) as pool, engine_errors():
             for last in (False, True):
-                batch = [each for each in found if (self._service_of(each) == "redis") is last]
+                batch = [each for each in found if (service_of_container(each) == "redis") is last]
                 for container, _ in zip(batch, pool.map(_stop, batch), strict=True):
                     self.report(f"Stopping {container.name} ... done")
         return len(found)
@@ -372,7 +397,7 @@ class ComposeBackend(Backend):
         """Raise PortTaken unless Caddy can have its ports, or runs and so has them already."""
         settings = self.project.settings
         runs = any(
-            self._service_of(found) == HTTPS and found.status == "running"
+            service_of_container(found) == HTTPS and found.status == "running"
             for found in self._containers()
         )
         if settings.https_domain and not runs:
@@ -384,8 +409,9 @@ class ComposeBackend(Backend):
         settings = self.project.settings
         unwanted = {HTTPS} if not settings.https_domain else set()
         unwanted |= set(METRICS_SERVICES) if not settings.with_metrics else set()
+        unwanted |= {BALANCER} if settings.api_replicas == 1 else set()
         for found in self._containers():
-            if self._service_of(found) in unwanted:
+            if service_of_container(found) in unwanted:
                 self._remove_container(found.name)
 
     def _remove_container(self, name: str) -> None:
@@ -426,17 +452,8 @@ class ComposeBackend(Backend):
                 )
         return list(found)
 
-    def _service_of(self, found: Any) -> str:
-        return str(found.labels.get(SERVICE_LABEL, ""))
-
-    def _running_container(self, service: str) -> Any:
-        for found in self._containers():
-            if self._service_of(found) == service and found.status == "running":
-                return found
-        raise ServiceError(
-            f"The service {service} is not running; `denzel status` shows the services, "
-            "`denzel start` starts them"
-        )
+    def _running(self, service: str) -> dict[str, Any]:
+        return running_replicas(self._containers(), service)
 
     def _with_records(self, found: Any) -> Container:
         container = read_container(found.attrs)

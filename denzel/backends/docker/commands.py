@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from denzel.backends.base import START
+from denzel.services import number_of, service_of
 
 BUILDING_SERVICE = "api"
 """The service whose image all services with the project's code use."""
@@ -47,6 +48,11 @@ class ComposeCommands:
         """Create what is missing or changed, start everything, build nothing."""
         return self._compose("up", "--detach", "--no-build")
 
+    def scale(self, services: Sequence[str], *, recreate: bool) -> list[str]:
+        """Start or remove replicas of services, others of theirs untouched unless ``recreate``."""
+        options = [] if recreate else ["--no-recreate"]
+        return self._compose("up", "--detach", "--no-build", "--no-deps", *options, *services)
+
     def stop(self) -> list[str]:
         """Stop the containers and keep them."""
         return self._compose(*EVERY_PROFILE, "stop")
@@ -62,15 +68,15 @@ class ComposeCommands:
         options += [] if tail is None else ["--tail", str(tail)]
         return self._compose("logs", "--no-color", "--timestamps", *options, *services)
 
-    def shell(self, service: str, *, user: str | None, terminal: bool) -> list[str]:
+    def shell(self, replica: str, *, user: str | None, terminal: bool) -> list[str]:
         """Open bash in a running service; as a user who serves, with what its programs have."""
         inside = (*BOOTSTRAP, "--version", "0", "--run", "bash")
-        return self._execute(service, user, terminal, *(inside if user else ("bash",)))
+        return self._execute(replica, user, terminal, *(inside if user else ("bash",)))
 
-    def module(self, service: str, module: str, *arguments: str) -> list[str]:
+    def module(self, replica: str, module: str, *arguments: str) -> list[str]:
         """Run a module of the project in a running service, as the user who serves."""
         return self._bootstrap(
-            service, SERVING_USER, "--run", "python", "-P", START, module, *arguments
+            replica, SERVING_USER, "--run", "python", "-P", START, module, *arguments
         )  # fmt: skip
 
     def module_of_version(
@@ -85,21 +91,23 @@ class ComposeCommands:
             service, SERVING_USER, *chosen, "--run", "python", "-P", START, module, *arguments
         )
 
-    def bare_module(self, service: str, module: str, *arguments: str) -> list[str]:
+    def bare_module(self, replica: str, module: str, *arguments: str) -> list[str]:
         """Run a module with the Python that prepares a running service."""
         return self._execute(
-            service, SERVING_USER, False,
+            replica, SERVING_USER, False,
             *WITH_SECRETS, BARE_PYTHON, "-P", START, module, *arguments,
         )  # fmt: skip
 
-    def install(self, service: str, version: int, *, pip: bool, os: bool) -> list[str]:
-        """Install requirements in a running service, as root."""
+    def install(self, replica: str, version: int, *, pip: bool, os: bool) -> list[str]:
+        """Install requirements in a running replica of a service, as root."""
         wanted = [*(["--install", "os"] if os else []), *(["--install", "pip"] if pip else [])]
-        return self._bootstrap(service, "root", "--version", str(version), *wanted, service)
+        service = service_of(replica)
+        return self._bootstrap(replica, "root", "--version", str(version), *wanted, service)
 
-    def install_changed(self, service: str, version: int) -> list[str]:
-        """Install what a start of a running service would install, as root."""
-        return self._bootstrap(service, "root", *_CHECK, "--version", str(version), service)
+    def install_changed(self, replica: str, version: int) -> list[str]:
+        """Install what a start of a running replica would install, as root."""
+        service = service_of(replica)
+        return self._bootstrap(replica, "root", *_CHECK, "--version", str(version), service)
 
     def try_requirements(self, container: str, service: str, version: int) -> list[str]:
         """Install what a start of a service would install, in a container that is thrown away.
@@ -108,10 +116,10 @@ class ComposeCommands:
         """
         return self._one_off(container, service, *_CHECK, "--version", str(version), service)
 
-    def switch(self, service: str, version: int, *, stop_first: bool) -> list[str]:
-        """Have a running service go on with another version."""
+    def switch(self, replica: str, version: int, *, stop_first: bool) -> list[str]:
+        """Have a running replica of a service go on with another version."""
         options = ["--version", str(version), "--switch", *(["--stop-first"] if stop_first else [])]
-        return self._bootstrap(service, "root", *options, service)
+        return self._bootstrap(replica, "root", *options, service_of(replica))
 
     def prepared_module(
         self, container: str, service: str, module: str, *arguments: str
@@ -121,8 +129,8 @@ class ComposeCommands:
         run = ("python", "-P", START, module)
         return self._one_off(container, service, *prepare, *run, *arguments)
 
-    def _bootstrap(self, service: str, user: str, *arguments: str) -> list[str]:
-        return self._execute(service, user, False, *BOOTSTRAP, *arguments)
+    def _bootstrap(self, replica: str, user: str, *arguments: str) -> list[str]:
+        return self._execute(replica, user, False, *BOOTSTRAP, *arguments)
 
     def _one_off(self, container: str, service: str, *arguments: str) -> list[str]:
         return self._compose(
@@ -130,10 +138,12 @@ class ComposeCommands:
             "--entrypoint", BOOTSTRAP[0], service, *BOOTSTRAP[1:], *arguments,
         )  # fmt: skip
 
-    def _execute(self, service: str, user: str | None, terminal: bool, *command: str) -> list[str]:
+    def _execute(self, replica: str, user: str | None, terminal: bool, *command: str) -> list[str]:
         options = [] if terminal else ["-T"]
         options += ["--user", user] if user else []
-        return self._compose("exec", *options, service, *command)
+        if number_of(replica) > 1:
+            options += ["--index", str(number_of(replica))]
+        return self._compose("exec", *options, service_of(replica), *command)
 
     def _compose(self, *arguments: str) -> list[str]:
         return [

@@ -15,6 +15,7 @@ from denzel.backends.docker.environment import build_environment, client_environ
 from denzel.backends.docker.errors import explained
 from denzel.backends.docker.program import find_compose
 from denzel.project import Project
+from denzel.services import BALANCER
 from denzel.templates.project.app.runtime.settings import Settings
 
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
@@ -25,8 +26,21 @@ BY_LABELS = frozenset({"stop", "down", "logs"})
 
 def profiles(settings: Settings) -> list[str]:
     """Return the profiles whose services the settings ask for."""
-    wanted = {HTTPS_PROFILE: settings.https_domain, METRICS_PROFILE: settings.with_metrics}
+    wanted = {
+        HTTPS_PROFILE: settings.https_domain,
+        METRICS_PROFILE: settings.with_metrics,
+        BALANCER: settings.api_replicas > 1,
+    }
     return [profile for profile, is_wanted in wanted.items() if is_wanted]
+
+
+def replica_environment(replicas: int) -> dict[str, str]:
+    """Return what docker-compose.yml publishes the API's replicas by; the balancer has API_PORT."""
+    several = replicas > 1
+    return {
+        "API_REPLICA_PORT": "0" if several else "",  # 0: any that is free
+        "API_REPLICA_HOST": "127.0.0.1" if several else "",
+    }
 
 
 class Compose:
@@ -54,6 +68,7 @@ class Compose:
             settings = self.project.settings
             environment["METRICS_KEY"] = settings.metrics_key
             environment["COMPOSE_PROFILES"] = ",".join(profiles(settings))
+            environment |= replica_environment(settings.api_replicas)
         directory = Path("/") if by_labels else self.project.root
         return {"cwd": directory, "env": environment}
 

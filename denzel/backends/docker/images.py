@@ -20,6 +20,7 @@ from denzel.backends.docker.engine import engine_errors, find_image
 from denzel.backends.docker.errors import explain
 from denzel.backends.docker.progress import build_step
 from denzel.errors import CommandError, EngineError, UsageError
+from denzel.services import BALANCER
 
 PROJECT_LABEL = "com.docker.compose.project"
 INPUTS_LABEL = "denzel.inputs"
@@ -58,6 +59,8 @@ class Images:
         images = {"redis": settings.redis_image}
         if settings.https_domain:
             images["https"] = settings.caddy_image
+        if settings.api_replicas > 1:
+            images[BALANCER] = settings.caddy_image
         if settings.with_metrics:
             images |= {"prometheus": settings.prometheus_image, "grafana": settings.grafana_image}
         for service, name in images.items():

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from denzel.services import SERVICES, ServiceStatus, State, Status, WorkerStatus
+from denzel.services import (
+    SERVICES,
+    ServiceStatus,
+    State,
+    Status,
+    WorkerStatus,
+    replica_name,
+    summed_up,
+)
 
 WORKER_SERVICE = "denzel"
 WORKER_RECORD = "worker"
-FURTHEST_FIRST = (
-    State.ERROR,
-    State.DOWN,
-    State.STARTING,
-    State.PIP_INSTALLING,
-    State.OS_COMMANDS,
-    State.LOADING,
-    State.UP,
-)
 
 Records = Mapping[str, tuple[State, str]]
 """State and detail of each state file of a container, by the file's name without ending."""
@@ -27,10 +26,14 @@ Records = Mapping[str, tuple[State, str]]
 
 @dataclass(frozen=True)
 class Container:
-    """What is asked of a container: ``status`` and ``health`` are the engine's own words."""
+    """What is asked of a container: ``status`` and ``health`` are the engine's own words.
+
+    ``number`` is Compose's, from 1 on among those of its service.
+    """
 
     service: str
     status: str
+    number: int = 1
     health: str = ""
     exit_code: int = 0
     error: str = ""
@@ -51,6 +54,7 @@ def read_container(attributes: Mapping[str, Any]) -> Container:
     return Container(
         service=labels["com.docker.compose.service"],
         status=state["Status"],
+        number=int(labels.get("com.docker.compose.container-number", 1)),
         health=(state.get("Health") or {}).get("Status", ""),
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
@@ -101,7 +105,7 @@ def project_status(
     )
     workers = [
         worker
-        for container in by_service[WORKER_SERVICE]
+        for container in sorted(by_service[WORKER_SERVICE], key=lambda each: each.number)
         if (worker := _worker_status(worker_name, container))
     ]
     return Status(services, tuple(workers))
@@ -109,14 +113,17 @@ def project_status(
 
 def _service_status(name: str, replicas: Sequence[Container], port: int | None) -> ServiceStatus:
     """Return a service's line: that of its container which is furthest from being up."""
-    lines = [ServiceStatus(name, *_place_detail(_container_state(each), each)) for each in replicas]
-    if not lines:
+    if not replicas:
         return ServiceStatus(name, State.DOWN, port)
-    return min(lines, key=lambda line: FURTHEST_FIRST.index(line.state))
+    line = summed_up(name, [_replica_status(each) for each in replicas])
+    # Of several, each has a port that nobody needs to know.
+    return replace(line, port=port) if len(replicas) > 1 else line
 
 
-def _place_detail(state: tuple[State, str], container: Container) -> tuple[State, int | None, str]:
-    return state[0], container.port, state[1]
+def _replica_status(container: Container) -> ServiceStatus:
+    state, detail = _container_state(container)
+    name = replica_name(container.service, container.number)
+    return ServiceStatus(name, state, container.port, detail)
 
 
 def _container_state(container: Container) -> tuple[State, str]:
@@ -155,7 +162,8 @@ def _worker_status(name: str, container: Container) -> WorkerStatus | None:
     if _container_state(container)[0] is not State.UP:
         return None
     state, detail = container.records.get(WORKER_RECORD, (State.LOADING, ""))
-    return WorkerStatus.of(name, state, detail, container.worker_record)
+    own = "".join(filter(str.isprintable, str(container.worker_record.get("name") or name)))
+    return WorkerStatus.of(own, state, detail, container.worker_record)
 
 
 def _published_port(bindings: Mapping[str, Any]) -> int | None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from denzel import process
@@ -24,6 +25,7 @@ from denzel.backends.local.preflight import (
     check_programs,
     holds_commands,
 )
+from denzel.backends.local.process_table import find_services
 from denzel.backends.local.redis_server import redis_answers
 from denzel.backends.local.status import Record, read_record, service_status, worker_status
 from denzel.backends.local.supervision import (
@@ -42,7 +44,18 @@ from denzel.errors import (
     ServiceError,
     UsageError,
 )
-from denzel.services import HTTPS, SERVICES, ServiceStatus, State, Status
+from denzel.services import (
+    HTTPS,
+    SERVICES,
+    ServiceStatus,
+    State,
+    Status,
+    WorkerStatus,
+    number_of,
+    service_of,
+    summed_up,
+)
+from denzel.templates.project.app.runtime.metrics.processes import memory_bytes
 
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
@@ -121,6 +134,36 @@ class LocalBackend(Backend):
             self._lifecycle.stop()
             self._lifecycle.start()
 
+    def scale(self, services: Sequence[str]) -> None:
+        """Run as many replicas of ``services`` as ``.env`` says."""
+        self.project.forget()
+        with self._changing():
+            try:
+                self._lifecycle.scale(services)
+            except NotSupervised as error:
+                raise ServiceError(
+                    "The services' supervisor is gone; `denzel restart` starts them anew"
+                ) from error
+
+    def replicas(self, service: str) -> list[str]:
+        """Return the names of a service's running replicas."""
+        found = [
+            name
+            for name, known in self._processes().items()
+            if service_of(name) == service and known.alive
+        ]
+        if not found:
+            raise ServiceError(f"{service} is down; run `denzel start` first")
+        return sorted(found, key=number_of)
+
+    def memory(self, service: str) -> tuple[int, int]:
+        """Return the bytes that the largest running replica uses, and those the machine has."""
+        used = dict.fromkeys(self.replicas(service), 0)
+        for pid, name in find_services(self._layout.mark).items():
+            if name in used:
+                used[name] += memory_bytes(pid)
+        return max(used.values()), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
     def down(self, *, purge: bool) -> None:
         """Stop everything; with ``purge`` remove the packages, the queue and the results."""
         if not self._layout.private.exists():
@@ -141,24 +184,36 @@ class LocalBackend(Backend):
         }  # fmt: skip
         processes = self._processes()
         crashes = read_crashes(layout.supervisor_log) if processes else {}
-        examined = examine_services(layout) if processes else {}
-        names = (*SERVICES, *(name for name in processes if name not in SERVICES))
-        records = {name: self._record(name, examined) for name in (*names, "worker")}
-        services = {
-            name: service_status(
-                name, processes.get(name), records[name], crashes.get(name, Crashes()),
-                ports.get(name),
+        services: dict[str, list[ServiceStatus]] = {name: [] for name in SERVICES}
+        workers: list[WorkerStatus] = []
+        examined: dict[Path, dict[str, tuple[State, str]]] = {}
+        for replica in sorted({*SERVICES, *processes}, key=number_of):
+            service, run, process = (
+                service_of(replica),
+                layout.run_of(replica),
+                processes.get(replica),
             )
-            for name in names
-        }  # fmt: skip
-        worker = worker_status(
-            settings.worker_name, services["denzel"], processes.get("denzel"), records["worker"]
-        )
-        return Status(tuple(services.values()), worker)
+            if run not in examined:
+                examined[run] = examine_services(layout, run) if processes else {}
+            line = service_status(
+                replica, process, self._record(service, run, examined[run]),
+                crashes.get(replica, Crashes()), ports.get(service),
+            )  # fmt: skip
+            services.setdefault(service, []).append(line)
+            if service == "denzel":
+                record = self._record("worker", run, examined[run])
+                workers += worker_status(settings.worker_name, line, process, record)
+        lines = [summed_up(name, replicas) for name, replicas in services.items()]
+        return Status(tuple(lines), tuple(workers))
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
         """Yield what ``services`` wrote, service by service; ``tail`` counts for each."""
-        files = {name: self.project.logs / f"{name}.log" for name in services}
+        further = [name for name in sorted(self._known(), key=number_of) if number_of(name) > 1]
+        files = {
+            name: self.project.logs / f"{name}.log"
+            for service in services
+            for name in (service, *(each for each in further if service_of(each) == service))
+        }
         return follow_logs(files, tail) if follow else read_logs(files, tail)
 
     def shell(self, service: str, *, root: bool) -> int:
@@ -222,14 +277,23 @@ class LocalBackend(Backend):
         except ServiceError:
             return True  # their supervisor hangs; the restart will show
 
-    def switch(self, service: str, version: int, *, stop_first: bool) -> None:
-        """Have a running service go on with another version."""
-        self._require(service)
+    def switch(self, replica: str, version: int, *, stop_first: bool) -> None:
+        """Have a service's replica go on with another version."""
         options = ["--stop-first"] if stop_first else []
+        options += [service_of(replica)]
+        call = self._bootstrap_call("--version", str(version), "--switch", *options)
+        call["env"]["DENZEL_RUN_DIR"] = str(self._layout.run_of(replica))
         try:
-            self._bootstrap("--version", str(version), "--switch", *options, service)
+            process.run(**call)
         except CommandError as error:
             raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
+
+    def _known(self) -> set[str]:
+        """Return the services' replicas that there are, as far as it can be told."""
+        try:
+            return set(self._processes())
+        except ServiceError:
+            return set()
 
     def _processes(self) -> dict[str, Process]:
         """Return supervisord's knowledge of each service; without one, which services run."""
@@ -239,8 +303,10 @@ class LocalBackend(Backend):
             names = self._lifecycle.unsupervised()
             return {name: Process(name, UNSUPERVISED, started=0) for name in names}
 
-    def _record(self, name: str, examined: Mapping[str, tuple[State, str]]) -> Record | None:
-        """Return how a service is: what it recorded, unless it was found not to work.
+    def _record(
+        self, name: str, run: Path, examined: Mapping[str, tuple[State, str]]
+    ) -> Record | None:
+        """Return how a service is: what it recorded in ``run``, unless it was found not to work.
 
         For Redis, its answer to a question; for Caddy, whether it has a certificate.
         """
@@ -250,7 +316,7 @@ class LocalBackend(Backend):
             serves = not name or speaks_tls(settings.https_port, name)
             return Record.now(State.UP) if serves else None
         if name != "redis":
-            record = read_record(self._layout.run / f"{name}.json")
+            record = read_record(run / f"{name}.json")
             if record and record.state is State.UP and name in examined:
                 record = replace(record, state=examined[name][0], detail=examined[name][1])
             return record

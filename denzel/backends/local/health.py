@@ -26,8 +26,10 @@ def write_probe_settings(layout: Layout, environment: Mapping[str, str]) -> None
         json.dump(values, file)
 
 
-def examine_services(layout: Layout) -> dict[str, tuple[State, str]]:
-    """Return state and detail of each service that has recorded one; UP only if it works.
+def examine_services(layout: Layout, run: Path) -> dict[str, tuple[State, str]]:
+    """Return state and detail of each service that has recorded one in ``run``.
+
+    It is UP only if the service works.
 
     Empty when it is not known where the services answer.
     """
@@ -37,7 +39,7 @@ def examine_services(layout: Layout) -> dict[str, tuple[State, str]]:
             {
                 **values,
                 "REDIS_URL": f"unix://{layout.redis_socket}",
-                "DENZEL_RUN_DIR": str(layout.run),
+                "DENZEL_RUN_DIR": str(run),
             }
         )
     except (OSError, ValueError, TypeError, SettingError):

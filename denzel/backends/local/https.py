@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from denzel.backends.local.supervision import PROGRAMS, Program
+from denzel.backends.local.supervision import PROGRAMS, Program, replicated
 from denzel.errors import EngineError
 from denzel.ports import check_https_ports
 from denzel.services import HTTPS
@@ -27,7 +27,9 @@ HTTPS_PROGRAM = Program(
 
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Return what supervisord is to run, in the order in which it is started."""
-    return (*PROGRAMS, HTTPS_PROGRAM) if settings.https_domain else PROGRAMS
+    counts = {"api": settings.api_replicas, "denzel": settings.worker_replicas}
+    found = replicated(PROGRAMS, counts)
+    return (*found, HTTPS_PROGRAM) if settings.https_domain else found
 
 
 def find_caddy() -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from denzel.errors import EngineError
 from denzel.project import Project
+from denzel.services import number_of
 
 SHORT_ROOT = Path("/tmp")  # not $TMPDIR, which may be long or differ from terminal to terminal
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
@@ -48,6 +49,10 @@ class Layout:
     def run(self) -> Path:
         """Where services write their state."""
         return self.private / "run"
+
+    def run_of(self, replica: str) -> Path:
+        """Where a service's replica writes its state."""
+        return self.run if number_of(replica) == 1 else self.run / replica
 
     @property
     def venv(self) -> Path:
@@ -144,7 +149,7 @@ class Layout:
 
     def forget_states(self) -> None:
         """Remove what services of an earlier run wrote about themselves."""
-        for file in self.run.glob("*.json"):
+        for file in (*self.run.glob("*.json"), *self.run.glob("*/*.json")):
             file.unlink(missing_ok=True)
 
     @property

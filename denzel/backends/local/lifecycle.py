@@ -43,6 +43,7 @@ from denzel.backends.local.supervision import (
 from denzel.errors import CommandError, EngineError, ServiceError
 from denzel.polling import polls
 from denzel.project import Project
+from denzel.services import service_of
 
 POLL_SECONDS = 0.1
 ANSWER_SECONDS = 15.0
@@ -105,6 +106,30 @@ class Lifecycle:
             self.report(f"{error}. All processes are ended now")
         self._end_leftovers()
 
+    def scale(self, services: Sequence[str]) -> None:
+        """Start and stop replicas of services until there are as many as ``.env`` says.
+
+        An API that begins or ceases to share its port is stopped and started.
+        """
+        self._write_supervisor_config()
+        supervisor = self.supervisor
+        added, changed, removed = (
+            [name for name in names if service_of(name) in services]
+            for names in supervisor.read_config()
+        )
+        ended = {*changed, *removed} & set(supervisor.processes())
+        for name in ended:
+            supervisor.stop(name)
+        if ended:
+            self._await_stopped(ended)
+        for name in ended:
+            supervisor.remove(name)
+            for file in self.layout.run_of(name).glob(f"{service_of(name)}.json"):
+                file.unlink(missing_ok=True)
+        for name in (*changed, *added):
+            supervisor.add(name)
+            self._report_done("Starting", name)
+
     def end_abandoned(self) -> None:
         """End the services of a project whose directory was deleted: nothing else is left of it."""
         end_processes(self.processes, LEFTOVER_SECONDS)
@@ -148,9 +173,7 @@ class Lifecycle:
             ),
             encoding="utf-8",
         )
-        places = {"private": layout.relative(layout.private), "logs": layout.relative(layout.logs)}
-        text = supervisor_config(self._programs_to_start(), **places)
-        layout.supervisor_config.write_text(text, encoding="utf-8")
+        self._write_supervisor_config()
         config = layout.relative(layout.supervisor_config)
         # -EP: modules of the user's, there or on PYTHONPATH, must not stand in for others.
         argv = [sys.executable, "-EP", "-m", "supervisor.supervisord", "-c", config]
@@ -160,6 +183,12 @@ class Lifecycle:
         except CommandError as error:
             raise EngineError(f"The services' supervisor could not be started: {error}") from error
         self._poll_until(self._supervisor_answers, ANSWER_SECONDS)
+
+    def _write_supervisor_config(self) -> None:
+        layout = self.layout
+        places = {"private": layout.relative(layout.private), "logs": layout.relative(layout.logs)}
+        text = supervisor_config(self._programs_to_start(), **places)
+        layout.supervisor_config.write_text(text, encoding="utf-8")
 
     def _append_only_file(self) -> AppendOnlyFile | None:
         layout = self.layout

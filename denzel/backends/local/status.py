@@ -84,4 +84,5 @@ def worker_status(
         return ()
     if record is None or record.written < process.started:
         return (WorkerStatus(name, State.LOADING),)
-    return (WorkerStatus.of(name, record.state, record.detail, record.facts),)
+    own = str(record.facts.get("name") or name)
+    return (WorkerStatus.of(own, record.state, record.detail, record.facts),)

@@ -6,12 +6,13 @@ import http.client
 import re
 import socket
 import xmlrpc.client
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from denzel.errors import ServiceError
+from denzel.services import replica_name
 
 ANSWER_SECONDS = 10.0
 SHUTDOWN_STATE, NOT_RUNNING = 6, 70
@@ -79,6 +80,31 @@ PROGRAMS: tuple[Program, ...] = (
 """In the order they are started; they are stopped in the reverse order."""
 
 
+def replicated(programs: Sequence[Program], replicas: Mapping[str, int]) -> tuple[Program, ...]:
+    """Return programs, those of services in ``replicas`` so many times.
+
+    Those of the API share their port.
+    """
+    return tuple(
+        _replica(program, number, shares_port=program.name == "api" and count > 1)
+        for program in programs
+        for count in [replicas.get(program.name, 1)]
+        for number in range(1, count + 1)
+    )
+
+
+def _replica(program: Program, number: int, *, shares_port: bool) -> Program:
+    """Return a program as a replica of its service, with a run directory of its own."""
+    variables = ["API_SHARES_PORT=1"] if shares_port else []
+    name = replica_name(program.name, number)
+    if number > 1:
+        variables += [f"DENZEL_REPLICA={number}", f'DENZEL_RUN_DIR="$DENZEL_RUN_DIR/{name}"']
+    if not variables:
+        return program
+    command = f"bash -c '{' '.join(variables)} exec {program.command}'"
+    return replace(program, name=name, command=command)
+
+
 @dataclass(frozen=True)
 class Process:
     """What supervisord knows of a program; ``started`` is in whole seconds since 1970."""
@@ -124,6 +150,22 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Tell a program to end, without waiting for it; one that is not running is left."""
         self._call("stopProcess", name, False)
+
+    def read_config(self) -> tuple[list[str], list[str], list[str]]:
+        """Read the configuration again; return the programs that are new, changed, and gone.
+
+        Nothing is started or stopped by it.
+        """
+        ((added, changed, removed),) = self._call("reloadConfig")
+        return added, changed, removed
+
+    def add(self, name: str) -> None:
+        """Start a program that the configuration has anew."""
+        self._call("addProcessGroup", name)
+
+    def remove(self, name: str) -> None:
+        """Forget a program that has been stopped."""
+        self._call("removeProcessGroup", name)
 
     def shut_down(self) -> None:
         """Tell supervisord to end all programs and itself."""

@@ -12,6 +12,7 @@ from denzel.backends.base import Backend
 from denzel.backends.docker.backend import ComposeBackend
 from denzel.ports import free_port
 from denzel.scaffold import start_project
+from denzel.services import number_of, service_of
 from engine import docker, end_deployment, left_behind, require_engine
 
 pytestmark = pytest.mark.docker
@@ -47,7 +48,8 @@ class TestComposeBackend(BackendContract):
     def crash(self, backend: Backend, service: str) -> None:
         # `docker kill` would count as a stop that was wanted; a dead main process does not.
         kill = "kill -9 $(cat /proc/1/task/1/children)"
-        docker("exec", "--user", "root", f"{NAME}-{service}-1", "sh", "-c", kill)
+        container = f"{NAME}-{service_of(service)}-{number_of(service)}"
+        docker("exec", "--user", "root", container, "sh", "-c", kill)
 
     def test_nothing_is_left_behind(self, backend: Backend) -> None:
         assert left_behind(NAME) == []

@@ -154,3 +154,18 @@ def test_a_container_is_read_from_its_inspection() -> None:
         "HostConfig": {"PortBindings": {"8000/tcp": [{"HostIp": "", "HostPort": "8080"}]}},
     }
     assert read_container(attributes) == Container("api", "running", health="healthy", port=8080)
+
+
+def test_replicas_are_one_line_of_the_one_that_is_furthest_from_up() -> None:
+    up = {"denzel": (State.UP, ""), "worker": (State.UP, "")}
+    failed = {"denzel": (State.ERROR, "no such package")}
+    replicas = [
+        Container("denzel", "running", number=2, records=failed),
+        Container("denzel", "running", number=1, records=up, worker_record={"name": "worker@shop"}),
+    ]
+    status = project_status(replicas, "worker@shop", {})
+    (line,) = [line for line in status.services if line.name == "denzel"]
+    assert (line.state, line.detail, line.replicas) == (
+        State.ERROR, "denzel-2: no such package", 2,
+    )  # fmt: skip
+    assert [worker.name for worker in status.workers] == ["worker@shop"]

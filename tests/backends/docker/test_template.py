@@ -15,7 +15,7 @@ import yaml
 import denzel
 from denzel.project import Project
 from denzel.scaffold import start_project
-from denzel.services import METRICS_SERVICES, SERVICES
+from denzel.services import BALANCER, METRICS_SERVICES, SERVICES
 from denzel.templates.project.app.runtime.metrics.table import COUNTED, PREFIX
 
 TEMPLATES = Path(denzel.__file__).parent / "templates"
@@ -24,14 +24,14 @@ DOCKERFILE = (TEMPLATES / "project/Dockerfile").read_text()
 
 
 def test_every_service_is_there_and_no_other() -> None:
-    assert set(COMPOSE["services"]) == {*SERVICES, "https", *METRICS_SERVICES}
-    profiles = {"https": "https", **dict.fromkeys(METRICS_SERVICES, "metrics")}
+    assert set(COMPOSE["services"]) == {*SERVICES, "https", BALANCER, *METRICS_SERVICES}
+    profiles = {"https": "https", BALANCER: BALANCER, **dict.fromkeys(METRICS_SERVICES, "metrics")}
     for name, service in COMPOSE["services"].items():
         wanted = [profiles[name]] if name in profiles else []
         assert service.get("profiles", []) == wanted
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "https", *METRICS_SERVICES])
+@pytest.mark.parametrize("name", [*SERVICES, "https", BALANCER, *METRICS_SERVICES])
 def test_every_service_is_kept_alive_watched_and_its_log_bounded(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["restart"] == "unless-stopped"
@@ -90,9 +90,10 @@ def test_the_services_know_the_ports_they_are_published_on() -> None:
         for name, service in COMPOSE["services"].items()
         if "ports" in service
     }
-    assert set(published) == {"api", "monitor", "grafana", "https"}
+    assert set(published) == {"api", BALANCER, "monitor", "grafana", "https"}
+    assert published["api"] == f"${{API_REPLICA_PORT:-{published[BALANCER]}}}"
     https = f"${{HTTPS_DOMAIN:+,{published['https']}}}"
-    expected = f"{published['api']},{published['monitor']},{published['grafana']}{https}"
+    expected = f"{published[BALANCER]},{published['monitor']},{published['grafana']}{https}"
     for name in set(SERVICES) - {"redis"}:
         assert COMPOSE["services"][name]["environment"]["PUBLISHED_PORTS"] == expected
 
@@ -117,7 +118,8 @@ def test_redis_is_durable_and_not_published() -> None:
 
 def test_the_api_is_published_everywhere_and_the_monitor_on_this_machine() -> None:
     host = "${API_HOST:-${HTTPS_DOMAIN:+127.0.0.1}}"
-    assert COMPOSE["services"]["api"]["ports"][0]["host_ip"] == host
+    assert COMPOSE["services"]["api"]["ports"][0]["host_ip"] == f"${{API_REPLICA_HOST:-{host}}}"
+    assert COMPOSE["services"][BALANCER]["ports"][0]["host_ip"] == host
     assert COMPOSE["services"]["api"]["environment"]["API_PUBLISHED"] == host
     assert COMPOSE["services"]["monitor"]["ports"][0]["host_ip"] == "${MONITOR_HOST:-127.0.0.1}"
 

@@ -8,6 +8,7 @@ import pty
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -49,6 +50,27 @@ def test_a_crash_loop_is_an_error_that_says_where_to_look(project: Project) -> N
         assert line(backend, "monitor").state is State.UP
         behave(project, "api", "")
         wait_until_ready(backend, SOON)
+
+
+def test_apis_share_their_port_and_one_may_die(project: Project) -> None:
+    project.set_environment(API_REPLICAS="2")
+    port = project.settings.api_port
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        assert line(backend, "api").replicas == 2
+        logged = backend.logs(["api"], follow=False, tail=None)
+        pids = {entry.service: int(entry.text.split()[1]) for entry in logged}
+        os.kill(pids["api-2"], signal.SIGKILL)
+        for _ in range(20):
+            with suppress(ConnectionResetError), socket.create_connection(("127.0.0.1", port)):
+                pass  # it is accepted by whoever listens still, or comes back in a second
+        wait_until_ready(backend, SOON)
+        project.set_environment(API_REPLICAS="1")
+        backend.scale(["api"])
+        wait_until_ready(backend, SOON)
+        assert line(backend, "api").replicas == 1
+        with socket.create_connection(("127.0.0.1", port)):
+            pass
 
 
 def test_what_a_service_says_of_itself_is_shown(project: Project) -> None:

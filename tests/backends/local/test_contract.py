@@ -14,13 +14,14 @@ from denzel.backends.base import Backend
 from denzel.backends.local.backend import LocalBackend
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.process_table import find_processes
-from denzel.services import SERVICES
+from denzel.services import SERVICES, service_of
 
 
 def main_process(backend: Backend, service: str) -> int:
     """Return the process id a service's stand-in printed last."""
-    printed = [line.text.split() for line in backend.logs([service], follow=False, tail=None)]
-    return int([words[1] for words in printed if words[0] == service][-1])
+    lines = backend.logs([service_of(service)], follow=False, tail=None)
+    printed = [line.text.split() for line in lines if line.service == service]
+    return int([words[1] for words in printed if words[0] == service_of(service)][-1])
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from denzel.backends.local.supervision import (
     NotSupervised,
     Supervisor,
     read_crashes,
+    replicated,
     supervisor_config,
 )
 from denzel.errors import ServiceError
@@ -103,3 +104,15 @@ def test_a_supervisor_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.M
         silent.listen()
         with pytest.raises(ServiceError, match="denzel restart"):
             Supervisor(tmp_path / "s").processes()
+
+
+def test_replicas_have_run_directories_of_their_own_and_apis_share_their_port() -> None:
+    found = {each.name: each.command for each in replicated(PROGRAMS, {"api": 2, "denzel": 2})}
+    assert list(found) == ["redis", "api", "api-2", "denzel", "denzel-2", "callbacks", "monitor"]
+    assert found["denzel"] == "bash entrypoints/denzel.sh"
+    assert found["denzel-2"] == (
+        'bash -c \'DENZEL_REPLICA=2 DENZEL_RUN_DIR="$DENZEL_RUN_DIR/denzel-2" '
+        "exec bash entrypoints/denzel.sh'"
+    )
+    assert all("API_SHARES_PORT=1" in found[name] for name in ("api", "api-2"))
+    assert replicated(PROGRAMS, {"api": 1, "denzel": 1}) == PROGRAMS

@@ -28,7 +28,7 @@ def test_a_process_that_is_replaced_is_no_reason_to_refuse_requests_unless_it_ta
 ) -> None:
     settings = parse_settings({"REDIS_URL": redis_server.environment["REDIS_URL"]})
     clock = Clock()
-    announcer = ModelAnnouncer(settings, clock)
+    announcer = ModelAnnouncer(settings, clock=clock)
     find = client.register_script(load_script("find_models"))
 
     def told(state: str) -> str:

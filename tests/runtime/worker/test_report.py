@@ -30,7 +30,7 @@ def record(directory: Path) -> dict[str, Any]:
 
 
 def test_a_shared_model_is_nothing_to_speak_of(directory: Path) -> None:
-    Report(str(directory), SHARED).update({1, 2}, 2, [])
+    Report(str(directory), SHARED, "worker@lab").update({1, 2}, 2, [])
     found = record(directory)
     assert (found["state"], found["detail"]) == (UP, "")
     assert found["model"]["processes"] == 2
@@ -40,12 +40,12 @@ def test_a_shared_model_is_nothing_to_speak_of(directory: Path) -> None:
 def test_copies_are_explained(directory: Path) -> None:
     write_process_state(0, 1, UP)
     write_process_state(1, 2, UP)
-    Report(str(directory), COPIES).update({1, 2}, 2, [])
+    Report(str(directory), COPIES, "worker@lab").update({1, 2}, 2, [])
     assert record(directory)["detail"] == COPIES.summary
 
 
 def test_the_worker_is_loading_until_each_living_process_is_up(directory: Path) -> None:
-    report = Report(str(directory), COPIES)
+    report = Report(str(directory), COPIES, "worker@lab")
     write_process_state(0, 1, UP)
     report.update({1, 2}, 2, [])
     assert record(directory)["state"] == LOADING
@@ -59,7 +59,7 @@ def test_the_worker_is_loading_until_each_living_process_is_up(directory: Path) 
 def test_one_that_failed_is_an_error(directory: Path) -> None:
     write_process_state(0, 1, UP)
     write_process_state(1, 2, ERROR, "GPU 1: load_model raised OSError")
-    report = Report(str(directory), COPIES)
+    report = Report(str(directory), COPIES, "worker@lab")
     report.update({1, 2}, 2, [])
     found = record(directory)
     assert (found["state"], found["detail"]) == (ERROR, "GPU 1: load_model raised OSError")
@@ -70,7 +70,7 @@ def test_one_that_failed_is_an_error(directory: Path) -> None:
 
 def test_one_process_with_its_model_is_enough_to_tell_that_there_is_one(directory: Path) -> None:
     told: list[tuple[str, str]] = []
-    report = Report(str(directory), COPIES, lambda *state: told.append(state))
+    report = Report(str(directory), COPIES, "worker@lab", lambda *state: told.append(state))
     report.update({1, 2}, 2, [])
     write_process_state(0, 1, ERROR, "GPU 0: load_model raised OSError")
     report.update({1, 2}, 2, [])
@@ -81,7 +81,7 @@ def test_one_process_with_its_model_is_enough_to_tell_that_there_is_one(director
 
 
 def test_a_stall_is_told_and_then_no_more(directory: Path) -> None:
-    report = Report(str(directory), SHARED)
+    report = Report(str(directory), SHARED, "worker@lab")
     report.update({7}, 1, [STALL])
     found = record(directory)
     assert found["state"] == UP

@@ -111,8 +111,12 @@ def worker_metrics(models: Iterable[ModelState]) -> list[Metric]:
     up = GaugeMetricFamily(
         PREFIX + "worker_up", "1: the worker has its model.", labels=["worker", "host"]
     )
-    for each in models:
-        up.add_metric([each.worker, each.host], float(each.state == state.UP))
+    found: dict[tuple[str, str], bool] = {}
+    for each in models:  # while one is replaced, or loads, another may have its name
+        key = (each.worker, each.host)
+        found[key] = found.get(key, False) or each.state == state.UP
+    for labels, is_up in found.items():
+        up.add_metric(labels, float(is_up))
     return [up]
 
 

@@ -53,6 +53,9 @@ class Setting:
     secret: bool = False
 
 
+MOST_REPLICAS = 100
+"""Of a service on one machine; more is a slip of the fingers."""
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "PROJECT_NAME",
@@ -253,6 +256,22 @@ SETTINGS: tuple[Setting, ...] = (
         "Predictions made at the same time, each in a process of its own. auto: one for every "
         "processor; one with all processors as its threads where MODEL_SHARING finds that the "
         "model cannot be shared; with GPU=1, WORKERS_PER_GPU for every GPU.",
+    ),
+    Setting(
+        "API_REPLICAS",
+        "1",
+        integer(1, MOST_REPLICAS),
+        f"a whole number from 1 to {MOST_REPLICAS}",
+        "How often the API is started on this machine, each time with API_WORKERS processes; "
+        "`denzel scale api=N` changes it while services run.",
+    ),
+    Setting(
+        "WORKER_REPLICAS",
+        "1",
+        integer(1, MOST_REPLICAS),
+        f"a whole number from 1 to {MOST_REPLICAS}",
+        "How many workers are started on this machine, each with WORKER_CONCURRENCY processes and "
+        "its model; `denzel scale denzel=N` changes it while services run.",
     ),
     Setting(
         "API_MEMORY",
@@ -605,6 +624,34 @@ INTERNAL: tuple[Setting, ...] = (
         any_text,
         "a directory",
         "Where services write their log files; set by the backend.",
+    ),
+    Setting(
+        "DENZEL_REPLICA",
+        "1",
+        integer(1, MOST_REPLICAS),
+        "a whole number",
+        "Which of a service's local processes this is; set by the backend.",
+    ),
+    Setting(
+        "API_REPLICA_PORT",
+        "",
+        any_text,
+        "a port, or empty",
+        "For plain Compose: where each of several APIs is published; set by `denzel scale`.",
+    ),
+    Setting(
+        "API_REPLICA_HOST",
+        "",
+        any_text,
+        "an address, or empty",
+        "For plain Compose, as API_REPLICA_PORT.",
+    ),
+    Setting(
+        "API_SHARES_PORT",
+        "0",
+        flag,
+        "0 or 1",
+        "1: several local processes listen on API_PORT; set by the backend.",
     ),
     Setting(
         "DENZEL_BACKEND",

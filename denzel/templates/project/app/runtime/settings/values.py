@@ -11,8 +11,8 @@ from .processors import available_processors
 from .secrets import completed, read_copy
 from .table import INTERNAL, SECRETS, SETTINGS
 
-HTTPS_SERVICE = "https"
-"""The name of the service that is a Caddy, and so of its container in the network."""
+HTTPS_SERVICE, BALANCER_SERVICE = "https", "balancer"
+"""The names of the services that are a Caddy, and so of their containers in the network."""
 LOOPBACK_HOSTS = ("localhost", "::1")
 API_PATHS = frozenset(
     {"/cancel", "/health", "/info", "/metrics", "/openapi.json", "/page", "/predict", "/status"}
@@ -58,6 +58,8 @@ class Settings:
     gpu_count: int
     api_workers: int
     worker_concurrency: int
+    api_replicas: int
+    worker_replicas: int
     api_memory: str | None
     api_cpus: float | None
     worker_memory: str | None
@@ -105,6 +107,10 @@ class Settings:
     published_ports: tuple[int, ...]
     denzel_run_dir: str
     denzel_logs: str
+    denzel_replica: int
+    api_replica_port: str
+    api_replica_host: str
+    api_shares_port: bool
     denzel_backend: str
 
     @property
@@ -163,7 +169,7 @@ class Settings:
 
     @property
     def worker_name(self) -> str:
-        """Celery's node name of the worker."""
+        """Celery's node name of the first worker; further ones have a number in theirs."""
         return f"worker@{self.project_name}"
 
     @property
@@ -193,7 +199,14 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
             raise SettingError(message, setting.name) from error
     settings = Settings(**parsed)
     url = _with_password(settings.redis_url, settings.redis_password)
-    return replace(_behind_caddy(settings), redis_url=url)
+    return replace(_behind_balancer(_behind_caddy(settings)), redis_url=url)
+
+
+def _behind_balancer(settings: Settings) -> Settings:
+    """Return the settings with whom several replicas of the API are reached through."""
+    if not settings.in_container or settings.api_replicas == 1:
+        return settings
+    return replace(settings, trusted_proxies=(*settings.trusted_proxies, BALANCER_SERVICE))
 
 
 def _behind_caddy(settings: Settings) -> Settings:

@@ -24,11 +24,12 @@ class ModelState:
     holder: str
     state: str
     detail: str = ""
+    name: str = ""
 
     @property
     def worker(self) -> str:
-        """The worker's name as Celery has it: ``worker@PROJECT``."""
-        return self.holder.split("/")[0]
+        """The worker's name as Celery has it: ``worker@PROJECT``, until it has one of its own."""
+        return self.name or self.holder.split("/")[0]
 
     @property
     def host(self) -> str:
@@ -49,10 +50,13 @@ class ModelAnnouncement:
         self._predecessors = predecessors
         self._announce: Any = client.register_script(load_script("announce_model"))
 
-    def make(self, state: str, detail: str, seconds: float) -> None:
-        """Tell the state, to be believed for so many seconds unless it is told again."""
+    def make(self, state: str, detail: str, seconds: float, name: str = "") -> None:
+        """Tell the state, to be believed for so many seconds unless it is told again.
+
+        ``name`` is the worker's, once it has one.
+        """
         replaced = self._predecessors or self._holder
-        self._announce(args=[self._holder, replaced, state, detail, seconds])
+        self._announce(args=[self._holder, replaced, state, name, detail, seconds])
         self._predecessors = ""  # another one may be started beside this one
 
     def withdraw(self) -> None:
@@ -76,6 +80,6 @@ def decode_model_states(found: Sequence[bytes]) -> list[ModelState]:
     """Return what ``find_models.lua`` has found."""
     states = []
     for holder, line in zip(found[::2], found[1::2], strict=True):
-        _, state, detail = line.decode(errors="replace").split(" ", 2)
-        states.append(ModelState(holder.decode(errors="replace"), state, detail))
+        _, state, name, detail = line.decode(errors="replace").split(" ", 3)
+        states.append(ModelState(holder.decode(errors="replace"), state, detail, name))
     return sorted(states, key=lambda each: each.holder)

@@ -27,12 +27,18 @@ log = logging.getLogger("denzel.worker")
 
 
 class ModelAnnouncer:
-    """Lives in the worker's main process; ``clock`` gives seconds."""
+    """Lives in the worker's main process, whose ``name`` is known when it has its model.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self, settings: Settings, name: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
         self._client = client
         self._announcement = ModelAnnouncement(client, holder(settings), predecessors(settings))
+        self._name = name
         self._lease = settings.recovery_seconds
         self._is_silent = is_beside_another()
         self._told: tuple[str, str] | None = None
@@ -77,7 +83,7 @@ class ModelAnnouncer:
 
     def _make(self, value: str, detail: str, seconds: float) -> bool:
         try:
-            self._announcement.make(value, detail, seconds)
+            self._announcement.make(value, detail, seconds, self._name)
         except RedisError as error:
             # The worker's other connections tell it louder, if Redis stays away.
             log.info("Redis is not told that the model is %s: %s", value.rstrip("."), error)

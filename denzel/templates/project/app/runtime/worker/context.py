@@ -92,5 +92,8 @@ def predecessors(settings: Settings) -> str:
 
 
 def place(settings: Settings) -> str:
-    """Return what the names begin with of all workers that ran here, one after the other."""
-    return f"{settings.worker_name}/{socket.gethostname()}/"
+    """Return what the names of all holders begin with that ran here, one after the other.
+
+    Here is a container, or one of several local processes of the service.
+    """
+    return f"{settings.worker_name}/{socket.gethostname()}/{settings.denzel_replica}/"

@@ -7,6 +7,7 @@ own output alone.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
@@ -121,9 +122,13 @@ def rotate_log(**_: object) -> None:
 
     Celery calls it with each heartbeat.
     """
-    with suppress(OSError):
-        file = _log_file()
-        if file.stat().st_size > LOG_BYTES:
+    file = _log_file()
+    with suppress(OSError), file.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_size <= LOG_BYTES:
+            return
+        # Several workers may find it large at once; the second must not move the new file, too.
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
             file.replace(file.with_suffix(".log.1"))
 
 

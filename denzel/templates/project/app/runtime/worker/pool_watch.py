@@ -23,13 +23,13 @@ log = logging.getLogger("denzel.pool")
 
 
 class PoolWatch:
-    """Lives in the worker's main process, and looks every half second."""
+    """Lives in the main process of the worker called ``name``, and looks every half second."""
 
-    def __init__(self, settings: Settings, plan: Plan, gpus: GpuWatch) -> None:
+    def __init__(self, settings: Settings, plan: Plan, name: str, gpus: GpuWatch) -> None:
         self._gpus = gpus
         self._run_directory = settings.denzel_run_dir
-        self._announcer = ModelAnnouncer(settings)
-        self._report = Report(settings.denzel_run_dir, plan, self._announcer.tell)
+        self._announcer = ModelAnnouncer(settings, name)
+        self._report = Report(settings.denzel_run_dir, plan, name, self._announcer.tell)
         self._stalls = StallWatch(settings.stall_seconds, settings.denzel_run_dir)
         self._orphans: Orphans | None = None
         self._pids: set[int] = set()

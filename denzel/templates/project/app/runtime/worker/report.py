@@ -80,12 +80,18 @@ def forget_processes(run_directory: str) -> None:
 class Report:
     """Keeps ``worker.json`` up to date, in the worker's main process.
 
-    ``tell(state, detail)`` is called with each look at the model: UP as soon as one process has it.
+    ``name`` is the worker's.  ``tell(state, detail)`` is called with each look at the model: UP as
+    soon as one process has it.
     """
 
     def __init__(
-        self, run_directory: str, plan: Plan, tell: Callable[[str, str], None] | None = None
+        self,
+        run_directory: str,
+        plan: Plan,
+        name: str,
+        tell: Callable[[str, str], None] | None = None,
     ) -> None:
+        self._name = name
         self._run_directory = run_directory
         self._plan = plan
         self._tell = tell
@@ -111,8 +117,9 @@ class Report:
             # How the GPUs are is no sign of life of the event loop, which is told elsewhere.
             is_new = (value, detail) != self._written[:2]
             state.write_state(
-                state.WORKER, value, detail, beats=is_new, model=facts, stalled=stalled, gpus=gpus
-            )
+                state.WORKER, value, detail, beats=is_new, name=self._name, model=facts,
+                stalled=stalled, gpus=gpus,
+            )  # fmt: skip
             self._written = (value, detail, gpus)
 
     def _sum_up(self, pids: Collection[int], expected: int) -> tuple[str, str, bool]:

@@ -13,6 +13,7 @@ from app.runtime.settings import Settings
 from app.runtime.worker import inspection  # noqa: F401 - adds a command
 from app.runtime.worker.gpu_watch import GpuWatch
 from app.runtime.worker.logs import rotate_log
+from app.runtime.worker.naming import claim_name
 from app.runtime.worker.orphans import adopt_orphans
 from app.runtime.worker.pool_watch import PoolWatch
 from app.tasks import celery_app
@@ -25,18 +26,19 @@ def serve(settings: Settings, plan: Plan, gpus: Sequence[Gpu]) -> None:
     adopt_orphans()
     gpu_watch = GpuWatch(gpus)
     signals.worker_before_create_process.connect(gpu_watch.show_next, weak=False)
-    watch = PoolWatch(settings, plan, gpu_watch)
+    name = claim_name(settings)
+    watch = PoolWatch(settings, plan, name, gpu_watch)
     _connect_signals(watch)
     try:
-        celery_app.worker_main(worker_arguments(settings, plan.processes))
+        celery_app.worker_main(worker_arguments(settings, name, plan.processes))
     finally:
         watch.end()
 
 
-def worker_arguments(settings: Settings, processes: int) -> list[str]:
+def worker_arguments(settings: Settings, name: str, processes: int) -> list[str]:
     """Return the arguments of ``celery worker``."""
     return [
-        "--quiet", "worker", "--hostname", settings.worker_name, "--concurrency", str(processes),
+        "--quiet", "worker", "--hostname", name, "--concurrency", str(processes),
         "--pool", "prefork", "--loglevel", settings.log_level, "--task-events",
         "--without-gossip", "--without-mingle",
     ]  # fmt: skip

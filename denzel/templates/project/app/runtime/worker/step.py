@@ -34,6 +34,7 @@ from app.runtime.worker.events import EventRate
 from app.runtime.worker.fetcher import Fetcher, Notifications
 from app.runtime.worker.leases import BEAT_SECONDS, Leases
 from app.runtime.worker.measurements import Measurements
+from app.runtime.worker.naming import connect_name
 from app.runtime.worker.report import count_failed
 from app.runtime.worker.runner import Runner, process_died
 from app.runtime.worker.stopping import Stopper
@@ -69,6 +70,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
             self._measurements,
         )  # fmt: skip
         self._leases = Leases(self._queue, batches, predecessors(settings))
+        self._name = connect_name(settings)
         self._stopper = Stopper(self._queue, batches, settings.prediction_timeout)
         self._fetcher: Fetcher | None = None
         self._notifications: Notifications | None = None
@@ -81,6 +83,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         """Connect; called again each time Celery has connected again."""
         self._leases.connected()
         self._leases.beat()
+        self._keep_name()
         self._measurements.flush()
         self._fetcher = Fetcher(self._queue, self._demand, self._deliver, consumer.hub.call_later)
         self._notifications = Notifications(
@@ -149,8 +152,12 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         self._failed = count_failed(self._settings.denzel_run_dir)
         self._stopper.end_overdue()
         self._leases.beat()
+        self._keep_name()
         state_files.beat(state_files.WORKER)  # this loop turns, and Redis answers it
         self._measurements.flush()
+
+    def _keep_name(self) -> None:
+        self._name.renew(self._consumer.hostname)
 
     def _pids(self) -> set[int]:
         return {process.pid for process in self._consumer.pool._pool._pool}
@@ -225,5 +232,6 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
     def _end_lease(self, **_: object) -> None:
         try:
             self._leases.end()
+            self._name.release(self._consumer.hostname)
         except RedisError as error:
             log.warning("Redis is not told that this worker ends: %s", error)

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Find how the workers are with their models, and forget those that have not told for too long.
 --
--- Returns holder and "UNTIL STATE DETAIL" of each, one after the other.
+-- Returns holder and "UNTIL STATE NAME DETAIL" of each, one after the other.
 -- Nothing of it is written to Redis's file.
 --
--- denzel:models  hash: HOLDER to "UNTIL STATE DETAIL"
+-- denzel:models  hash: HOLDER to "UNTIL STATE NAME DETAIL"
 -- include: clock
 redis.set_repl(redis.REPL_NONE)
 local all, found = redis.call('HGETALL', 'denzel:models'), {}
