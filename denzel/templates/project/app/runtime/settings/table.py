@@ -609,9 +609,9 @@ INTERNAL: tuple[Setting, ...] = (
     Setting(
         "DENZEL_BACKEND",
         "local",
-        choice("local", "docker"),
-        "local or docker",
-        "What runs the services; set by the backend.",
+        choice("local", "docker", "image"),
+        "local, docker or image",
+        "What runs the services; set by the backend, and in an image that `denzel build` made.",
     ),
 )
 """Read like settings, but set by the backend and never written into ``.env``."""

@@ -110,7 +110,12 @@ class Settings:
     @property
     def in_container(self) -> bool:
         """Whether the services run in containers, with a network of their own."""
-        return self.denzel_backend == "docker"
+        return self.denzel_backend != "local"
+
+    @property
+    def in_release_image(self) -> bool:
+        """Whether everything is in an image, of which nothing can be changed while it runs."""
+        return self.denzel_backend == "image"
 
     @property
     def api_address(self) -> str:
