@@ -48,7 +48,7 @@ LOGS = "logs"
 AT_LAUNCH = (
     "PROJECT_NAME", "API_HOST", "API_PORT", "MONITOR_HOST", "MONITOR_PORT", "HTTPS_DOMAIN",
     "HTTPS_CERTIFICATES", "HTTPS_PORT", "HTTP_PORT", "REDIS_MAX_MEMORY", "REDIS_FSYNC",
-    "REDIS_PASSWORD", "BASE_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "IMAGE",
+    "REDIS_PASSWORD", "BASE_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "IMAGE", "RELEASE_IMAGE",
 )  # fmt: skip
 """Settings that belong to a deployment and not to a version."""
 

@@ -27,9 +27,11 @@ from denzel.backends.docker.engine import (
     find_image,
     has_nvidia_runtime,
 )
+from denzel.backends.docker.environment import write_secret_files
 from denzel.backends.docker.errors import NO_GPU, is_network_gone
 from denzel.backends.docker.images import PROJECT_LABEL, Images
 from denzel.backends.docker.progress import containers_shown
+from denzel.backends.docker.release_commands import RELEASE_LABEL
 from denzel.backends.docker.status import (
     Container,
     project_status,
@@ -96,7 +98,7 @@ class ComposeBackend(Backend):
         """Create and start every service; on failure leave nothing running."""
         self._images.provide(self._containers())
         try:
-            self._show(self._commands().up())
+            self._show(self._up())
         except BaseException:
             self.report("Removing what was created so far")
             with suppress(DenzelError):
@@ -189,16 +191,18 @@ class ComposeBackend(Backend):
         """
         self.preflight()
         stdin = sample or b""
-        if any(self._service_of(found) == "denzel" and found.status == "running"
+        compose = self._compose_of(None)
+        runs_files = self.project.launch.image is None
+        if runs_files and any(self._service_of(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
-            argv = self._commands().module_of_version(version, "denzel", CHECK_MODULE, *options)
-            return self._compose.output(argv, stdin=stdin)
-        built = self._images.provide((), redis=False)
+            argv = compose.commands.module_of_version(version, "denzel", CHECK_MODULE, *options)
+            return compose.output(argv, stdin=stdin)
+        built = Images(self._client, compose, self.report).provide((), redis=False)
         self.report("Installing the requirements and running the pipeline in a container")
         name = f"{self._name}-check-{os.getpid()}"
-        argv = self._commands().prepared_module(name, "denzel", CHECK_MODULE, *options)
+        argv = compose.commands.prepared_module(name, "denzel", CHECK_MODULE, *options)
         try:
-            output = self._compose.output(argv, stdin=stdin)
+            output = compose.output(argv, stdin=stdin)
         except KeyboardInterrupt:
             self._remove_container(name)
             raise
@@ -278,9 +282,17 @@ class ComposeBackend(Backend):
     def _client(self) -> docker.DockerClient:
         return connect()
 
-    @cached_property
+    @property
     def _compose(self) -> Compose:
-        return Compose(self.project, self._name)
+        return self._compose_of(self.project.launch.image)
+
+    def _compose_of(self, image: str | None) -> Compose:
+        """Return Compose for services that run from an image, or from the project's files."""
+        return self._composes.setdefault(image, Compose(self.project, self._name, image))
+
+    @cached_property
+    def _composes(self) -> dict[str | None, Compose]:
+        return {}
 
     @property
     def _images(self) -> Images:
@@ -326,12 +338,18 @@ class ComposeBackend(Backend):
     def _start_containers(self) -> None:
         """Create what is missing and start everything, be it that the network was removed."""
         try:
-            self._show(self._commands().up())
+            self._show(self._up())
         except DenzelError as error:
             if not is_network_gone(error):
                 raise
             self._remove_containers()
-            self._show(self._commands().up())
+            self._show(self._up())
+
+    def _up(self) -> list[str]:
+        """Return what creates and starts everything, once the services can find their secrets."""
+        if self.project.launch.image is not None:
+            write_secret_files(self.project)
+        return self._commands().up()
 
     def _stop_containers(self) -> int:
         """Stop this project's containers, Redis's last; return how many there were."""
@@ -460,4 +478,6 @@ def _stop(container: Any) -> None:
 
 def _runs_project(found: Any) -> bool:
     """Tell whether a container serves the project's code, not an image's own program."""
-    return any(mount.get("Destination") == "/opt/denzel/venv" for mount in found.attrs["Mounts"])
+    return RELEASE_LABEL in found.labels or any(
+        mount.get("Destination") == "/opt/denzel/venv" for mount in found.attrs["Mounts"]
+    )

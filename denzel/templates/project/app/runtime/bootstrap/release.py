@@ -20,7 +20,7 @@ from py_compile import PycInvalidationMode
 
 from app.runtime.bootstrap.environment import stamp_file
 from app.runtime.bootstrap.environments import OTHERS, install_beside
-from app.runtime.bootstrap.errors import PreparationFailed
+from app.runtime.bootstrap.errors import REASON, PreparationFailed
 from app.runtime.bootstrap.os_commands import commands_due, run_os_commands
 from app.runtime.bootstrap.paths import (
     LOCK_FILE,
@@ -31,7 +31,6 @@ from app.runtime.bootstrap.paths import (
 )
 from app.runtime.bootstrap.requirement_files import all_files
 
-REASON = "denzel: "
 TREE = Path("/opt/denzel/tree")
 """What a step leaves for the image, under the paths it has there."""
 REQUIRED = Path("/opt/denzel/required")

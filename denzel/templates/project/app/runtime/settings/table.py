@@ -560,6 +560,14 @@ SETTINGS: tuple[Setting, ...] = (
         "an image name with a tag",
         "Name given to the image built for this project.",
     ),
+    Setting(
+        "RELEASE_IMAGE",
+        "",
+        any_text,
+        "an image name with a tag, or empty",
+        "Name `denzel build` gives to the image with everything in it, and plain Compose runs with "
+        "docker-compose.image.yml. Empty: the project's name and what git calls its revision.",
+    ),
 )
 
 

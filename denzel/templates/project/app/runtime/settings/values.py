@@ -99,6 +99,7 @@ class Settings:
     prometheus_image: str
     grafana_image: str
     image: str
+    release_image: str
     redis_url: str
     api_published: str
     monitor_published: str
