@@ -59,9 +59,10 @@ if [ -n "${SECRET_FILES:-}" ]; then
     chmod 0755 "$files"
     for name in $(sed -n 's/^ *\(export \)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\) *=.*/\2/p' "$secrets"); do
         case $name in PIP_*) continue ;; esac
-        value "$name" "$secrets" > "$files/.new"
+        printf %s "$(value "$name" "$secrets")" > "$files/.new"
         chmod 0444 "$files/.new"
-        if [ -s "$files/.new" ]; then mv "$files/.new" "$files/$name"; else rm -f "$files/.new" "$files/$name"; fi
+        mv "$files/.new" "$files/$name"
+        [ -s "$files/$name" ] || rm "$files/$name"
     done
     chown -R "$(stat -c %u:%g "$project")" "$project/.denzel" || true
 fi
