@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
+from denzel.backends.docker.references import parse_reference
 from denzel.errors import (
     DenzelError,
     EngineError,
@@ -67,8 +68,9 @@ def launch(
     check_settings(project, report)
     with project.changing():
         if image is not None:
-            backend = _backend_for_image(image, backend)
-            if project.launch.image is not None and _is_launched(project):
+            parse_reference(image)
+            backend = backend or backends.DOCKER
+            if _runs_image(project):
                 return _move_to_image(project, image, report)
         _forget_lost_deployment(project, backend)
         ports = _wanted_ports(project, api_port, monitor_port)
@@ -79,7 +81,8 @@ def launch(
         check_ports({f"--{name}-port": port for name, port in ports.items()})
         _check_metrics(project, chosen, asked_for=with_metrics)
         with _forgotten_on_failure(project, chosen), _metrics_turned_on(project, with_metrics):
-            _fetch(project, image, report)
+            if image is not None:
+                chosen.fetch(image)
             project.record_backend(
                 chosen.name, api_port=api_port, monitor_port=monitor_port, image=image
             )
@@ -216,32 +219,15 @@ def available_ports(project: Project) -> dict[str, int]:
     return {"api_port": api, "monitor_port": free_port(project.settings.monitor_port, avoid=[api])}
 
 
-def _backend_for_image(image: str, wanted: str | None) -> str:
-    """Return the backend that runs images; refuse what is none's name, and the other backend."""
-    from denzel.backends.docker.references import parse_reference
-
-    if wanted == LOCAL:
-        raise UsageError("An image runs in Docker alone: leave --local out")
-    parse_reference(image)
-    return backends.DOCKER
-
-
-def _is_launched(project: Project) -> bool:
-    return backends.choose(project, None, silent).launched()
-
-
-def _fetch(project: Project, image: str | None, report: Report) -> None:
-    """Have the image that is to be launched here, in its newest state."""
-    if image is not None:
-        from denzel.backends.docker.release import ReleaseImages
-
-        ReleaseImages(project, report).fetch(image, newest=True)
+def _runs_image(project: Project) -> bool:
+    """Tell whether the project is launched, and from an image."""
+    return bool(project.launch.image) and backends.choose(project, None, silent).launched()
 
 
 def _move_to_image(project: Project, image: str, report: Report) -> Deployment:
     """Have services that run from one image go on with another one; queue and results stay."""
-    _fetch(project, image, report)
     backend, before = launched_backend(project, report), project.launch
+    backend.fetch(image)
     ports = {"api_port": before.api_port, "monitor_port": before.monitor_port}
     project.record_backend(backend.name, **ports, image=image)
     try:

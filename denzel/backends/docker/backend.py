@@ -31,6 +31,7 @@ from denzel.backends.docker.environment import write_secret_files
 from denzel.backends.docker.errors import NO_GPU, is_network_gone
 from denzel.backends.docker.images import PROJECT_LABEL, Images
 from denzel.backends.docker.progress import containers_shown
+from denzel.backends.docker.release import ReleaseImages
 from denzel.backends.docker.release_commands import RELEASE_LABEL
 from denzel.backends.docker.status import (
     Container,
@@ -93,6 +94,10 @@ class ComposeBackend(Backend):
     def running(self) -> bool:
         """Tell whether any service is running now."""
         return any(read_container(found.attrs).running for found in self._containers())
+
+    def fetch(self, image: str) -> None:
+        """Have an image for release on this machine, as its registry has it now."""
+        ReleaseImages(self.project, self.report).fetch(image, newest=True)
 
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""

@@ -135,6 +135,13 @@ _MEANINGS: tuple[tuple[str, Make], ...] = (
         _no_image,
     ),
     (r"Get \"https?://[^\"]*/v2/[^\"]*\"|manifest unknown", _no_image),
+    (
+        r"target stage \"?release\"? could not be found",
+        _says(
+            "The Dockerfile has no stage called release; `denzel upgrade` brings denzel's own up "
+            "to this version, and shows how to merge it with one that you changed"
+        ),
+    ),
     (r"failed to solve:(?P<reason>.*)", _build_failed),
     (
         r"(?m)^(?:yaml: .*|validating .*|invalid interpolation .*|env file .* not found.*"

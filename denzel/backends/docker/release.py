@@ -175,8 +175,8 @@ class ReleaseImages:
             here = find_image(self._client, tag)
         if here is None or RELEASE_LABEL not in (here.labels or {}):
             raise UsageError(
-                f"{tag} is not an image for release: `denzel build --tag {tag}` makes one of a "
-                "project"
+                f"{tag} was not made by `denzel build`, so services cannot run from it; make an "
+                "image by `denzel build --tag NAME:TAG`, and launch that"
             )
 
     def facts(self, tag: str) -> tuple[str, int]:
