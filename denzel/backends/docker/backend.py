@@ -18,7 +18,7 @@ from docker.errors import APIError
 from denzel import process
 from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
-from denzel.backends.docker.compose import Compose
+from denzel.backends.docker.compose import IMAGE_FILE, Compose
 from denzel.backends.docker.engine import (
     DIRECTORY_LABEL,
     SERVICE_LABEL,
@@ -97,6 +97,10 @@ class ComposeBackend(Backend):
 
     def fetch(self, image: str) -> None:
         """Have an image for release on this machine, as its registry has it now."""
+        if not (self.project.root / IMAGE_FILE).exists():
+            raise ProjectError(
+                f"{IMAGE_FILE} is missing, by which images are run; `denzel upgrade` brings it"
+            )
         ReleaseImages(self.project, self.report).fetch(image, newest=True)
 
     def up(self) -> None:
