@@ -29,6 +29,7 @@ from denzel.services import (
 
 if TYPE_CHECKING:
     from denzel.doctor import Finding
+    from denzel.operations import Release
     from denzel.upgrade import UpgradeResult
     from denzel.versions import Version
 
@@ -318,6 +319,14 @@ def _repeat_line(report: Mapping[str, Any]) -> str:
         rss, pss = (memory[f"{kind}_bytes"] / 2**20 for kind in ("rss", "pss"))
         line += f"; memory: {rss:.0f} MiB, {pss:.0f} MiB not counting what is shared twice"
     return line
+
+
+def print_release(release: Release) -> None:
+    """Print what an image that was built is called, and how large it is."""
+    echo(f"Image:  {release.image}")
+    # Only a registry gives an image a digest that others can ask for.
+    echo(f"Digest: {release.digest}" if release.digest else f"Id:     {release.id}")
+    echo(f"Size:   {release.size / 1e6:.0f} MB")
 
 
 def print_upgrade(result: UpgradeResult) -> None:

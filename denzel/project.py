@@ -55,12 +55,13 @@ class Launch:
     """What was chosen at launch, kept until shutdown in ``.denzel``, which does not travel.
 
     ``backend`` is None when the project is not launched; a port is None when it is the one that
-    ``.env`` names.
+    ``.env`` names; ``image`` is the one that services run, None when they run the project's files.
     """
 
     backend: str | None = None
     api_port: int | None = None
     monitor_port: int | None = None
+    image: str | None = None
 
 
 class Project:
@@ -207,18 +208,23 @@ class Project:
         return self.launch.backend
 
     def record_backend(
-        self, backend: str | None, *, api_port: int | None = None, monitor_port: int | None = None
+        self,
+        backend: str | None,
+        *,
+        api_port: int | None = None,
+        monitor_port: int | None = None,
+        image: str | None = None,
     ) -> None:
         """Remember which backend runs the services; None: the project is not launched.
 
-        A port is one that was chosen instead of that in ``.env``.
+        A port is one that was chosen instead of that in ``.env``, ``image`` one for release.
         """
         # A shutdown must succeed on a full disk, too, so nothing is written for it.
         if backend is None:
             self._launch_file.unlink(missing_ok=True)
         else:
             self.private.mkdir(mode=0o700, exist_ok=True)
-            text = json.dumps(asdict(Launch(backend, api_port, monitor_port)))
+            text = json.dumps(asdict(Launch(backend, api_port, monitor_port, image)))
             write_atomically(self._launch_file, text.encode())
         self.forget()
 
@@ -305,7 +311,8 @@ def is_of_version_0_3(directory: Path) -> bool:
 def _is_sound(launch: Launch) -> bool:
     """Tell whether what was read from a file has the types it should have."""
     ports = (launch.api_port, launch.monitor_port)
-    return isinstance(launch.backend, str | None) and all(
+    names = (launch.backend, launch.image)
+    return all(isinstance(name, str | None) for name in names) and all(
         isinstance(port, int | None) for port in ports
     )
 

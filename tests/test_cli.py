@@ -26,6 +26,7 @@ from denzel.services import NOT_LAUNCHED
 
 IN_PROJECT = [
     ["launch"],
+    ["build"],
     ["dev"],
     ["shutdown"],
     ["start"],

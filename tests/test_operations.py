@@ -86,6 +86,9 @@ class MemoryBackend(Backend):
     def running(self) -> bool:
         return self.name in self.machine.running
 
+    def fetch(self, image: str) -> None:
+        self._do(f"fetch {image}")
+
     def up(self) -> None:
         self._do("up")
         if self.machine.failure:
@@ -193,6 +196,95 @@ def test_launch_records_backend_and_ports(
     assert project.backend == deployment.backend == "local"
     assert (project.settings.api_port, project.settings.monitor_port) == ports
     assert deployment.api_url == f"http://127.0.0.1:{ports[0]}"
+
+
+IMAGE, NEWER = "host.example/shop:1", "host.example/shop:2"
+
+
+def launch_image(
+    project: Project, image: str, ports: tuple[int, int] | None = None
+) -> operations.Deployment:
+    """Launch an image; on certain ports, or on those it has."""
+    api, monitor = ports or (None, None)
+    return operations.launch(
+        project, backend=None, api_port=api, monitor_port=monitor, image=image, report=silent
+    )
+
+
+def test_an_image_is_fetched_launched_and_remembered(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    machine.default = "local"
+    assert launch_image(project, IMAGE, ports).backend == "docker"
+    assert machine.done == ["docker preflight", f"docker fetch {IMAGE}", "docker up"]
+    assert project.launch.image == IMAGE
+    for command in (operations.start, operations.restart):
+        command(project, report=silent)
+    assert machine.done[-1] == "docker restart"
+    assert not (project.private / "versions").exists()
+    operations.shutdown(project, purge=False, report=silent)
+    assert project.launch.image is None
+
+
+def test_another_image_takes_its_place_on_the_same_ports(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    launch_image(project, IMAGE, ports)
+    machine.done.clear()
+    launch_image(project, NEWER)
+    assert machine.done == [f"docker fetch {NEWER}", "docker start"]
+    assert (project.launch.image, project.launch.api_port) == (NEWER, ports[0])
+
+
+def test_an_image_that_cannot_take_its_place_is_not_remembered(
+    project: Project,
+    ports: tuple[int, int],
+    machine: Deployments,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launch_image(project, IMAGE, ports)
+    before = project.launch
+
+    def fail(self: Backend) -> None:
+        raise EngineError("no space left")
+
+    monkeypatch.setattr(MemoryBackend, "start", fail)
+    with pytest.raises(EngineError):
+        launch_image(project, NEWER)
+    assert project.launch == before
+
+
+def test_a_name_that_no_image_can_have_is_refused_first(
+    project: Project, machine: Deployments
+) -> None:
+    with pytest.raises(UsageError, match="Shop:1 cannot be an image's name"):
+        launch_image(project, "Shop:1")
+    assert machine.done == []
+
+
+def test_an_image_does_not_take_the_place_of_files(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    launch(project, ports)
+    with pytest.raises(ProjectError, match="already launched"):
+        launch_image(project, IMAGE)
+
+
+def test_what_runs_from_an_image_is_not_changed(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    launch_image(project, IMAGE, ports)
+    machine.done.clear()
+    for change in (
+        lambda: operations.reload(project, stop_first=False, timeout=1, report=silent),
+        lambda: operations.rollback(project, None, stop_first=False, timeout=1, report=silent),
+        lambda: operations.update(project, pip=True, os=False, report=silent),
+        lambda: operations.versions(project),
+        lambda: list(operations.worker_log(project, follow=False)),
+    ):
+        with pytest.raises(ProjectError, match="image"):
+            change()
+    assert machine.done == []
 
 
 def test_launch_with_metrics_sets_them_up_for_docker(

@@ -37,6 +37,7 @@ VISIBLE_AT_THE_TOP = {
     "Dockerfile",
     "__init__.py",
     "app",
+    "docker-compose.image.yml",
     "docker-compose.yml",
     "entrypoints",
     "logs",

@@ -65,6 +65,13 @@ class Backend(ABC):
         """Tell whether any service is running now."""
 
     @abstractmethod
+    def fetch(self, image: str) -> None:
+        """Have an image for release on this machine, as its registry has it now.
+
+        Raises UsageError for another kind of image, and where no images are run.
+        """
+
+    @abstractmethod
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
 

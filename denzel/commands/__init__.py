@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "startproject": Entry("build", "Build the skeleton of a new project called NAME."),
         "dev": Entry("develop", "Run the project in this terminal; restart at each save."),
         "check": Entry("build", "Try the pipeline without services, on a request in FILE."),
+        "build": Entry("release", "Build an image with code, model and packages in it."),
         "upgrade": Entry("build", "Bring the files denzel owns up to this version."),
     },
     "Run": {

@@ -30,6 +30,11 @@ from denzel.commands.options import (
 )
 @backend_options
 @click.option("--with-metrics", is_flag=True, help="Also run Prometheus and Grafana, in Docker.")
+@click.option(
+    "--image",
+    metavar="NAME:TAG",
+    help="Run this image, which `denzel build` made, in place of the project's files.",
+)
 @wait_options
 def launch(
     api_port: int | None,
@@ -37,10 +42,14 @@ def launch(
     local: bool,
     docker: bool,
     with_metrics: bool,
+    image: str | None,
     wait: bool,
     timeout: float,
 ) -> None:
-    """Build and start all services."""
+    """Build and start all services.
+
+    With --image also moves services that run from one image to another one.
+    """
     project = current_project()
     backend = backend_name(local, docker)
     with interruptible("`denzel shutdown` removes what was started"):
@@ -50,6 +59,7 @@ def launch(
             api_port=api_port,
             monitor_port=monitor_port,
             with_metrics=with_metrics,
+            image=image,
             report=console.progress,
         )
     if wait:

@@ -34,6 +34,7 @@ from denzel.operations.predictions import (
     task,
     undelivered_callbacks,
 )
+from denzel.operations.release import Release, build
 from denzel.operations.replacement import Replacement, reload, rollback, versions
 from denzel.operations.scaling import replicas, scale, scaled
 from denzel.operations.upgrading import upgrade
@@ -41,8 +42,10 @@ from denzel.operations.upgrading import upgrade
 __all__ = [
     "CHECK_TIMEOUT_SECONDS",
     "Deployment",
+    "Release",
     "Replacement",
     "available_ports",
+    "build",
     "check",
     "drop_callbacks",
     "example",

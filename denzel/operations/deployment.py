@@ -8,7 +8,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
-from denzel.errors import RequirementsError, ServiceError, UsageError
+from denzel.errors import ProjectError, RequirementsError, ServiceError, UsageError
 from denzel.project import Project
 from denzel.services import NOT_LAUNCHED, State
 from denzel.settings import new_secrets, render_secrets
@@ -30,6 +30,16 @@ def launched_backend(project: Project, report: Report) -> Backend:
     if not backend.launched():
         raise ServiceError(NOT_LAUNCHED)
     return backend
+
+
+def refuse_for_image(project: Project) -> None:
+    """Raise ProjectError where services run from an image, of which nothing can be changed."""
+    if project.launch.image is not None:
+        raise ProjectError(
+            f"The services run from the image {project.launch.image}, which stays as it is: make "
+            "another one by `denzel build`, then run `denzel launch --image` with that; queue and "
+            "results stay"
+        )
 
 
 def check_settings(project: Project, report: Report) -> None:

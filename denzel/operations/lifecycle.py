@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
+from denzel.backends.docker.references import parse_reference
 from denzel.errors import (
     DenzelError,
     EngineError,
@@ -21,6 +22,7 @@ from denzel.operations.deployment import (
     launched_backend,
     make_missing_secrets,
     new_version,
+    refuse_for_image,
     serves,
     silent,
 )
@@ -52,17 +54,24 @@ def launch(
     api_port: int | None,
     monitor_port: int | None,
     with_metrics: bool = False,
+    image: str | None = None,
     report: Report,
 ) -> Deployment:
     """Create and start every service of ``project``; ``with_metrics`` those that show them, too.
 
     ``backend`` is ``local``, ``docker`` or None (let denzel choose); a port that is None is the
-    one ``.env`` names, another one is remembered until shutdown.  On failure the project is left
-    as it was.
+    one ``.env`` names, another one is remembered until shutdown.  ``image`` is one for release,
+    which the services run in place of the project's files; those that run another one go on with
+    it.  On failure the project is left as it was.
     """
     make_missing_secrets(project, report, **(METRICS_ON if with_metrics else {}))
     check_settings(project, report)
     with project.changing():
+        if image is not None:
+            parse_reference(image)
+            backend = backend or backends.DOCKER
+            if _runs_image(project):
+                return _move_to_image(project, image, report)
         _forget_lost_deployment(project, backend)
         ports = _wanted_ports(project, api_port, monitor_port)
         chosen = backends.choose(project, backend, report)
@@ -72,7 +81,14 @@ def launch(
         check_ports({f"--{name}-port": port for name, port in ports.items()})
         _check_metrics(project, chosen, asked_for=with_metrics)
         with _forgotten_on_failure(project, chosen), _metrics_turned_on(project, with_metrics):
-            project.record_backend(chosen.name, api_port=api_port, monitor_port=monitor_port)
+            if image is not None:
+                chosen.fetch(image)
+            project.record_backend(
+                chosen.name, api_port=api_port, monitor_port=monitor_port, image=image
+            )
+            if image is not None:
+                chosen.up()
+                return deployment(project, chosen)
             versions = Versions(project)
             versions.serve(versions.to_start("launch").number)
             chosen.up()
@@ -115,6 +131,9 @@ def start(project: Project, *, report: Report) -> None:
                 {f"--{name}-port": port for name, port in ports.items()},
                 remedy="Free it, or `denzel shutdown` and launch again",
             )
+        if project.launch.image is not None:
+            backend.start()
+            return
         versions = Versions(project)
         keeps_files = running and versions.served and serves(backend)
         version = versions.as_served("start") if keeps_files else versions.to_start("start")
@@ -140,6 +159,9 @@ def restart(project: Project, *, report: Report) -> None:
     check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
+        if project.launch.image is not None:
+            backend.restart()
+            return
         with new_version(project, "restart") as version:
             if serves(backend):
                 backend.prepare(version.number)
@@ -177,6 +199,7 @@ def update(project: Project, *, pip: bool, os: bool, report: Report) -> None:
     check_settings(project, report)
     with project.changing():
         backend = launched_backend(project, report)
+        refuse_for_image(project)
         if not backend.running():
             raise ServiceError("The services are stopped; run `denzel start` first")
         versions = Versions(project)
@@ -194,6 +217,26 @@ def available_ports(project: Project) -> dict[str, int]:
     """Return the ports ``.env`` names, each replaced by the next free one when it is taken."""
     api = free_port(project.settings.api_port)
     return {"api_port": api, "monitor_port": free_port(project.settings.monitor_port, avoid=[api])}
+
+
+def _runs_image(project: Project) -> bool:
+    """Tell whether the project is launched, and from an image."""
+    return bool(project.launch.image) and backends.choose(project, None, silent).launched()
+
+
+def _move_to_image(project: Project, image: str, report: Report) -> Deployment:
+    """Have services that run from one image go on with another one; queue and results stay."""
+    backend, before = launched_backend(project, report), project.launch
+    backend.fetch(image)
+    ports = {"api_port": before.api_port, "monitor_port": before.monitor_port}
+    project.record_backend(backend.name, **ports, image=image)
+    try:
+        backend.start()
+    except BaseException:
+        project.record_backend(backend.name, **ports, image=before.image)
+        report(f"Going back to {before.image}: `denzel start` starts what does not run")
+        raise
+    return deployment(project, backend)
 
 
 def _wanted_ports(

@@ -87,6 +87,11 @@ def worker_log(project: Project, *, follow: bool, tail: int | None = None) -> It
 
     With ``follow`` across rotations, for ever.
     """
+    if project.launch.image is not None:
+        raise ProjectError(
+            "A worker that runs from an image writes no log file; `denzel logs --service denzel` "
+            "shows what it prints"
+        )
     path = project.logs / "worker.log"
     if not follow and not path.exists():
         raise ProjectError(
@@ -124,8 +129,9 @@ def shell(project: Project, service: str, *, root: bool = False) -> int:
 
 def _note_success(project: Project) -> None:
     """Note that the version which serves works, so that one can go back to it."""
-    with suppress(OSError):
-        Versions(project).mark_worked()
+    if project.launch.image is None:
+        with suppress(OSError):
+            Versions(project).mark_worked()
 
 
 def _hopeless(current: Status) -> str:

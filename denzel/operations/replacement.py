@@ -13,6 +13,7 @@ from denzel.operations.deployment import (
     check_settings,
     launched_backend,
     make_missing_secrets,
+    refuse_for_image,
     serves,
 )
 from denzel.project import Project
@@ -46,6 +47,7 @@ def reload(project: Project, *, stop_first: bool, timeout: float, report: Report
     ``stop_first``: the model is loaded only when the present one is gone.  Raises a DenzelError
     when they do not work, and then nothing has changed.
     """
+    refuse_for_image(project)
     make_missing_secrets(project, report)
     check_settings(project, report)
     with project.changing():
@@ -68,6 +70,7 @@ def rollback(
 
     Services that do not work are restarted with it.
     """
+    refuse_for_image(project)
     with project.changing():
         backend = launched_backend(project, report)
         versions = Versions(project)
@@ -93,6 +96,7 @@ def rollback(
 
 def versions(project: Project) -> tuple[Sequence[Version], int, int]:
     """Return the project's versions, the number of the one that serves, and the bytes they take."""
+    refuse_for_image(project)
     found = Versions(project)
     return found.all(), found.served, found.size()
 

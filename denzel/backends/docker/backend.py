@@ -18,7 +18,7 @@ from docker.errors import APIError
 from denzel import process
 from denzel.backends.base import CHECK_MODULE, Backend, LogLine
 from denzel.backends.docker.commands import SERVING_USER, STATES, ComposeCommands
-from denzel.backends.docker.compose import Compose
+from denzel.backends.docker.compose import IMAGE_FILE, Compose
 from denzel.backends.docker.engine import (
     DIRECTORY_LABEL,
     connect,
@@ -26,9 +26,12 @@ from denzel.backends.docker.engine import (
     find_image,
     has_nvidia_runtime,
 )
+from denzel.backends.docker.environment import write_secret_files
 from denzel.backends.docker.errors import NO_GPU, is_network_gone
 from denzel.backends.docker.images import PROJECT_LABEL, Images
 from denzel.backends.docker.progress import containers_shown
+from denzel.backends.docker.release import ReleaseImages
+from denzel.backends.docker.release_commands import RELEASE_LABEL
 from denzel.backends.docker.replicas import memory_used, running_replicas, service_of_container
 from denzel.backends.docker.status import (
     Container,
@@ -94,11 +97,19 @@ class ComposeBackend(Backend):
         """Tell whether any service is running now."""
         return any(read_container(found.attrs).running for found in self._containers())
 
+    def fetch(self, image: str) -> None:
+        """Have an image for release on this machine, as its registry has it now."""
+        if not (self.project.root / IMAGE_FILE).exists():
+            raise ProjectError(
+                f"{IMAGE_FILE} is missing, by which images are run; `denzel upgrade` brings it"
+            )
+        ReleaseImages(self.project, self.report).fetch(image, newest=True)
+
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
         self._images.provide(self._containers())
         try:
-            self._show(self._commands().up())
+            self._show(self._up())
         except BaseException:
             self.report("Removing what was created so far")
             with suppress(DenzelError):
@@ -214,16 +225,18 @@ class ComposeBackend(Backend):
         """
         self.preflight()
         stdin = sample or b""
-        if any(service_of_container(found) == "denzel" and found.status == "running"
+        compose = self._compose_of(None)
+        runs_files = self.project.launch.image is None
+        if runs_files and any(service_of_container(found) == "denzel" and found.status == "running"
                for found in self._containers()):  # fmt: skip
-            argv = self._commands().module_of_version(version, "denzel", CHECK_MODULE, *options)
-            return self._compose.output(argv, stdin=stdin)
-        built = self._images.provide((), redis=False)
+            argv = compose.commands.module_of_version(version, "denzel", CHECK_MODULE, *options)
+            return compose.output(argv, stdin=stdin)
+        built = Images(self._client, compose, self.report).provide((), redis=False)
         self.report("Installing the requirements and running the pipeline in a container")
         name = f"{self._name}-check-{os.getpid()}"
-        argv = self._commands().prepared_module(name, "denzel", CHECK_MODULE, *options)
+        argv = compose.commands.prepared_module(name, "denzel", CHECK_MODULE, *options)
         try:
-            output = self._compose.output(argv, stdin=stdin)
+            output = compose.output(argv, stdin=stdin)
         except KeyboardInterrupt:
             self._remove_container(name)
             raise
@@ -303,9 +316,17 @@ class ComposeBackend(Backend):
     def _client(self) -> docker.DockerClient:
         return connect()
 
-    @cached_property
+    @property
     def _compose(self) -> Compose:
-        return Compose(self.project, self._name)
+        return self._compose_of(self.project.launch.image)
+
+    def _compose_of(self, image: str | None) -> Compose:
+        """Return Compose for services that run from an image, or from the project's files."""
+        return self._composes.setdefault(image, Compose(self.project, self._name, image))
+
+    @cached_property
+    def _composes(self) -> dict[str | None, Compose]:
+        return {}
 
     @property
     def _images(self) -> Images:
@@ -351,12 +372,18 @@ class ComposeBackend(Backend):
     def _start_containers(self) -> None:
         """Create what is missing and start everything, be it that the network was removed."""
         try:
-            self._show(self._commands().up())
+            self._show(self._up())
         except DenzelError as error:
             if not is_network_gone(error):
                 raise
             self._remove_containers()
-            self._show(self._commands().up())
+            self._show(self._up())
+
+    def _up(self) -> list[str]:
+        """Return what creates and starts everything, once the services can find their secrets."""
+        if self.project.launch.image is not None:
+            write_secret_files(self.project)
+        return self._commands().up()
 
     def _stop_containers(self) -> int:
         """Stop this project's containers, Redis's last; return how many there were."""
@@ -477,4 +504,6 @@ def _stop(container: Any) -> None:
 
 def _runs_project(found: Any) -> bool:
     """Tell whether a container serves the project's code, not an image's own program."""
-    return any(mount.get("Destination") == "/opt/denzel/venv" for mount in found.attrs["Mounts"])
+    return RELEASE_LABEL in found.labels or any(
+        mount.get("Destination") == "/opt/denzel/venv" for mount in found.attrs["Mounts"]
+    )

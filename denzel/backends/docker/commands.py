@@ -35,6 +35,8 @@ class ComposeCommands:
 
     program: tuple[str, ...]
     project_name: str
+    files: tuple[str, ...] = ()
+    """The Compose files; none: those that Compose finds by itself."""
 
     def build(self) -> list[str]:
         """Build the project's image."""
@@ -55,18 +57,18 @@ class ComposeCommands:
 
     def stop(self) -> list[str]:
         """Stop the containers and keep them."""
-        return self._compose(*EVERY_PROFILE, "stop")
+        return self._by_labels(*EVERY_PROFILE, "stop")
 
     def down(self, *, purge: bool) -> list[str]:
         """Remove containers and network; with ``purge`` volumes, too."""
         extra = ["--volumes"] if purge else []
-        return self._compose(*EVERY_PROFILE, "down", "--remove-orphans", *extra)
+        return self._by_labels(*EVERY_PROFILE, "down", "--remove-orphans", *extra)
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> list[str]:
         """Print what services wrote, each line with its container and time."""
         options = ["--follow"] if follow else []
         options += [] if tail is None else ["--tail", str(tail)]
-        return self._compose("logs", "--no-color", "--timestamps", *options, *services)
+        return self._by_labels("logs", "--no-color", "--timestamps", *options, *services)
 
     def shell(self, replica: str, *, user: str | None, terminal: bool) -> list[str]:
         """Open bash in a running service; as a user who serves, with what its programs have."""
@@ -146,6 +148,11 @@ class ComposeCommands:
         return self._compose("exec", *options, service_of(replica), *command)
 
     def _compose(self, *arguments: str) -> list[str]:
+        files = [word for file in self.files for word in ("--file", file)]
+        return self._by_labels(*files, *arguments)
+
+    def _by_labels(self, *arguments: str) -> list[str]:
+        """Return a command that finds its containers by their labels, and reads no file."""
         return [
             *self.program, "--ansi", "never", "--project-name", self.project_name, *arguments
         ]  # fmt: skip

@@ -20,6 +20,10 @@ from denzel.templates.project.app.runtime.settings import Settings
 
 BUILD_INPUTS = ("Dockerfile", ".dockerignore", "app/runtime/requirements.txt")
 
+IMAGE_FILE = "docker-compose.image.yml"
+"""What is launched from an image; Compose adds an override by itself to its usual file alone."""
+OVERRIDE = "docker-compose.override.yml"
+
 BY_LABELS = frozenset({"stop", "down", "logs"})
 """Commands that find their containers by the labels alone, whatever is wrong in the files."""
 
@@ -44,21 +48,34 @@ def replica_environment(replicas: int) -> dict[str, str]:
 
 
 class Compose:
-    """Compose as it is called for one project, whose containers carry ``name``."""
+    """Compose as it is called for one project, whose containers carry ``name``.
 
-    def __init__(self, project: Project, name: str) -> None:
+    ``image`` is the one that services run; None: they run the project's files.
+    """
+
+    def __init__(self, project: Project, name: str, image: str | None = None) -> None:
         self.project = project
         self.name = name
+        self.image = image
 
     @cached_property
     def commands(self) -> ComposeCommands:
         """The argument lists to be run; raises EngineError when there is no Compose."""
-        return ComposeCommands(find_compose().argv, self.name)
+        return ComposeCommands(find_compose().argv, self.name, self._files)
+
+    @property
+    def _files(self) -> tuple[str, ...]:
+        if self.image is None:
+            return ()
+        has_override = (self.project.root / OVERRIDE).exists()
+        return (IMAGE_FILE, *((OVERRIDE,) if has_override else ()))
 
     def place(self, argv: Sequence[str] = ()) -> dict[str, Any]:
         """Return where Compose is run for a command, and with which environment."""
         environment = client_environment(os.environ, self.project)
         environment["DENZEL_BUILD_INPUTS"] = self.build_inputs()
+        if self.image is not None:
+            environment["RELEASE_IMAGE"] = self.image
         words = {word for word in argv if word != self.name}  # which may be that of a command
         if "build" in words:
             environment |= build_environment(self.project)

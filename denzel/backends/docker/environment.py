@@ -51,3 +51,22 @@ def build_environment(project: Project) -> dict[str, str]:
     settings = project.env_file.read_text(encoding="utf-8")
     write_atomically(file, "".join([settings, "\n", *lines]).encode(), mode=PRIVATE)
     return {"DENZEL_BUILD_SETTINGS": str(file)}
+
+
+def write_secret_files(project: Project) -> None:
+    """Write each secret into a file of its own, which services that run from an image get.
+
+    Those may be read by whoever serves, and lie in a directory that its owner alone may enter.
+    entrypoints/redis.sh does the same where there is no denzel.
+    """
+    found = EnvFile(project.secrets_file).read(lenient=True)
+    secrets = {name: text for name, text in found.items() if not name.startswith("PIP_") and text}
+    project.private.mkdir(mode=0o700, exist_ok=True)
+    directory = project.private / "secrets"
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)
+    for path in directory.iterdir():
+        if path.name not in secrets:
+            path.unlink()
+    for name, text in secrets.items():
+        write_atomically(directory / name, text.encode(), mode=0o444)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from denzel.errors import CommandError, DenzelError, EngineError, PortTaken, ProjectError
+from denzel.templates.project.app.runtime.bootstrap.errors import REASON
 
 NO_ENGINE = (
     "No Docker engine answers; start it (`sudo systemctl start docker`, or Docker Desktop), "
@@ -29,6 +30,16 @@ NO_GPU = (
     "Container Toolkit and restart Docker "
     "(https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/), or start the project "
     "without --gpu"
+)
+
+NO_BUILDX = (
+    "`denzel build` needs Docker's buildx: install the package docker-buildx-plugin "
+    "(https://docs.docker.com/build/install-buildx/)\n{said}"
+)
+NO_PLATFORM = (
+    "This machine's builder does not build for {platform}, but for {known}. Emulation adds others "
+    "(https://docs.docker.com/build/building/multi-platform/), or `docker buildx create --use` a "
+    "builder on such a machine"
 )
 
 UNNAMED_IMAGE = "that a service needs"
@@ -124,6 +135,13 @@ _MEANINGS: tuple[tuple[str, Make], ...] = (
         _no_image,
     ),
     (r"Get \"https?://[^\"]*/v2/[^\"]*\"|manifest unknown", _no_image),
+    (
+        r"target stage \"?release\"? could not be found",
+        _says(
+            "The Dockerfile has no stage called release; `denzel upgrade` brings denzel's own up "
+            "to this version, and shows how to merge it with one that you changed"
+        ),
+    ),
     (r"failed to solve:(?P<reason>.*)", _build_failed),
     (
         r"(?m)^(?:yaml: .*|validating .*|invalid interpolation .*|env file .* not found.*"
@@ -152,6 +170,59 @@ def explain(text: str, *, image: str = "") -> DenzelError | None:
 def is_network_gone(error: DenzelError) -> bool:
     """Tell whether a container was not started since its network was removed meanwhile."""
     return re.search(r"network \S+ not found", str(error)) is not None
+
+
+_NOT_ALLOWED = (
+    r"unauthorized|authentication required|no basic auth credentials|access to the resource is "
+    r"denied|insufficient_scope|authorization failed|denied: |may require 'docker login'|403"
+)
+_NO_TLS = r"server gave HTTP response to HTTPS client"
+
+
+def explain_push(text: str, registry: str, tag: str) -> EngineError | None:
+    """Return why an image could not be pushed to a registry, and what to do; None if unknown."""
+    kept = "the image is on this machine, and `denzel build --push` again begins with the push"
+    return _explain_registry(text, registry, f"{tag} was not pushed", kept)
+
+
+def explain_pull(text: str, registry: str, tag: str) -> EngineError:
+    """Return why an image could not be pulled from a registry, and what to do."""
+    missing = f"there is no such image in {registry}, nor on this machine"
+    if re.search(
+        r"manifest unknown|not found: manifest|name unknown|repository .* not found", text
+    ):
+        return EngineError(f"{tag} could not be pulled: {missing}")
+    known = _explain_registry(text, registry, f"{tag} could not be pulled", "")
+    end = (text.strip().splitlines() or [""])[-1]
+    return known or EngineError(f"{tag} could not be pulled from {registry}: {end}")
+
+
+def _explain_registry(text: str, registry: str, failure: str, kept: str) -> EngineError | None:
+    kept = f"; {kept}" if kept else ""
+    if re.search(_NO_TLS, text):
+        return EngineError(
+            f"{failure}: {registry} does not speak HTTPS; give it a certificate, or list it in "
+            f'"insecure-registries" of the engine\'s daemon.json{kept}'
+        )
+    if re.search(_NOT_ALLOWED, text):
+        host = "" if registry == "docker.io" else f" {registry}"
+        return EngineError(
+            f"{failure}: {registry} does not allow it to whom this machine is logged in as; run "
+            f"`docker login{host}`{kept}"
+        )
+    unreachable = re.search(r"(dial tcp.*|i/o timeout.*|x509: .*|no such host.*|EOF$)", text)
+    if unreachable:
+        return EngineError(
+            f"{failure}: {registry} cannot be reached ({unreachable[0].strip()}); look at its name "
+            f"and at the network. Once it is reached, `docker login {registry}` tries it{kept}"
+        )
+    return None
+
+
+def release_failure(text: str) -> str:
+    """Return why a step of a build for release failed, in its own words; empty if unknown."""
+    found = re.findall(rf"(?m)^(?:#\d+ )?[\d.]+ {re.escape(REASON)}(.*)$", text)
+    return found[-1] if found else ""
 
 
 @contextmanager

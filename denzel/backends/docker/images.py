@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from denzel import process
 from denzel.backends.base import Passing, Report
+from denzel.backends.docker.build import run_build
 from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import engine_errors, find_image
-from denzel.backends.docker.errors import explain
-from denzel.backends.docker.progress import build_step
-from denzel.errors import CommandError, EngineError, UsageError
+from denzel.backends.docker.release import ReleaseImages
+from denzel.errors import UsageError
 from denzel.services import BALANCER
 
 PROJECT_LABEL = "com.docker.compose.project"
 INPUTS_LABEL = "denzel.inputs"
 NAME_LABEL = "denzel.image"
-BUILD_LOG = "build.log"
 
 
 class Images:
@@ -45,6 +43,9 @@ class Images:
         by_name = {found.attrs["Config"]["Image"]: found for found in containers}
         if redis:
             self._pull(by_name)
+        if self._compose.image is not None:
+            self._fetch(self._compose.image, by_name)
+            return False
         built = self._find(self._settings.image, by_name)
         if built and built.labels.get(INPUTS_LABEL) == self._compose.build_inputs():
             return False
@@ -69,6 +70,11 @@ class Images:
                 argv = self._compose.commands.pull(service)
                 self._compose.relay(argv, self._show_passing, image=name)
                 self._report(Passing(""))
+
+    def _fetch(self, name: str, containers: dict[str, Any]) -> None:
+        """Have the image for release here that the services run."""
+        if not self._find(name, containers):
+            ReleaseImages(self._compose.project, self._report).fetch(name, newest=False)
 
     def remove_built(self) -> None:
         """Remove the names that this project built images under, and builds without a name.
@@ -104,34 +110,8 @@ class Images:
         )
 
     def _build(self) -> None:
-        name, logs = self._settings.image, self._compose.project.logs
-        self._report(f"Building the image {name}; its log is {logs.name}/{BUILD_LOG}")
-        step = ""
-        with self._build_log() as log:
-
-            def receive(line: str) -> None:
-                nonlocal step
-                log.write(f"{line}\n")
-                step, said = build_step(line, step)
-                if said:
-                    self._report(Passing(f"Building the image {name}, step {step}: {said}"))
-
-            try:
-                argv = self._compose.commands.build()
-                process.relay(argv, receive, **self._compose.place(argv))
-            except CommandError as error:
-                meaning = explain(str(error)) or "The image could not be built"
-                end = error.said.replace("\n", "\n    ")
-                raise EngineError(
-                    f"{meaning}\nThe end of {logs.name}/{BUILD_LOG}:\n    {end}"
-                ) from error
-            finally:
-                self._report(Passing(""))
-
-    def _build_log(self) -> TextIO:
-        logs = self._compose.project.logs
-        logs.mkdir(exist_ok=True)
-        return (logs / BUILD_LOG).open("w", buffering=1, encoding="utf-8")
+        argv, project = self._compose.commands.build(), self._compose.project
+        run_build(argv, self._settings.image, project, self._report, self._compose.place(argv))
 
     def _show_passing(self, line: str) -> None:
         self._report(Passing(line.strip()))

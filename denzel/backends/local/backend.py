@@ -92,6 +92,10 @@ class LocalBackend(Backend):
         supervised = any(known.alive for known in self._processes().values())
         return supervised or bool(self._lifecycle.processes())
 
+    def fetch(self, image: str) -> None:
+        """Refuse: no image is run as local processes."""
+        raise UsageError(f"The image {image} runs in Docker alone: leave --local out")
+
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
         if holds_commands(self.project.root / "requirements.sh"):

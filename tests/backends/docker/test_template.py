@@ -20,6 +20,9 @@ from denzel.templates.project.app.runtime.metrics.table import COUNTED, PREFIX
 
 TEMPLATES = Path(denzel.__file__).parent / "templates"
 COMPOSE: dict[str, Any] = yaml.safe_load((TEMPLATES / "project/docker-compose.yml").read_text())
+IMAGE_COMPOSE: dict[str, Any] = yaml.safe_load(
+    (TEMPLATES / "project/docker-compose.image.yml").read_text()
+)
 DOCKERFILE = (TEMPLATES / "project/Dockerfile").read_text()
 
 
@@ -100,6 +103,39 @@ def test_the_services_know_the_ports_they_are_published_on() -> None:
 
 def test_the_image_is_built_by_one_service_alone() -> None:
     assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["api"]
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"redis"})
+def test_a_service_from_an_image_is_the_same_but_for_where_its_files_are(name: str) -> None:
+    usual, from_image = COMPOSE["services"][name], IMAGE_COMPOSE["services"][name]
+    own = {"image", "volumes", "tmpfs", "read_only", "cap_drop", "build"}
+    assert {key: value for key, value in usual.items() if key not in own} == {
+        key: value for key, value in from_image.items() if key not in own
+    }
+    assert from_image["read_only"] is True
+    assert from_image["cap_drop"] == ["ALL"]
+    assert from_image["volumes"] == ["./.denzel/secrets:/run/secrets:ro"]
+    assert from_image["image"].startswith("${RELEASE_IMAGE:?")
+
+
+def test_the_other_services_are_the_same_with_an_image() -> None:
+    for name in {"redis", "https", *METRICS_SERVICES}:
+        extended = IMAGE_COMPOSE["services"][name]["extends"]
+        assert extended == {"file": "docker-compose.yml", "service": name}
+    assert set(IMAGE_COMPOSE["services"]) == set(COMPOSE["services"])
+    assert set(IMAGE_COMPOSE["volumes"]) == set(COMPOSE["volumes"]) - {"venv", "pip-cache"}
+
+
+def test_what_is_secret_or_of_a_deployment_is_left_out_of_images() -> None:
+    """A test of the image itself tries what is not left out (tests/e2e/test_release.py)."""
+    ignored = (TEMPLATES / "project/.dockerignore").read_text().splitlines()
+    assert {".env", ".env.*", ".git", ".denzel", "logs"} <= set(ignored)
+
+
+def test_the_last_stage_is_the_one_of_launch() -> None:
+    stages = re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE)
+    assert stages[-1] == "services"
+    assert "base AS release" in stages
 
 
 def test_redis_is_durable_and_not_published() -> None:

@@ -50,6 +50,23 @@ else
     echo ".env.secrets could not be written: what is missing in it is not made"
 fi
 
+# Services that run from an image get each secret in a file of its own (docker-compose.image.yml),
+# which any user may read in there, and here none who may not enter .denzel.
+if [ -n "${SECRET_FILES:-}" ]; then
+    files=$project/$SECRET_FILES
+    mkdir -p "$files"
+    chmod 0700 "$project/.denzel"
+    chmod 0755 "$files"
+    for name in $(sed -n 's/^ *\(export \)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\) *=.*/\2/p' "$secrets"); do
+        case $name in PIP_*) continue ;; esac
+        printf %s "$(value "$name" "$secrets")" > "$files/.new"
+        chmod 0444 "$files/.new"
+        mv "$files/.new" "$files/$name"
+        [ -s "$files/$name" ] || rm "$files/$name"
+    done
+    chown -R "$(stat -c %u:%g "$project")" "$project/.denzel" || true
+fi
+
 # Where only root finds it: for the health check.
 setting REDIS_PASSWORD > /opt/denzel/password
 quoted=$(sed 's/[\\"]/\\&/g' /opt/denzel/password)

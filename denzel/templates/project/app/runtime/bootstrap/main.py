@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from app.runtime.bootstrap.environment import install_packages, is_installed, wait_for_packages
@@ -18,7 +19,7 @@ from app.runtime.bootstrap.environments import choose_environment, install_besid
 from app.runtime.bootstrap.errors import PreparationFailed
 from app.runtime.bootstrap.hidden_modules import warn_of_hidden_modules
 from app.runtime.bootstrap.os_commands import commands_due, run_os_commands
-from app.runtime.bootstrap.paths import venv_directory
+from app.runtime.bootstrap.paths import in_release_image, venv_directory
 from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
 from app.runtime.bootstrap.secrets import provide_secrets
 from app.runtime.bootstrap.switch import switch
@@ -41,11 +42,12 @@ def main() -> int:
         os.environ.update(completed(os.environ, read_copy(run_directory())))
         choose_environment()
         _execute([arguments.service, *arguments.program])
-    adopt_owner()
-    provide_secrets()
     if arguments.install or arguments.switch:
         return _change(arguments)
     try:
+        _check_run_directory()
+        adopt_owner()
+        provide_secrets()
         _check_settings()
         prepare(arguments.service, os_commands=arguments.os_commands)
         for line in warn_of_hidden_modules(Path.cwd()):
@@ -75,20 +77,43 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _check_run_directory() -> None:
+    """Raise PreparationFailed where a release image's only place for states is read-only."""
+    directory = run_directory()
+    if in_release_image() and not os.access(directory, os.W_OK):
+        raise PreparationFailed(
+            f"{directory} cannot be written by user id {os.getuid()}: mount a tmpfs there, with "
+            f"`docker run` by --tmpfs {directory}:mode=1777"
+        )
+
+
 def _check_settings() -> None:
     try:
         load_settings()
     except SettingError as error:
         file = FILE if error.name in SECRETS else ".env"
-        raise PreparationFailed(f"{error}; correct it in {file}, then start the service") from error
+        remedy = f"correct it in {file}, then start the service"
+        if in_release_image():
+            remedy = "correct it in the container's environment, or in /run/secrets"
+        raise PreparationFailed(f"{error}; {remedy}") from error
+    if in_release_image() and not os.environ.get("REDIS_URL"):
+        raise PreparationFailed(
+            "REDIS_URL is not set, and this image has no Redis of its own: set it in the "
+            "container's environment, such as redis://HOST:6379/0, or in the file "
+            "/run/secrets/REDIS_URL"
+        )
 
 
 def prepare(service: str, *, os_commands: bool) -> None:
     """Bring this service's requirements up to date; raises PreparationFailed.
 
     Packages come first, then requirements.sh; but a package that could not be built may need
-    what requirements.sh brings, so it gets a second try afterwards.
+    what requirements.sh brings, so it gets a second try afterwards.  In an image that was built for
+    release everything is there.
     """
+    if in_release_image():
+        write_state(service, STARTING)
+        return
     choose_environment()
     try:
         install_packages(service)
@@ -133,6 +158,12 @@ def _use_programs() -> None:
 def _change(arguments: argparse.Namespace) -> int:
     """Install something or switch a service, while services run."""
     try:
+        if in_release_image():
+            raise PreparationFailed(
+                "This image is complete, and stays as it is: run `denzel build` for another one"
+            )
+        adopt_owner()
+        provide_secrets()
         if arguments.install:
             _install_beside(arguments.service, arguments.install, os_commands=arguments.os_commands)
         if arguments.switch:
@@ -186,5 +217,6 @@ def _stay_until_retry(service: str, reason: str) -> None:
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
-    write_state(service, ERROR, reason)
+    with suppress(OSError):  # which may be the reason
+        write_state(service, ERROR, reason)
     stopped.wait(RETRY_AFTER_SECONDS)

@@ -17,6 +17,11 @@ WORKER_LOG = LOGS / "worker.log"
 PIP_LOG = LOGS / "requirements.log"
 
 
+def in_release_image() -> bool:
+    """Tell whether this is an image that `denzel build` made: everything is installed in it."""
+    return os.environ.get("DENZEL_BACKEND") == "image"
+
+
 def first_venv() -> Path:
     """Return the first virtual environment of the project; the others lie in it."""
     return Path(os.environ.get("DENZEL_VENV", ".denzel/venv")).absolute()

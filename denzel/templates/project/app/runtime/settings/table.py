@@ -579,6 +579,14 @@ SETTINGS: tuple[Setting, ...] = (
         "an image name with a tag",
         "Name given to the image built for this project.",
     ),
+    Setting(
+        "RELEASE_IMAGE",
+        "",
+        any_text,
+        "an image name with a tag, or empty",
+        "Name `denzel build` gives to the image with everything in it, and plain Compose runs with "
+        "docker-compose.image.yml. Empty: the project's name and what git calls its revision.",
+    ),
 )
 
 
@@ -656,9 +664,9 @@ INTERNAL: tuple[Setting, ...] = (
     Setting(
         "DENZEL_BACKEND",
         "local",
-        choice("local", "docker"),
-        "local or docker",
-        "What runs the services; set by the backend.",
+        choice("local", "docker", "image"),
+        "local, docker or image",
+        "What runs the services; set by the backend, and in an image that `denzel build` made.",
     ),
 )
 """Read like settings, but set by the backend and never written into ``.env``."""

@@ -101,6 +101,7 @@ class Settings:
     prometheus_image: str
     grafana_image: str
     image: str
+    release_image: str
     redis_url: str
     api_published: str
     monitor_published: str
@@ -116,7 +117,12 @@ class Settings:
     @property
     def in_container(self) -> bool:
         """Whether the services run in containers, with a network of their own."""
-        return self.denzel_backend == "docker"
+        return self.denzel_backend != "local"
+
+    @property
+    def in_release_image(self) -> bool:
+        """Whether everything is in an image, of which nothing can be changed while it runs."""
+        return self.denzel_backend == "image"
 
     @property
     def api_address(self) -> str:

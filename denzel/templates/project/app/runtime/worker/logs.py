@@ -92,9 +92,14 @@ class LoggedStream(logs.StandIn):
 
 
 def configure_logging() -> None:
-    """Log to stdout (the service's log) and to logs/worker.log, and copy there what is printed."""
+    """Log to stdout (the service's log) and to logs/worker.log, and copy there what is printed.
+
+    An image that was built for release has no such file.
+    """
     settings = load_settings()
-    if not isinstance(sys.stdout, (LoggedStream, logs.PrintedLines)):
+    if settings.in_release_image:
+        _escape_what_cannot_be_shown(sys.stdout, sys.stderr)
+    elif not isinstance(sys.stdout, (LoggedStream, logs.PrintedLines)):
         log = LogFile(_log_file())
         sys.stdout = _logged(sys.stdout, log)
         sys.stderr = _logged(sys.stderr, log)
@@ -111,9 +116,14 @@ def _concerns_nobody_here(record: logging.LogRecord) -> bool:
     return "CPendingDeprecationWarning" not in record.getMessage()
 
 
+def _escape_what_cannot_be_shown(*streams: TextIO) -> None:
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _logged(stream: TextIO, log: LogFile) -> TextIO:
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
+    _escape_what_cannot_be_shown(stream)
     return LoggedStream(stream, log)  # type: ignore[return-value]  # it has what TextIO has
 
 

@@ -1,0 +1,145 @@
+"""Images for release: make one, and run a deployment from one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from denzel import __version__
+from denzel.backends.base import Report
+from denzel.backends.docker.references import (
+    DOCKER_HUB,
+    LATEST,
+    Reference,
+    as_tag,
+    parse_reference,
+)
+from denzel.backends.docker.release_commands import RELEASE_LABEL
+from denzel.errors import ServiceError, UsageError
+from denzel.operations.deployment import check_settings
+from denzel.project import Project
+from denzel.revision import Revision, find_revision
+
+if TYPE_CHECKING:
+    from denzel.backends.docker.release import ReleaseImages
+
+EPOCH = "SOURCE_DATE_EPOCH"
+"""Names the time that images get (reproducible-builds.org/specs/source-date-epoch)."""
+NO_TIME = 315_532_800
+"""1980-01-01: of an image whose project has no revision, so that it is the same each time."""
+OCI = "org.opencontainers.image"
+
+
+@dataclass(frozen=True)
+class Release:
+    """An image that was built: ``size`` in bytes, ``digest`` empty where it was not pushed.
+
+    ``check`` is the report of a trial that failed, after which there is no image.
+    """
+
+    image: str
+    id: str = ""
+    size: int = 0
+    digest: str = ""
+    check: dict[str, Any] | None = None
+
+
+def build(
+    project: Project,
+    *,
+    tag: str | None,
+    push: bool,
+    platforms: Sequence[str],
+    check: bool,
+    timeout: float,
+    report: Report,
+) -> Release:
+    """Build an image with everything in it, try it, and ``push`` it if it works.
+
+    ``timeout`` is for each step of the trial, in seconds.  On failure nothing has the image's name,
+    and nothing is pushed.
+    """
+    from denzel.backends.docker.release import ReleaseImages
+
+    check_settings(project, report)
+    revision = find_revision(project.root)
+    reference = parse_reference(tag or _default_tag(project, revision))
+    if push and reference.registry == DOCKER_HUB and "/" not in reference.path:
+        raise UsageError(
+            f"{reference} names no registry to push to; name one by --tag REGISTRY/NAME:TAG, or "
+            "--tag USER/NAME:TAG for Docker Hub"
+        )
+    arguments = _arguments(project, revision)
+    labels = _labels(project, reference, revision)
+    images = ReleaseImages(project, report)
+    with project.changing():
+        images.preflight(platforms, push=push)
+        candidate = f"denzel-build/{as_tag(reference.path.replace('/', '-')).lower()}:{os.getpid()}"
+        try:
+            images.build(candidate, platforms, arguments, labels)
+            if images.keep_lock(candidate):
+                report("requirements.lock holds the versions that were installed: keep it in git")
+            failed = _try(images, candidate, platforms, timeout) if check else None
+            if failed:
+                return Release(str(reference), check=failed)
+            images.name(candidate, str(reference))
+        finally:
+            images.forget(candidate)
+        digest = images.push(reference, platforms, arguments, labels) if push else ""
+        return Release(str(reference), *images.facts(str(reference)), digest)
+
+
+def _try(
+    images: ReleaseImages, image: str, platforms: Sequence[str], timeout: float
+) -> dict[str, Any] | None:
+    """Return the report of a trial that failed; None when it did not."""
+    answer = images.check(image, platforms, "--timeout", str(timeout))
+    try:
+        report = dict(json.loads(answer))
+    except ValueError as error:
+        raise ServiceError(f"The check gave no report but: {answer[-500:]}") from error
+    return None if report["ok"] else report
+
+
+def _default_tag(project: Project, revision: Revision | None) -> str:
+    """Return RELEASE_IMAGE, else the project's name and what git calls its revision."""
+    if project.settings.release_image:
+        return project.settings.release_image
+    name = parse_reference(project.settings.image).name
+    return f"{name}:{as_tag(revision.description) if revision else LATEST}"
+
+
+def _arguments(project: Project, revision: Revision | None) -> dict[str, str]:
+    return {
+        "BASE_IMAGE": project.settings.base_image,
+        "PROJECT_NAME": project.name,
+        EPOCH: str(_moment(revision) or NO_TIME),
+    }
+
+
+def _labels(project: Project, reference: Reference, revision: Revision | None) -> dict[str, str]:
+    described = revision.description if revision else ""
+    named = reference.tag if reference.tag != LATEST else described
+    moment = _moment(revision)
+    created = datetime.fromtimestamp(moment, UTC).isoformat() if moment else ""
+    labels = {
+        RELEASE_LABEL: __version__,
+        f"{OCI}.title": project.name,
+        f"{OCI}.version": named,
+        f"{OCI}.revision": revision.hash if revision else "",
+        f"{OCI}.created": created,
+        f"{OCI}.base.name": project.settings.base_image,
+    }
+    return {name: text for name, text in labels.items() if text}
+
+
+def _moment(revision: Revision | None) -> int | None:
+    """Return the time the image gets, in seconds since 1970; None where nothing tells one."""
+    text = os.environ.get(EPOCH, "")
+    if text and not text.isdecimal():
+        raise UsageError(f"{EPOCH}={text} is no number of seconds since 1970")
+    return int(text) if text else revision.committed if revision else None

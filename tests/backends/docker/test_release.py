@@ -1,0 +1,164 @@
+"""What builds an image for release: the commands, the builder, and what a registry's words mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from denzel.backends.docker import release_commands as commands
+from denzel.backends.docker.environment import write_secret_files
+from denzel.backends.docker.errors import explain_pull, explain_push, release_failure
+from denzel.backends.docker.release import Builder, ReleaseImages, read_builder
+from denzel.errors import EngineError, UsageError
+from denzel.project import Project
+
+LISTING = """Name:          default
+Driver:        docker
+
+Nodes:
+Name:             default
+Platforms:        linux/amd64*, linux/amd64/v2, linux/386
+"""
+KEPT = "the image is on this machine"
+
+
+def test_the_command_that_builds() -> None:
+    argv = commands.build(
+        "host/iris:1", settings=Path("/p/.env"), arguments={"BASE_IMAGE": "python:3.13-slim"},
+        labels={"a.b": "c d"},
+    )  # fmt: skip
+    assert argv == [
+        "docker", "buildx", "build", "--progress", "plain", "--target", "release",
+        "--tag", "host/iris:1", "--load", "--provenance=false", "--sbom=false",
+        "--secret", "id=env,src=/p/.env", "--build-arg", "BASE_IMAGE=python:3.13-slim",
+        "--label", "a.b=c d", ".",
+    ]  # fmt: skip
+
+
+def test_the_command_that_builds_for_several_platforms_and_pushes() -> None:
+    argv = commands.build(
+        "iris", settings=Path("s"), arguments={}, labels={},
+        platforms=["linux/amd64", "linux/arm64"], push=True, sbom=True,
+    )  # fmt: skip
+    assert argv[argv.index("--tag") :] == [
+        "--tag", "iris", "--push", "--provenance=false", "--sbom=true",
+        "--platform", "linux/amd64,linux/arm64", "--secret", "id=env,src=s", ".",
+    ]  # fmt: skip
+
+
+def test_the_trial_is_locked_down_and_shows_no_value() -> None:
+    argv = commands.check("c", "iris:1", ["TOKEN"], "--timeout", "3", platform="", gpus=False)
+    assert argv[:8] == [
+        "docker", "run", "--rm", "--interactive", "--name", "c", "--read-only", "--tmpfs"
+    ]  # fmt: skip
+    assert argv[argv.index("--env") :] == [
+        "--env", "TOKEN", "iris:1", "/opt/denzel/python", "-P", "app/runtime/start.py",
+        "app.runtime.bootstrap", "--run", "python", "-P", "app/runtime/start.py",
+        "app.runtime.pipeline.check", "--timeout", "3",
+    ]  # fmt: skip
+    assert "--gpus" in commands.check("c", "i", [], platform="linux/arm64", gpus=True)
+
+
+@pytest.mark.parametrize(
+    ("listing", "storage", "driver", "can_build_many"),
+    [
+        (LISTING, [["Backing Filesystem", "extfs"]], "docker", False),
+        (LISTING, [["driver-type", "io.containerd.snapshotter.v1"]], "docker", True),
+        (LISTING.replace("docker", "docker-container"), None, "docker-container", True),
+    ],
+)  # fmt: skip
+def test_a_builder_is_known_by_what_buildx_prints(
+    listing: str, storage: Any, driver: str, can_build_many: bool
+) -> None:
+    builder = read_builder(listing, {"DriverStatus": storage})
+    assert builder.driver == driver
+    assert builder.platforms == {"linux/amd64", "linux/amd64/v2", "linux/386"}
+    assert builder.can_build_many is can_build_many
+
+
+@pytest.mark.parametrize(
+    ("platforms", "push", "error", "said"),
+    [
+        (["arm"], False, UsageError, "arm is no platform"),
+        (["linux/arm64"], False, EngineError, "for linux/arm64, but for linux/386, linux/amd64"),
+        (["linux/amd64", "linux/386"], True, EngineError, "docker buildx create --use"),
+        (["linux/386"], True, None, ""),
+        ([], True, None, ""),
+    ],
+)  # fmt: skip
+def test_platforms_that_cannot_be_built_for_are_refused(
+    project: Project, platforms: list[str], push: bool, error: type[Exception] | None, said: str
+) -> None:
+    images = ReleaseImages(project, print)
+    images.__dict__["_builder"] = Builder("docker", frozenset({"linux/amd64", "linux/386"}), False)
+    if error is None:
+        images.preflight(platforms, push=push)
+        return
+    with pytest.raises(error, match=said):
+        images.preflight(platforms, push=push)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no basic auth credentials", "run `docker login host:5000`"),
+        ("denied: requested access to the resource is denied", "run `docker login host:5000`"),
+        ("unauthorized: authentication required", "run `docker login host:5000`"),
+        ('Get "https://host:5000/v2/": dial tcp 1.2.3.4:5000: connect: connection refused',
+         "host:5000 cannot be reached (dial tcp 1.2.3.4:5000: connect: connection refused)"),
+        ('Get "https://host:5000/v2/": http: server gave HTTP response to HTTPS client',
+         '"insecure-registries"'),
+        ('Get "https://host:5000/v2/": tls: failed: x509: certificate signed by unknown authority',
+         "x509: certificate signed by unknown authority"),
+    ],
+)  # fmt: skip
+def test_a_push_that_fails_says_what_to_do(text: str, said: str) -> None:
+    error = str(explain_push(text, "host:5000", "host:5000/iris:1"))
+    assert error.startswith("host:5000/iris:1 was not pushed: ")
+    assert said in error
+    assert KEPT in error
+
+
+def test_what_else_a_push_says_is_left_as_it_is() -> None:
+    assert explain_push("the moon is full", "host", "host/iris:1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("manifest for host/iris:1 not found: manifest unknown", "there is no such image in host"),
+        ("pull access denied, may require 'docker login': denied: no", "`docker login host`"),
+        ("the moon is full", "could not be pulled from host: the moon is full"),
+    ],
+)
+def test_a_pull_that_fails_says_what_to_do(text: str, said: str) -> None:
+    assert said in str(explain_pull(text, "host", "host/iris:1"))
+
+
+def test_docker_hub_needs_no_name_to_log_in() -> None:
+    assert "`docker login`" in str(explain_push("denied: no", "docker.io", "me/iris:1"))
+
+
+def test_a_step_of_the_build_says_why_it_failed() -> None:
+    said = (
+        " > [packages 2/2] RUN ...:\n12.34 pip said\n13.5 denzel: nosuchpackage is not there\n---"
+    )
+    assert release_failure(said) == "nosuchpackage is not there"
+    assert release_failure("#9 0.5 denzel: .env would be in the image") == (
+        ".env would be in the image"
+    )
+    assert release_failure("#9 0.5 something else") == ""
+
+
+def test_secrets_are_files_that_services_can_read_and_others_cannot_reach(project: Project) -> None:
+    project.write_secrets("TOKEN='a b'\nGONE=x\nEMPTY=\nPIP_INDEX_URL=https://user:pw@host/\n")
+    write_secret_files(project)
+    project.write_secrets("TOKEN=c\nEMPTY=\n")
+    write_secret_files(project)
+    directory = project.private / "secrets"
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {"TOKEN": "c"}
+    assert (directory / "TOKEN").stat().st_mode & 0o777 == 0o444
+    assert directory.stat().st_mode & 0o777 == 0o755
+    assert project.private.stat().st_mode & 0o777 == 0o700
