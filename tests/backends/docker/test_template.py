@@ -119,7 +119,7 @@ def test_a_service_from_an_image_is_the_same_but_for_where_its_files_are(name: s
 
 
 def test_the_other_services_are_the_same_with_an_image() -> None:
-    for name in {"redis", "https", *METRICS_SERVICES}:
+    for name in {"redis", "https", BALANCER, *METRICS_SERVICES}:
         extended = IMAGE_COMPOSE["services"][name]["extends"]
         assert extended == {"file": "docker-compose.yml", "service": name}
     assert set(IMAGE_COMPOSE["services"]) == set(COMPOSE["services"])
