@@ -13,6 +13,8 @@ SERVICES = ("denzel", "monitor", "api", "redis", "callbacks")
 START_ORDER = ("redis", "api", "denzel", "callbacks", "monitor")
 """In which they are started, and reported to be."""
 
+REDIS = "redis"
+"""The service that there is without REDIS_URL alone."""
 HTTPS = "https"
 """The service that there is with HTTPS_DOMAIN alone: a Caddy."""
 METRICS_SERVICES = ("prometheus", "grafana")

@@ -48,7 +48,7 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import HTTPS, METRICS_SERVICES, Status
+from denzel.services import HTTPS, METRICS_SERVICES, REDIS, Status
 from denzel.templates.project.app.runtime.bootstrap.version import (
     VERSIONS,
     served_version,
@@ -96,6 +96,7 @@ class ComposeBackend(Backend):
         """Create and start every service; on failure leave nothing running."""
         self._images.provide(self._containers())
         try:
+            self.check_redis()
             self._show(self._commands().up())
         except BaseException:
             self.report("Removing what was created so far")
@@ -106,6 +107,7 @@ class ComposeBackend(Backend):
     def start(self) -> None:
         """Start the stopped services, with what ``.env`` says now."""
         self._images.provide(self._containers())
+        self.check_redis()
         self._remove_unwanted()
         self._start_containers()
 
@@ -123,6 +125,7 @@ class ComposeBackend(Backend):
         self.project.forget()
         self._check_https_ports()
         self._images.provide(self._containers())
+        self.check_redis()
         self.stop()
         self._remove_unwanted()
         self._start_containers()
@@ -140,6 +143,7 @@ class ComposeBackend(Backend):
             self._show(argv)
         if purge:
             self._images.remove_built()
+            self._tell_of_remains()
 
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
@@ -250,6 +254,15 @@ class ComposeBackend(Backend):
         except CommandError as error:
             raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
 
+    def _ask_redis(self) -> str:
+        """Run the project's own check of Redis in a container; return what it prints."""
+        name = f"{self._name}-redis-{os.getpid()}"
+        try:
+            return self._compose.output(self._commands().check_redis(name, "api"))
+        except KeyboardInterrupt:
+            self._remove_container(name)
+            raise
+
     def _try_requirements(self, version: int) -> None:
         """Install what a version requires in a container that is thrown away."""
         name = f"{self._name}-try-{os.getpid()}"
@@ -338,7 +351,7 @@ class ComposeBackend(Backend):
         found = self._containers()
         with ThreadPoolExecutor(STATUS_THREADS) as pool, engine_errors():
             for last in (False, True):
-                batch = [each for each in found if (self._service_of(each) == "redis") is last]
+                batch = [each for each in found if (self._service_of(each) == REDIS) is last]
                 for container, _ in zip(batch, pool.map(_stop, batch), strict=True):
                     self.report(f"Stopping {container.name} ... done")
         return len(found)
@@ -384,6 +397,7 @@ class ComposeBackend(Backend):
         settings = self.project.settings
         unwanted = {HTTPS} if not settings.https_domain else set()
         unwanted |= set(METRICS_SERVICES) if not settings.with_metrics else set()
+        unwanted |= {REDIS} if settings.redis_url else set()
         for found in self._containers():
             if self._service_of(found) in unwanted:
                 self._remove_container(found.name)

@@ -20,6 +20,7 @@ from denzel.backends.docker.engine import engine_errors, find_image
 from denzel.backends.docker.errors import explain
 from denzel.backends.docker.progress import build_step
 from denzel.errors import CommandError, EngineError, UsageError
+from denzel.services import REDIS
 
 PROJECT_LABEL = "com.docker.compose.project"
 INPUTS_LABEL = "denzel.inputs"
@@ -55,7 +56,7 @@ class Images:
     def _pull(self, containers: dict[str, Any]) -> None:
         """Pull the images that others make, unless they are here."""
         settings = self._settings
-        images = {"redis": settings.redis_image}
+        images = {} if settings.redis_url else {REDIS: settings.redis_image}
         if settings.https_domain:
             images["https"] = settings.caddy_image
         if settings.with_metrics:

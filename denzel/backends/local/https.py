@@ -9,7 +9,7 @@ from pathlib import Path
 from denzel.backends.local.supervision import PROGRAMS, Program
 from denzel.errors import EngineError
 from denzel.ports import check_https_ports
-from denzel.services import HTTPS
+from denzel.services import HTTPS, REDIS
 from denzel.templates.project.app.runtime.health import ANY_ADDRESS
 from denzel.templates.project.app.runtime.hosts import authority
 from denzel.templates.project.app.runtime.settings import Settings
@@ -27,7 +27,8 @@ HTTPS_PROGRAM = Program(
 
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Return what supervisord is to run, in the order in which it is started."""
-    return (*PROGRAMS, HTTPS_PROGRAM) if settings.https_domain else PROGRAMS
+    wanted = [each for each in PROGRAMS if each.name != REDIS or not settings.redis_url]
+    return (*wanted, HTTPS_PROGRAM) if settings.https_domain else tuple(wanted)
 
 
 def find_caddy() -> Path:

@@ -17,13 +17,12 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import redis.asyncio
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from app.runtime.api.waiting import Waiter, WaitingRoom
 from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import Outcome, Request, ResponseMode, new_task_id
-from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
+from app.runtime.requests.acceptance import Acceptance, Claim, Replicas, queue_full
 from app.runtime.requests.cancellation import REASONS, Cancellation
 from app.runtime.requests.errors import (
     LOST,
@@ -31,19 +30,22 @@ from app.runtime.requests.errors import (
     NOT_CONFIRMED,
     NOT_REACHED,
     NOT_READ,
+    NOT_REPLICATED,
     REFUSED,
     NotCancelled,
+    NotReplicated,
     QueueFull,
     QueueUnavailable,
 )
 from app.runtime.requests.lookup import Lookup
 from app.runtime.settings import Settings
+from app.runtime.store.client import connect_async
 from app.runtime.store.codecs import Record, decode_response_mode
 from app.runtime.store.keys import (
-    CONTROL_CHANNEL,
-    LOST_CHANNEL,
     RESPONSE_KEY,
     callback_key,
+    control_channel,
+    lost_channel,
     reply_channel,
 )
 from app.runtime.store.subscriber import Subscriber
@@ -83,16 +85,22 @@ class Dispatcher:
         self._tracing = tracing
         self.response_mode = ResponseMode()
         self._max_queue = settings.max_queue
-        self.client = redis.asyncio.Redis.from_url(
-            settings.redis_url, socket_connect_timeout=2, socket_timeout=ANSWER_SECONDS,
-            health_check_interval=25,
-        )  # fmt: skip
+        self.client = connect_async(settings.redis, answer_seconds=ANSWER_SECONDS)
         # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
         self._redis: Any = self.client
-        channels = (reply_channel(self.name), CONTROL_CHANNEL, LOST_CHANNEL)
-        self._subscriber = Subscriber(settings.redis_url, channels, self._catch_up, self._hear)
+        database = settings.redis.database
+        self._control, self._lost = control_channel(database), lost_channel(database)
+        channels = (reply_channel(self.name), self._control, self._lost)
+        self._subscriber = Subscriber(settings.redis, channels, self._catch_up, self._hear)
         run = self._subscriber.run
-        self._acceptance = Acceptance(run, self.name, settings.max_queue, batch_size)
+        self._links, replicas = [self._subscriber], None
+        if settings.redis_wait_replicas:
+            link = Subscriber(settings.redis)
+            self._links.append(link)
+            replicas = Replicas(
+                link.run, link.send, settings.redis_wait_replicas, settings.redis_wait_seconds
+            )
+        self._acceptance = Acceptance(run, self.name, settings.max_queue, batch_size, replicas)
         self._lookup = Lookup(run, self._redis, self.name)
         self._cancellation = Cancellation(
             run, settings.result_ttl, stop_running=settings.cancel_running
@@ -108,19 +116,21 @@ class Dispatcher:
     @property
     def is_open(self) -> bool:
         """Whether Redis can be reached."""
-        return self._subscriber.is_open
+        return all(each.is_open for each in self._links)
 
     async def start(self) -> None:
         """Begin to listen for outcomes; Redis need not be there yet."""
         # Asked for it, asyncio also asks the system for the process's id each time.
         self._loop = asyncio.get_running_loop()
-        await self._subscriber.start()
+        for each in self._links:
+            await each.start()
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
         for task in self._tasks:
             task.cancel()
-        await self._subscriber.stop()
+        for each in self._links:
+            await each.stop()
         await self._redis.aclose()
 
     # Asynchronous requests
@@ -159,7 +169,7 @@ class Dispatcher:
                 some = [self._accepting.popleft() for _ in range(size)]
                 try:
                     count = await self._acceptance.accept([each.request for each in some])
-                except (RedisError, OSError) as error:
+                except (RedisError, OSError, NotReplicated) as error:
                     self._refuse(some, partial(_unconfirmed, error))
                 else:
                     self._refuse(some[count:], partial(queue_full, self._max_queue))
@@ -328,9 +338,9 @@ class Dispatcher:
     # Hearing
 
     def _hear(self, channel: bytes, data: bytes) -> None:
-        if channel == CONTROL_CHANNEL.encode():
+        if channel == self._control.encode():
             self._spawn(self._change_response_mode(data))
-        elif channel == LOST_CHANNEL.encode():
+        elif channel == self._lost.encode():
             for waiter in self._waiting.lost(data.decode().split()):
                 self._leave_soon(waiter)
         else:
@@ -366,7 +376,7 @@ class Dispatcher:
                 self._waiting.resolve(Outcome(task_id, record.state, record.body))
 
     def _require_redis(self, otherwise: str = NOT_REACHED) -> None:
-        if not self._subscriber.is_open:
+        if not self.is_open:
             raise QueueUnavailable(otherwise)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -382,7 +392,7 @@ async def _confirmed(storing: Any, seconds: float) -> Any:
             return await storing
     except TimeoutError as error:
         raise QueueUnavailable(NOT_CONFIRMED) from error
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, NotReplicated) as error:
         raise _unconfirmed(error) from error
 
 
@@ -400,6 +410,8 @@ def _unconfirmed(error: BaseException) -> QueueUnavailable:
     if isinstance(error, OutOfMemoryError):
         return QueueFull(MEMORY_FULL)
     log.warning("Redis has not confirmed a request: %s", error)
+    if isinstance(error, NotReplicated):
+        return QueueUnavailable(NOT_REPLICATED)
     if isinstance(error, ResponseError):
         return QueueUnavailable(REFUSED)
     return QueueUnavailable(NOT_CONFIRMED)

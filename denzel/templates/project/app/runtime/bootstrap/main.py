@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+from app.runtime import redis_check
 from app.runtime.bootstrap.environment import install_packages, is_installed, wait_for_packages
 from app.runtime.bootstrap.environments import choose_environment, install_beside
 from app.runtime.bootstrap.errors import PreparationFailed
@@ -23,6 +24,7 @@ from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
 from app.runtime.bootstrap.secrets import provide_secrets
 from app.runtime.bootstrap.switch import switch
 from app.runtime.bootstrap.version import current_version, enter_version
+from app.runtime.resp import RedisRefused
 from app.runtime.settings import SECRETS, SettingError, load_settings, run_directory
 from app.runtime.settings.secrets import FILE, completed, read_copy
 from app.runtime.state import ERROR, STARTING, read_state, write_state
@@ -43,10 +45,14 @@ def main() -> int:
         _execute([arguments.service, *arguments.program])
     adopt_owner()
     provide_secrets()
+    if arguments.check_redis:
+        return redis_check.main()
     if arguments.install or arguments.switch:
         return _change(arguments)
     try:
         _check_settings()
+        if not arguments.once:
+            _check_redis()
         prepare(arguments.service, os_commands=arguments.os_commands)
         for line in warn_of_hidden_modules(Path.cwd()):
             print(line, file=sys.stderr, flush=True)
@@ -70,6 +76,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--run", action="store_true", help="run SERVICE PROGRAM as it is")
     parser.add_argument("--switch", action="store_true", help="have SERVICE run this version")
     parser.add_argument("--stop-first", action="store_true", help="end its present program first")
+    parser.add_argument("--check-redis", action="store_true", help="ask REDIS_URL's, no more")
     parser.add_argument("service")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     return parser.parse_args()
@@ -81,6 +88,20 @@ def _check_settings() -> None:
     except SettingError as error:
         file = FILE if error.name in SECRETS else ".env"
         raise PreparationFailed(f"{error}; correct it in {file}, then start the service") from error
+
+
+def _check_redis() -> None:
+    """Raise PreparationFailed if a Redis of the user's cannot serve; it may come back by itself."""
+    settings = load_settings()
+    if not settings.redis_url:
+        return
+    try:
+        for notice in redis_check.check_redis(settings):
+            print(notice, file=sys.stderr, flush=True)
+    except redis_check.RedisUnusable as error:
+        raise PreparationFailed(str(error)) from error
+    except (OSError, RedisRefused) as error:
+        print(f"Redis ({settings.redis}): {error}", file=sys.stderr, flush=True)
 
 
 def prepare(service: str, *, os_commands: bool) -> None:

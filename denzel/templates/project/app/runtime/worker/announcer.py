@@ -30,7 +30,7 @@ class ModelAnnouncer:
     """Lives in the worker's main process; ``clock`` gives seconds."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+        client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
         self._client = client
         self._announcement = ModelAnnouncement(client, holder(settings), predecessors(settings))
         self._lease = settings.recovery_seconds

@@ -1,0 +1,81 @@
+"""A master of Redis dies under load, a replica takes its place: what was accepted is counted."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.redis_servers import Group
+
+from .clients import Clients
+from .conftest import SETTINGS
+from .failover import LaggingGroup
+from .figures import figures
+from .probes import await_predictions
+from .receiver import Receiver
+from .stage import Stage
+from .verdict import judge
+
+DELAY = 0.05
+"""Seconds by which the replica lags: it is in another city."""
+LONG_FAILOVERS, SHORT_FAILOVERS = 5, 1
+LOAD_SECONDS = 3.0
+CLIENTS, CLIENT_PAUSE = 12, 0.05
+SETTLING = 120
+BACK_SECONDS = 60.0
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("replicas", [1, 0])
+def test_what_a_failover_costs(
+    tmp_path: Path, rng: random.Random, seed: int, is_long: bool, replicas: int
+) -> None:
+    if not (replicas or is_long):
+        pytest.skip("what is lost without REDIS_WAIT_REPLICAS is measured in the long form")
+    group = Group(tmp_path / "servers")
+    (tmp_path / "servers").mkdir()
+    settings = {
+        **SETTINGS, "REDIS_URL": group.url, "REDIS_PASSWORD": "", "RECOVERY_SECONDS": "5",
+        "REDIS_WAIT_REPLICAS": str(replicas),
+    }  # fmt: skip
+    with group.running():
+        lagging = LaggingGroup(group, DELAY)
+        stage = Stage(tmp_path, settings)
+        receiver = Receiver(random.Random(rng.random()), 0.0)
+        try:
+            stage.launch()
+            named, back, accepted = [], [], []
+            for _ in range(LONG_FAILOVERS if is_long else SHORT_FAILOVERS):
+                lagging.attach()
+                await_predictions(stage.url, BACK_SECONDS)
+                uri = f"http://127.0.0.1:{receiver.port}/callback"
+                clients = Clients(stage.url, uri, threads=CLIENTS, pause=CLIENT_PAUSE, rng=rng)
+                try:
+                    time.sleep(LOAD_SECONDS)
+                    began = time.monotonic()
+                    named.append(lagging.fail_over())
+                    # Without a replica nothing is accepted that asks for one.
+                    lagging.bring_back()
+                    await_predictions(stage.url, BACK_SECONDS)
+                    time.sleep(LOAD_SECONDS)
+                finally:
+                    clients.stop()
+                assert not clients.surprises, clients.surprises[:5]
+                accepted += clients.accepted
+                back.append(
+                    min(each.at for each in clients.accepted if each.at > began + 0.2) - began
+                )
+            verdict = judge(stage.url, accepted, receiver, SETTLING)
+            figures(
+                f"{len(named)} failovers, REDIS_WAIT_REPLICAS={replicas}, DENZEL_CHAOS_SEED={seed}",
+                seconds_until_the_sentinels_name_another=[round(each, 1) for each in named],
+                seconds_until_a_request_is_accepted_again=[round(each, 1) for each in back],
+                **verdict.describe(),
+            )
+            if replicas:
+                assert verdict.lost == 0, verdict.problems()
+        finally:
+            stage.end()
