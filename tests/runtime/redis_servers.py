@@ -106,7 +106,10 @@ class Group:
         self, directory: Path, *, replicas: int = 1, sentinels: int = 3,
         options: Sequence[str] = (), sentinel_options: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        durable = ["appendonly yes", "appendfsync everysec", 'save ""', *options]
+        durable = [
+            "appendonly yes", "appendfsync everysec", 'save ""', "repl-diskless-sync-delay 0",
+            *options,
+        ]  # fmt: skip
         self.servers = [RedisServer(directory, f"redis-{n}", durable) for n in range(replicas + 1)]
         master = self.servers[0]
         for server in self.servers[1:]:

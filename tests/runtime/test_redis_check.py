@@ -73,7 +73,7 @@ def test_keys_of_something_else_are_told_of(server: RedisServer) -> None:
 @pytest.mark.parametrize(
     ("account", "settings", "said"),
     [
-        ("able:wrong@", {}, "REDIS_PASSWORD in .env.secrets, or the user in REDIS_URL, is another"),
+        ("able:wrong@", {}, "pair or user is disabled: it knows another user"),
         (":some@", {}, "must be empty"),
         ("unable@", {"REDIS_PASSWORD": "unable"},
          f"does not let the user unable use EVAL, INFO, WAIT; its ACL needs {PERMISSIONS}"),

@@ -61,7 +61,7 @@ def test_a_launch_is_refused_where_it_cannot_serve(project: Project) -> None:
     text = project.secrets_file.read_text().replace(":theirs@", ":wrong@")
     project.write_secrets(text)
     backend = LocalBackend(project, lambda _: None)
-    with pytest.raises(ServiceError, match=r"WRONGPASS.* REDIS_PASSWORD in .env.secrets"):
+    with pytest.raises(ServiceError, match=r"WRONGPASS.*REDIS_PASSWORD in \.env\.secrets"):
         backend.up()
     assert not backend.launched()
     assert not backend.running()

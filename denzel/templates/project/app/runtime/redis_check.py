@@ -56,14 +56,18 @@ def check_redis(settings: Settings) -> list[str]:
             "the certificate authority that signed it in REDIS_CA"
         ) from error
     except RedisRefused as error:
-        if remedy := _remedy(str(error)):
-            raise RedisUnusable(f"Redis ({address}) answers {error}: {remedy}") from error
+        refusal = str(error).rstrip(".")
+        if remedy := _remedy(refusal):
+            raise RedisUnusable(f"Redis ({address}) answers {refusal}: {remedy}") from error
         raise
 
 
 def _remedy(refusal: str) -> str:
     if refusal.startswith("WRONGPASS") or "invalid password" in refusal:
-        return "REDIS_PASSWORD in .env.secrets, or the user in REDIS_URL, is another there"
+        return (
+            "it knows another user (REDIS_URL) or password (REDIS_PASSWORD in .env.secrets, which "
+            "denzel made for its own Redis unless you changed it)"
+        )
     if refusal.startswith("NOAUTH"):
         return "set REDIS_PASSWORD in .env.secrets"
     if "without any password configured" in refusal:
