@@ -75,12 +75,6 @@ class Backend(ABC):
     def _ask_redis(self) -> str:
         """Run the project's own check of Redis; return what it prints."""
 
-    def _tell_of_remains(self) -> None:
-        """Say what a purge does not remove."""
-        settings = self.project.settings
-        if settings.redis_url:
-            self.report(f"Queue and results stay in Redis ({settings.redis})")
-
     @abstractmethod
     def launched(self) -> bool:
         """Tell whether the services were created and not shut down since, running or not."""

@@ -143,7 +143,6 @@ class ComposeBackend(Backend):
             self._show(argv)
         if purge:
             self._images.remove_built()
-            self._tell_of_remains()
 
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""

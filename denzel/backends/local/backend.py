@@ -133,9 +133,9 @@ class LocalBackend(Backend):
             self._lifecycle.stop()
             self._layout.deployment.unlink(missing_ok=True)
             if purge:
-                self.report("Removing installed packages, queue and results")
+                own = "" if self.project.settings.redis_url else ", queue and results"
+                self.report(f"Removing installed packages{own}")
                 shutil.rmtree(self._layout.private)
-                self._tell_of_remains()
 
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
