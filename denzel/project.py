@@ -140,7 +140,10 @@ class Project:
         try:
             return parse_settings({"PROJECT_NAME": self.root.name, **values})
         except SettingError as error:
-            file = self.secrets_file if error.name in SECRETS else self.env_file
+            is_secret = error.name in SECRETS or (
+                error.name in IN_EITHER_FILE and not self.read_settings_file().get(error.name)
+            )
+            file = self.secrets_file if is_secret else self.env_file
             raise UsageError(f"In {file}: {error}") from error
 
     @property

@@ -102,6 +102,9 @@ def test_one_that_evicts_is_refused(server: RedisServer) -> None:
         assert check(server) == []  # without a limit nothing is evicted
         client.config_set("maxmemory", "100mb")
         assert "set maxmemory-policy noeviction there" in problem(server)
+        client.config_set("maxmemory-policy", "volatile-lru")
+        (notice,) = check(server)
+        assert "results and Idempotency-Keys, before their time" in notice
     finally:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "0")
@@ -137,7 +140,7 @@ def test_a_command_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_redis_cluster_is_refused_with_the_reason(tmp_path: Path) -> None:
-    cluster = RedisServer(tmp_path, options=["cluster-enabled yes"])
+    cluster = RedisServer(tmp_path, options=["cluster-enabled yes", f"cluster-port {free_port()}"])
     with running(cluster):
         for path in ("/0", "/1"):
             assert "does not run on Redis Cluster" in problem(cluster, path)

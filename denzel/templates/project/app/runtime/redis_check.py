@@ -45,7 +45,8 @@ def check_redis(settings: Settings) -> list[str]:
     address = settings.redis
     try:
         with RedisConnection(address, CHECK_SECONDS) as redis:
-            redis.ask("PING")
+            if redis.ask("PING") != "PONG":
+                raise RedisUnusable(f"What answers at {address} is no Redis; correct REDIS_URL")
             _check_commands(redis, address)
             found = _read_info(redis)
             _check_server(found, address)
@@ -128,12 +129,18 @@ def _check_server(found: Mapping[str, str], address: RedisAddress) -> None:
         raise RedisUnusable(f"Redis ({address}) is in cluster mode: {CLUSTER}")
     if found.get("role") == "slave":
         raise RedisRefused(f"READONLY Redis ({address}) is a replica; REDIS_URL must name a master")
-    policy = found.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction" and found.get("maxmemory", "0") != "0":
+    policy = _eviction(found)
+    if policy.startswith("allkeys"):
         raise RedisUnusable(
             f"Redis ({address}) evicts what it holds when its memory is full (maxmemory-policy "
             f"{policy}), be it an accepted request; set maxmemory-policy noeviction there"
         )
+
+
+def _eviction(found: Mapping[str, str]) -> str:
+    """Return the policy by which keys are evicted; empty where none ever are."""
+    policy = found.get("maxmemory_policy", "")
+    return "" if policy == "noeviction" or found.get("maxmemory", "0") == "0" else policy
 
 
 def _notices(found: Mapping[str, str], settings: Settings) -> list[str]:
@@ -143,6 +150,11 @@ def _notices(found: Mapping[str, str], settings: Settings) -> list[str]:
         notices.append(
             f"{where} keeps no append-only file: when it is started again, what was accepted since "
             "its last snapshot is lost, unless a replica has taken its place"
+        )
+    if policy := _eviction(found):
+        notices.append(
+            f"{where} evicts what has a time to live when its memory is full (maxmemory-policy "
+            f"{policy}): results and Idempotency-Keys, before their time; noeviction keeps them"
         )
     if int(found.get("connected_slaves", wanted)) < wanted:
         notices.append(
