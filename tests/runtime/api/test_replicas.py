@@ -69,6 +69,7 @@ def test_what_is_accepted_is_on_a_replica(pair: tuple[RedisServer, RedisServer])
         requests = [Request(new_task_id(), BODY) for _ in range(20)]
         claims = [dispatcher.submit_once(Request(new_task_id(), BODY), KEY, BODY) for _ in "ab"]
         found, *_ = await asyncio.gather(*claims, *map(dispatcher.submit, requests))
+        assert found is not None
         return [found.task_id, *(each.id for each in requests)]
 
     ids = dispatching(master, use)

@@ -14,7 +14,7 @@ from .resp import RedisRefused, RespConnection
 from .settings import RedisAddress
 
 SENTINEL_SECONDS = 0.5
-"""How long a Sentinel may take before the next is asked."""
+"""How long a Sentinel may take before it is passed over."""
 
 
 def open_socket(address: RedisAddress, timeout: float) -> socket.socket:
@@ -56,28 +56,34 @@ def tls_context(address: RedisAddress) -> ssl.SSLContext | None:
 
 
 def find_master(address: RedisAddress) -> tuple[str, int]:
-    """Return host and port of the master, as the first Sentinel that answers names it.
+    """Return host and port of the master, as the Sentinel that knows of the last failover names it.
 
-    Raises ConnectionError when none does.
+    All are asked: one that has not heard of it yet names the old master, which may be up again and
+    would accept what it loses when it is demoted.  Raises ConnectionError when none answers.
     """
-    problems = []
+    found, problems = [], []
     for host, port in address.hosts:
         try:
-            return _ask_sentinel(address, host, port)
+            found.append(_ask_sentinel(address, host, port))
         except (OSError, RedisRefused) as error:
             problems.append(f"{host}:{port}: {error}")
+    if found:
+        return max(found)[1:]
     raise ConnectionError(f"No Sentinel names the master {address.master} ({'; '.join(problems)})")
 
 
-def _ask_sentinel(address: RedisAddress, host: str, port: int) -> tuple[str, int]:
+def _ask_sentinel(address: RedisAddress, host: str, port: int) -> tuple[int, str, int]:
+    """Return the number of the last failover a Sentinel knows of, and the master since then."""
     connected = _encrypted(_connect_tcp(host, port, SENTINEL_SECONDS), address, host)
     with RespConnection(connected) as sentinel:
         if address.sentinel_password:
             sentinel.ask("AUTH", address.sentinel_password)
-        match sentinel.ask("SENTINEL", "get-master-addr-by-name", address.master):
-            case [str(found), str(its_port)]:
-                return found, int(its_port)
-    raise ConnectionError(f"knows no master called {address.master}")
+        reply = sentinel.ask("SENTINEL", "MASTER", address.master)
+        words = [str(word) for word in reply] if isinstance(reply, list) else []
+        told = dict(zip(words[::2], words[1::2], strict=False))
+        if "config-epoch" not in told:
+            raise ConnectionError("is no Sentinel")
+        return int(told["config-epoch"]), told["ip"], int(told["port"])
 
 
 def _connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
