@@ -53,8 +53,11 @@ class RedisAddress:
 
     @property
     def url(self) -> str:
-        """A redis:// URL with the credentials and the database, for who parses one."""
-        host, port = self.hosts[0] if self.hosts else ("localhost", REDIS_PORT)
+        """A redis:// URL with the credentials and the database, for who parses and shows one.
+
+        Its host is a Unix socket's path, or the first Sentinel, where it is no server's.
+        """
+        host, port = self.hosts[0] if self.hosts else (quote(self.socket_path, safe=""), REDIS_PORT)
         host = f"[{host}]" if ":" in host else host
         account = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
         return f"redis://{account if self.password else ''}{host}:{port}/{self.database}"
