@@ -56,7 +56,7 @@ def test_what_a_failover_costs(
         receiver = Receiver(random.Random(rng.random()), 0.0)
         try:
             stage.launch()
-            named, back, accepted = [], [], []
+            named, back, accepted, deaths = [], [], [], []
             for _ in range(LONG_FAILOVERS if is_long else SHORT_FAILOVERS):
                 lagging.attach()
                 await_predictions(stage.url, BACK_SECONDS)
@@ -65,6 +65,7 @@ def test_what_a_failover_costs(
                 try:
                     time.sleep(LOAD_SECONDS)
                     began = time.monotonic()
+                    deaths.append(began)
                     named.append(lagging.fail_over())
                     dead = time.monotonic()
                     # Without a replica nothing is accepted that asks for one.
@@ -81,6 +82,11 @@ def test_what_a_failover_costs(
                 f"{len(named)} failovers, REDIS_WAIT_REPLICAS={replicas}, DENZEL_CHAOS_SEED={seed}",
                 seconds_until_the_sentinels_name_another=[round(each, 1) for each in named],
                 seconds_until_a_request_is_accepted_again=[round(each, 1) for each in back],
+                seconds_from_a_death_to_the_acceptance_of_what_was_lost=sorted(
+                    round(min((each.at - at for at in deaths), key=lambda gap: abs(gap)), 1)
+                    for each in accepted
+                    if each.task_id in verdict.lost_ids
+                ),
                 **verdict.describe(),
             )
             if replicas:
