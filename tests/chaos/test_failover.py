@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from denzel.polling import polls
 from runtime.redis_servers import Group
 
-from .clients import Clients
+from .clients import Accepted, Clients
 from .conftest import SETTINGS
 from .failover import LaggingGroup
 from .figures import figures
@@ -37,6 +38,11 @@ def accepts_again(clients: Clients, since: float) -> float:
     pytest.fail(f"No request was accepted within {BACK_SECONDS} s")
 
 
+def since_the_nearest(moments: Sequence[float], at: float) -> float:
+    """Return the seconds from the nearest of some moments; less than 0 before it."""
+    return at - min(moments, key=lambda moment: abs(moment - at))
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("replicas", [1, 0])
 def test_what_a_failover_costs(
@@ -56,7 +62,10 @@ def test_what_a_failover_costs(
         receiver = Receiver(random.Random(rng.random()), 0.0)
         try:
             stage.launch()
-            named, back, accepted, deaths = [], [], [], []
+            named: list[float] = []
+            back: list[float] = []
+            deaths: list[float] = []
+            accepted: list[Accepted] = []
             for _ in range(LONG_FAILOVERS if is_long else SHORT_FAILOVERS):
                 lagging.attach()
                 await_predictions(stage.url, BACK_SECONDS)
@@ -83,7 +92,7 @@ def test_what_a_failover_costs(
                 seconds_until_the_sentinels_name_another=[round(each, 1) for each in named],
                 seconds_until_a_request_is_accepted_again=[round(each, 1) for each in back],
                 seconds_from_a_death_to_the_acceptance_of_what_was_lost=sorted(
-                    round(min((each.at - at for at in deaths), key=lambda gap: abs(gap)), 1)
+                    round(since_the_nearest(deaths, each.at), 1)
                     for each in accepted
                     if each.task_id in verdict.lost_ids
                 ),
