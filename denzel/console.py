@@ -211,7 +211,8 @@ def _printable(text: str) -> str:
 
 
 def _state(line: ServiceStatus | WorkerStatus) -> str:
-    detail = f" ({line.detail})" if line.state is State.ERROR and line.detail else ""
+    tells = line.detail and line.state in (State.ERROR, State.DOWN)
+    detail = f" ({line.detail})" if tells else ""
     return _coloured(line.state) + detail
 
 

@@ -17,6 +17,7 @@ from denzel.env_file import EnvFile, write_atomically
 from denzel.errors import DenzelError, ProjectError, UsageError
 from denzel.polling import polls
 from denzel.templates.project.app.runtime.settings import (
+    IN_EITHER_FILE,
     INTERNAL,
     SECRETS,
     SETTINGS,
@@ -109,7 +110,9 @@ class Project:
                 "`denzel upgrade` to write one with the defaults"
             )
         settings, secrets = (file.read(lenient=self.lenient) for file in self._env_files)
-        for name in secrets.keys() & {setting.name for setting in SETTINGS} - SECRETS:
+        for name in (
+            secrets.keys() & {setting.name for setting in SETTINGS} - SECRETS - IN_EITHER_FILE
+        ):
             if not self.lenient:
                 raise UsageError(f"In {self.secrets_file}: {name} is no secret; move it to .env")
             del secrets[name]
@@ -138,7 +141,10 @@ class Project:
         try:
             return parse_settings({"PROJECT_NAME": self.root.name, **values})
         except SettingError as error:
-            file = self.secrets_file if error.name in SECRETS else self.env_file
+            is_secret = error.name in SECRETS or (
+                error.name in IN_EITHER_FILE and not self.read_settings_file().get(error.name)
+            )
+            file = self.secrets_file if is_secret else self.env_file
             raise UsageError(f"In {file}: {error}") from error
 
     @property

@@ -17,6 +17,8 @@ START_ORDER = ("redis", "api", "denzel", "callbacks", "monitor")
 REPLICA_SETTINGS = {"denzel": "WORKER_REPLICAS", "api": "API_REPLICAS"}
 """The services of which there can be several, and the settings that say how many."""
 
+REDIS = "redis"
+"""The service that there is without REDIS_URL alone."""
 HTTPS = "https"
 """The service that there is with HTTPS_DOMAIN alone: a Caddy."""
 BALANCER = "balancer"

@@ -47,7 +47,7 @@ SECRETS_HEADER = """\
 # Secrets of this deployment, and whatever else must not get into version control, such as tokens
 # that your pipeline needs. One NAME=value a line; the services find them in their environment.
 # What is missing is made anew at the next `denzel launch`, start, restart or reload. Changes take
-# effect at the next `denzel reload` or `denzel restart`, that of REDIS_PASSWORD at the latter.
+# effect at the next `denzel reload` or `denzel restart`, those of Redis at the latter.
 """
 
 
@@ -65,7 +65,9 @@ def project_values(name: str, *, gpu: bool) -> dict[str, str]:
 
 def new_secrets(values: Mapping[str, str]) -> dict[str, str]:
     """Return new values for the secrets that a deployment with the settings ``values`` lacks."""
-    made = {"CALLBACK_SECRET": new_secret(), "REDIS_PASSWORD": secrets.token_urlsafe(24)}
+    made = {"CALLBACK_SECRET": new_secret()}
+    if not values.get("REDIS_URL"):  # another Redis has a password of its own, or none
+        made["REDIS_PASSWORD"] = secrets.token_urlsafe(24)
     if values.get("MONITOR_USER"):
         made["MONITOR_PASSWORD"] = secrets.token_urlsafe(24)
     if values.get("WITH_METRICS", "0") not in ("", "0"):

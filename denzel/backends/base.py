@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from denzel.errors import CommandError, ServiceError
 from denzel.project import Project
 from denzel.services import Status
 
@@ -55,6 +56,24 @@ class Backend(ABC):
     @abstractmethod
     def preflight(self) -> None:
         """Check that this machine can run the backend at all, before anything is changed."""
+
+    def check_redis(self) -> None:
+        """Ask a Redis of the user's whether it can serve this project; raises ServiceError if not.
+
+        It is asked from where the services run.
+        """
+        if not self.project.settings.redis_url:
+            return
+        try:
+            output = self._ask_redis()
+        except CommandError as error:
+            raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
+        for line in filter(None, output.splitlines()):
+            self.report(line)
+
+    @abstractmethod
+    def _ask_redis(self) -> str:
+        """Run the project's own check of Redis; return what it prints."""
 
     @abstractmethod
     def launched(self) -> bool:

@@ -12,6 +12,7 @@ from denzel.errors import ProjectError, RequirementsError, ServiceError, UsageEr
 from denzel.project import Project
 from denzel.services import NOT_LAUNCHED, State
 from denzel.settings import new_secrets, render_secrets
+from denzel.templates.project.app.runtime.settings import parse_redis_url
 from denzel.versions import Version, Versions
 
 USER_CODE_SERVICES = ("denzel", "api")
@@ -54,6 +55,11 @@ def check_settings(project: Project, report: Report) -> None:
             ".env.secrets, as `denzel upgrade` does, too"
         )
     settings = project.read_settings_file()
+    if "@" in settings.get("REDIS_URL", "") and parse_redis_url(settings["REDIS_URL"]).password:
+        report(
+            "REDIS_URL holds a password, and .env belongs into version control: leave it out "
+            "there, and set REDIS_PASSWORD in .env.secrets"
+        )
     for name, meant in project.misspelled.items():
         file = project.env_file if name in settings else project.secrets_file
         report(f"In {file}: {name} is no setting of denzel's. Did you mean {meant}?")

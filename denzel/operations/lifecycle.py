@@ -188,6 +188,8 @@ def shutdown(project: Project, *, purge: bool, report: Report) -> None:
         chosen.down(purge=purge)
         if purge:
             Versions(project).drop_all()
+            if project.settings.redis_url:
+                report(f"Queue and results stay in Redis ({project.settings.redis})")
         if recorded is None and chosen.name != LOCAL:
             _shut_down_unrecorded_local(project, purge, report)
         project.record_backend(None)

@@ -15,7 +15,7 @@ from denzel.operations.api import project_api
 from denzel.operations.deployment import launched_backend, silent
 from denzel.polling import polls
 from denzel.project import Project
-from denzel.services import State, Status
+from denzel.services import REDIS, State, Status
 from denzel.versions import Versions
 
 POLL_SECONDS = 0.5
@@ -76,7 +76,10 @@ def logs(
 ) -> Iterator[LogLine]:
     """Yield what ``service`` wrote, or all services when it is None."""
     backend = launched_backend(project, silent)
+    _require_own(project, service)
     names = [line.name for line in backend.status().services]
+    if project.settings.redis_url:
+        names.remove(REDIS)
     if service is not None and service not in names:
         raise ServiceError(f"There is no service {service!r}; there are {', '.join(names)}")
     return backend.logs(names if service is None else [service], follow=follow, tail=tail)
@@ -124,7 +127,17 @@ def figures(project: Project, *, key: str = "") -> Iterator[Figures | None]:
 
 def shell(project: Project, service: str, *, root: bool = False) -> int:
     """Open an interactive bash in ``service``, maybe as root; return its exit code."""
+    _require_own(project, service)
     return launched_backend(project, silent).shell(service, root=root)
+
+
+def _require_own(project: Project, service: str | None) -> None:
+    """Raise ServiceError for a service that runs elsewhere."""
+    if service == REDIS and project.settings.redis_url:
+        raise ServiceError(
+            f"Redis runs elsewhere ({project.settings.redis}, as REDIS_URL says): denzel neither "
+            "sees its log nor gets inside"
+        )
 
 
 def _note_success(project: Project) -> None:

@@ -30,7 +30,7 @@ import json, os, socket, sys
 from urllib.parse import urlsplit
 
 def redis(*words):
-    url = urlsplit(os.environ["REDIS_URL"])
+    url = urlsplit(os.environ["OWN_REDIS_URL"])
     if url.scheme == "unix":
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(url.path)

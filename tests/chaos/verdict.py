@@ -36,9 +36,14 @@ class Verdict:
     seconds: list[float] = field(default_factory=list)
 
     @property
+    def lost_ids(self) -> set[str]:
+        """The requests that have no result, a wrong one, or no callback with the right one."""
+        return {*self.wrong_status, *self.no_callback, *self.wrong_callback}
+
+    @property
     def lost(self) -> int:
-        """How many requests have no result, a wrong one, or no callback with the right one."""
-        return len({*self.wrong_status, *self.no_callback, *self.wrong_callback})
+        """How many these are."""
+        return len(self.lost_ids)
 
     def describe(self) -> dict[str, Any]:
         """Return the figures."""

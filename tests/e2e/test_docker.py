@@ -341,6 +341,30 @@ class TestLife:
         assert states["monitor"] == "UP"
         life.wait_until_ready()
 
+    def test_a_redis_elsewhere_is_asked_from_the_services_network(self, life: Deployment) -> None:
+        elsewhere, before = f"{life.name}-elsewhere", life.project.settings.redis_password
+        docker(
+            "run", "--detach", "--name", elsewhere, "--network", f"{life.name}_default",
+            life.redis_image, "redis-server", "--appendonly", "yes", "--requirepass", "theirs",
+        )  # fmt: skip
+        try:
+            life.project.set_environment(REDIS_URL=f"redis://{elsewhere}/1")
+            assert f"Redis ({elsewhere}:6379) answers WRONGPASS" in life.refused("restart")
+            assert life.states()["api"] == "UP"
+            life.project.set_environment(REDIS_PASSWORD="theirs")
+            life.run("restart")
+            life.wait_until_ready()
+            assert f"{life.name}-redis-1" not in docker("ps", "--all", "--format", "{{.Names}}")
+            life.run("response", "--sync")
+            assert life.predict().json() == SPECIES
+            docker("pause", elsewhere)
+            assert life.states()["redis"] == "DOWN"
+        finally:
+            docker("rm", "--force", "--volumes", elsewhere)
+            life.project.set_environment(REDIS_URL="", REDIS_PASSWORD=before)
+        life.run("restart")
+        life.wait_until_ready()
+
     def health(self, life: Deployment, service: str) -> str:
         state = "--format={{.State.Health.Status}}"
         return docker("inspect", state, f"{life.name}-{service}-1").strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -135,6 +136,12 @@ class Deployment:
     def redis_socket(self) -> Path:
         """The socket on which this deployment's Redis listens."""
         return Path(self.environment["REDIS_URL"].removeprefix("unix://"))
+
+    @property
+    def redis(self) -> Any:
+        """Where this deployment's Redis is."""
+        settings = importlib.import_module("app.runtime.settings")  # of this copy of the template
+        return settings.parse_redis_url(self.environment["REDIS_URL"])
 
     # -- services ------------------------------------------------------------------------
 

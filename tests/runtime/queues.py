@@ -14,11 +14,13 @@ from app.runtime.requests.acceptance import Acceptance
 from app.runtime.requests.cancellation import Cancellation
 from app.runtime.requests.lookup import Lookup
 from app.runtime.requests.worker_queue import Demand, Taken, WorkerQueue
+from app.runtime.settings import parse_redis_url
 from app.runtime.store.codecs import Record, decode_record
 from app.runtime.store.connection import Connection
-from app.runtime.store.keys import LOST_CHANNEL, SYNC_QUEUE, WORK_CHANNEL, reply_channel, task_key
+from app.runtime.store.keys import SYNC_QUEUE, lost_channel, reply_channel, task_key, work_channel
 from app.runtime.store.messages import decode_message, rest_of_sync_message
 
+LOST_CHANNEL, WORK_CHANNEL = lost_channel(0), work_channel(0)
 SOON = 10.0
 RESULT_SECONDS = 600
 LEASE_SECONDS = 30.0
@@ -41,8 +43,9 @@ class Api:
         self.heard: list[tuple[bytes, bytes]] = []
         self._loop = asyncio.new_event_loop()
         channels = (reply_channel(name), LOST_CHANNEL, WORK_CHANNEL)
+        address = parse_redis_url(url)
         self.connection: Connection = self.do(
-            Connection.connect(url, channels, lambda *message: self.heard.append(message))
+            Connection.connect(address, channels, lambda *message: self.heard.append(message))
         )
         self.acceptance = Acceptance(self.connection.run, name, max_queue, batch_size)
         self.lookup = Lookup(self.connection.run, None, name)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.runtime import health, state
-from app.runtime.settings import Settings, parse_settings
+from app.runtime.settings import Settings, parse_redis_url, parse_settings
 
 from .deployment import Deployment, Service, deployed, wait_until
 
@@ -67,19 +67,22 @@ def backdate(path: Path, seconds: float) -> None:
 @pytest.mark.parametrize("recorded", [state.STARTING, state.PIP_INSTALLING, state.ERROR])
 def test_a_service_that_is_not_up_is_as_it_says(settings: Settings, recorded: str) -> None:
     state.write_state("api", recorded, "why")
-    assert health.examine(settings) == {"api": (recorded, "why")}
+    assert health.examine(settings)["api"] == (recorded, "why")
 
 
 @pytest.mark.parametrize("service", ["api", "denzel", "callbacks"])
 def test_without_redis_no_service_that_needs_it_is_up(settings: Settings, service: str) -> None:
     state.write_state(service, state.UP)
-    assert health.examine(settings) == {service: (state.ERROR, "Redis does not answer")}
+    found = health.examine(settings)
+    assert found[service] == (state.ERROR, "Redis does not answer")
+    assert found["redis"][0] == state.DOWN
+    assert found["redis"][1].startswith("/nowhere/redis.sock cannot be reached: ")
 
 
 def test_a_heartbeat_keeps_a_service_up_until_it_stays_away(
     settings: Settings, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "redis_problem", lambda _url: "")
+    monkeypatch.setattr(health, "redis_state", lambda _address: (state.UP, ""))
     state.write_state("callbacks", state.UP)
     state.beat("callbacks")
     assert health.examine(settings)["callbacks"] == (state.UP, "")
@@ -102,7 +105,7 @@ def test_up_is_the_first_heartbeat(settings: Settings, run_directory: Path) -> N
 def test_a_heartbeat_from_before_the_machines_start_is_none(
     settings: Settings, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "redis_problem", lambda _url: "")
+    monkeypatch.setattr(health, "redis_state", lambda _address: (state.UP, ""))
     state.write_state("callbacks", state.UP)
     backdate(run_directory / "callbacks.beat", -3600)
     shown, detail = health.examine(settings)["callbacks"]
@@ -178,14 +181,14 @@ def test_a_port_where_nobody_speaks_does_not_answer(
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem"),
+    ("answer", "expected", "problem"),
     [
-        (b"+PONG\r\n", ""),
-        (b"-LOADING Redis is loading the dataset\r\n", "Redis answers LOADING Redis is loading"),
-        (b"", health.NO_REDIS),
+        (b"+PONG\r\n", state.UP, ""),
+        (b"-LOADING Redis is loading\r\n", state.ERROR, "Redis answers LOADING Redis is loading"),
+        (b"", state.DOWN, "cannot be reached: Redis closed the connection"),
     ],
 )
-def test_redis_serves_or_says_why_not(answer: bytes, problem: str) -> None:
+def test_redis_serves_or_says_why_not(answer: bytes, expected: str, problem: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -195,9 +198,11 @@ def test_redis_serves_or_says_why_not(answer: bytes, problem: str) -> None:
                 connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
-        found = health.redis_problem(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
-    assert found.startswith(problem)
-    assert bool(found) is bool(problem)
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        shown, detail = health.redis_state(parse_redis_url(url))
+    assert shown == expected
+    assert problem in detail
+    assert bool(detail) is bool(problem)
 
 
 # A whole deployment

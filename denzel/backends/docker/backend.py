@@ -51,7 +51,7 @@ from denzel.errors import (
 )
 from denzel.polling import polls
 from denzel.ports import check_https_ports
-from denzel.services import BALANCER, HTTPS, METRICS_SERVICES, Status, replica_name
+from denzel.services import BALANCER, HTTPS, METRICS_SERVICES, REDIS, Status, replica_name
 from denzel.templates.project.app.runtime.bootstrap.version import (
     VERSIONS,
     served_version,
@@ -109,6 +109,7 @@ class ComposeBackend(Backend):
         """Create and start every service; on failure leave nothing running."""
         self._images.provide(self._containers())
         try:
+            self.check_redis()
             self._show(self._up())
         except BaseException:
             self.report("Removing what was created so far")
@@ -119,6 +120,7 @@ class ComposeBackend(Backend):
     def start(self) -> None:
         """Start the stopped services, with what ``.env`` says now."""
         self._images.provide(self._containers())
+        self.check_redis()
         self._remove_unwanted()
         self._start_containers()
 
@@ -136,6 +138,7 @@ class ComposeBackend(Backend):
         self.project.forget()
         self._check_https_ports()
         self._images.provide(self._containers())
+        self.check_redis()
         self.stop()
         self._remove_unwanted()
         self._start_containers()
@@ -288,6 +291,15 @@ class ComposeBackend(Backend):
         except CommandError as error:
             raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
 
+    def _ask_redis(self) -> str:
+        """Run the project's own check of Redis in a container; return what it prints."""
+        name = f"{self._name}-redis-{os.getpid()}"
+        try:
+            return self._compose.output(self._commands().check_redis(name, "api"))
+        except KeyboardInterrupt:
+            self._remove_container(name)
+            raise
+
     def _try_requirements(self, version: int) -> None:
         """Install what a version requires in a container that is thrown away."""
         name = f"{self._name}-try-{os.getpid()}"
@@ -390,7 +402,7 @@ class ComposeBackend(Backend):
         found = self._containers()
         with ThreadPoolExecutor(STATUS_THREADS) as pool, engine_errors():
             for last in (False, True):
-                batch = [each for each in found if (service_of_container(each) == "redis") is last]
+                batch = [each for each in found if (service_of_container(each) == REDIS) is last]
                 for container, _ in zip(batch, pool.map(_stop, batch), strict=True):
                     self.report(f"Stopping {container.name} ... done")
         return len(found)
@@ -437,6 +449,7 @@ class ComposeBackend(Backend):
         unwanted = {HTTPS} if not settings.https_domain else set()
         unwanted |= set(METRICS_SERVICES) if not settings.with_metrics else set()
         unwanted |= {BALANCER} if settings.api_replicas == 1 else set()
+        unwanted |= {REDIS} if settings.redis_url else set()
         for found in self._containers():
             if service_of_container(found) in unwanted:
                 self._remove_container(found.name)

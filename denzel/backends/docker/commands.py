@@ -123,6 +123,10 @@ class ComposeCommands:
         options = ["--version", str(version), "--switch", *(["--stop-first"] if stop_first else [])]
         return self._bootstrap(replica, "root", *options, service_of(replica))
 
+    def check_redis(self, container: str, service: str) -> list[str]:
+        """Ask a Redis of the user's from a container of a service, which is thrown away."""
+        return self._one_off(container, service, "--version", "0", "--check-redis", service)
+
     def prepared_module(
         self, container: str, service: str, module: str, *arguments: str
     ) -> list[str]:

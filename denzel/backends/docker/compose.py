@@ -84,6 +84,8 @@ class Compose:
         if not self.project.flaw:
             settings = self.project.settings
             environment["METRICS_KEY"] = settings.metrics_key
+            # REDIS_URL may stand in .env.secrets, which Compose does not read.
+            environment["DENZEL_REDIS"] = "-elsewhere" if settings.redis_url else ""
             environment["COMPOSE_PROFILES"] = ",".join(profiles(settings))
             environment |= replica_environment(settings.api_replicas)
         directory = Path("/") if by_labels else self.project.root

@@ -19,7 +19,7 @@ from denzel.backends.docker.compose import Compose
 from denzel.backends.docker.engine import engine_errors, find_image
 from denzel.backends.docker.release import ReleaseImages
 from denzel.errors import UsageError
-from denzel.services import BALANCER
+from denzel.services import BALANCER, REDIS
 
 PROJECT_LABEL = "com.docker.compose.project"
 INPUTS_LABEL = "denzel.inputs"
@@ -57,7 +57,7 @@ class Images:
     def _pull(self, containers: dict[str, Any]) -> None:
         """Pull the images that others make, unless they are here."""
         settings = self._settings
-        images = {"redis": settings.redis_image}
+        images = {} if settings.redis_url else {REDIS: settings.redis_image}
         if settings.https_domain:
             images["https"] = settings.caddy_image
         if settings.api_replicas > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from denzel.services import (
+    REDIS,
     SERVICES,
     ServiceStatus,
     State,
@@ -98,10 +99,15 @@ def project_status(
 ) -> Status:
     """Return the status of a deployment; ``ports`` are those of services without a container."""
     by_service: dict[str, list[Container]] = {name: [] for name in SERVICES}
+    elsewhere = None
     for container in containers:
         by_service.setdefault(container.service, []).append(container)
+        elsewhere = container.records.get(REDIS) or elsewhere
     services = tuple(
-        _service_status(name, replicas, ports.get(name)) for name, replicas in by_service.items()
+        ServiceStatus(REDIS, elsewhere[0], detail=elsewhere[1])
+        if name == REDIS and elsewhere and not replicas
+        else _service_status(name, replicas, ports.get(name))
+        for name, replicas in by_service.items()
     )
     workers = [
         worker
@@ -136,7 +142,7 @@ def _container_state(container: Container) -> tuple[State, str]:
         return (State.ERROR, container.error) if container.error else (State.STARTING, "")
     if not container.running:
         return (State.ERROR, container.error) if container.error else (State.DOWN, "")
-    if container.service not in SERVICES or container.service == "redis":
+    if container.service not in SERVICES or container.service == REDIS:
         return _healthy_state(container, where)
     state, detail = container.records.get(container.service, (State.STARTING, ""))
     # The worker's health is the Worker line's own matter.

@@ -46,6 +46,7 @@ from denzel.errors import (
 )
 from denzel.services import (
     HTTPS,
+    REDIS,
     SERVICES,
     ServiceStatus,
     State,
@@ -76,7 +77,7 @@ class LocalBackend(Backend):
     def preflight(self) -> None:
         """Check system, Python, programs, disk and write access."""
         check_platform()
-        check_programs()
+        check_programs(redis=not self.project.settings.redis_url)
         check_disk(self.project.root, installs=not self._layout.python.exists())
         check_https(self.project.settings)
 
@@ -105,6 +106,7 @@ class LocalBackend(Backend):
             )
         with self._changing():
             try:
+                self.check_redis()
                 self._lifecycle.start()
             except BaseException:
                 self._layout.deployment.unlink(missing_ok=True)
@@ -113,6 +115,7 @@ class LocalBackend(Backend):
     def start(self) -> None:
         """Start the stopped services, also those given up after many crashes."""
         with self._changing():
+            self.check_redis()
             try:
                 self._lifecycle.supervisor.start_stopped()
             except NotSupervised:
@@ -135,6 +138,7 @@ class LocalBackend(Backend):
             check_https(self.project.settings)
         caddy_environment(self.project.settings)
         with self._changing():
+            self.check_redis()
             self._lifecycle.stop()
             self._lifecycle.start()
 
@@ -177,7 +181,8 @@ class LocalBackend(Backend):
             self._lifecycle.stop()
             self._layout.deployment.unlink(missing_ok=True)
             if purge:
-                self.report("Removing installed packages, queue and results")
+                own = "" if self.project.settings.redis_url else ", queue and results"
+                self.report(f"Removing installed packages{own}")
                 shutil.rmtree(self._layout.private)
 
     def status(self) -> Status:
@@ -207,6 +212,8 @@ class LocalBackend(Backend):
             if service == "denzel":
                 record = self._record("worker", run, examined[run])
                 workers += worker_status(settings.worker_name, line, process, record)
+        if settings.redis_url:
+            services[REDIS] = [self._redis_elsewhere(examined.get(layout.run, {}))]
         lines = [summed_up(name, replicas) for name, replicas in services.items()]
         return Status(tuple(lines), tuple(workers))
 
@@ -250,7 +257,7 @@ class LocalBackend(Backend):
     def check(self, sample: bytes | None, *options: str, version: int = 0) -> str:
         """Run the pipeline without services, its requirements installed first."""
         check_platform()
-        check_programs()
+        check_programs(redis=not self.project.settings.redis_url)
         check_disk(self.project.root, installs=not self._layout.python.exists())
         with self.project.changing():  # a purge would remove what is being installed
             with self._as_engine_error():
@@ -273,6 +280,10 @@ class LocalBackend(Backend):
     def prepare(self, version: int) -> None:
         """Install the packages a version requires beside those the services use."""
         self._prepare("check", version)
+
+    def _ask_redis(self) -> str:
+        """Run the project's own check of Redis; return what it prints."""
+        return self._bootstrap("--version", "0", "--check-redis", "api").decode(errors="replace")
 
     def _serves_https(self) -> bool:
         """Tell whether Caddy runs, and so has its ports already."""
@@ -319,13 +330,19 @@ class LocalBackend(Backend):
             name = settings.https_domain  # gone if it goes at the next restart
             serves = not name or speaks_tls(settings.https_port, name)
             return Record.now(State.UP) if serves else None
-        if name != "redis":
+        if name != REDIS:
             record = read_record(run / f"{name}.json")
             if record and record.state is State.UP and name in examined:
                 record = replace(record, state=examined[name][0], detail=examined[name][1])
             return record
         answers = redis_answers(self._layout.redis_socket, self.project.settings.redis_password)
         return Record.now(State.UP) if answers else None
+
+    @staticmethod
+    def _redis_elsewhere(examined: Mapping[str, tuple[State, str]]) -> ServiceStatus:
+        """Return the line of a Redis of the user's; it is asked while services run."""
+        shown, detail = examined.get(REDIS, (State.DOWN, ""))
+        return ServiceStatus(REDIS, shown, detail=detail)
 
     def _require(self, name: str) -> None:
         """Raise ServiceError unless a service runs and its packages are installed."""

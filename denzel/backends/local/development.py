@@ -24,6 +24,7 @@ from denzel.backends.local.supervision import PROGRAMS, NotSupervised
 from denzel.errors import ProjectError, ServiceError
 from denzel.polling import polls
 from denzel.project import Project
+from denzel.services import REDIS
 
 DIRECTORY = "dev"
 LEFT_OUT = frozenset({"monitor"})
@@ -63,6 +64,7 @@ class DevelopmentProject(Project):
         changed = {
             "API_PORT": str(self._api_port), "API_HOST": LOOPBACK, "REDIS_FSYNC": "everysec",
             "HTTPS_DOMAIN": "", "API_PREFIX": "",  # no proxy stands in front of it
+            "REDIS_URL": "", "REDIS_WAIT_REPLICAS": "0",  # which holds what others rely on
             "DENZEL_VERSION": "0",  # the files themselves, not a copy of them
         }  # fmt: skip
         return {**super().environment, **changed}
@@ -101,7 +103,7 @@ class Development(LocalBackend):
     @property
     def log_files(self) -> dict[str, Path]:
         """The log file of each service but Redis, whose log is of no use to a developer."""
-        names = [program.name for program in PROGRAMS_OF_DEVELOPMENT if program.name != "redis"]
+        names = [program.name for program in PROGRAMS_OF_DEVELOPMENT if program.name != REDIS]
         return {name: self.project.logs / f"{name}.log" for name in names}
 
     @contextmanager

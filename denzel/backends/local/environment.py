@@ -32,7 +32,7 @@ def service_environment(project: Project, layout: Layout, sockets: Path) -> dict
         **project.environment,
         "PROJECT_NAME": settings.project_name,
         "API_HOST": settings.api_host or LOOPBACK,
-        "REDIS_URL": f"unix://{sockets / REDIS_SOCKET}",
+        "OWN_REDIS_URL": f"unix://{sockets / REDIS_SOCKET}",
         "PYTHONUNBUFFERED": "1",  # what a pipeline prints stands in the log at once
         "DENZEL_BACKEND": "local",
         "DENZEL_RUN_DIR": str(layout.run),

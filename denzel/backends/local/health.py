@@ -12,7 +12,10 @@ from denzel.services import State
 from denzel.templates.project.app.runtime.health import examine
 from denzel.templates.project.app.runtime.settings import SettingError, parse_settings
 
-NAMES = ("API_HOST", "API_PORT", "MONITOR_HOST", "MONITOR_PORT", "REDIS_PASSWORD")
+NAMES = (
+    "API_HOST", "API_PORT", "MONITOR_HOST", "MONITOR_PORT", "REDIS_URL", "REDIS_PASSWORD",
+    "REDIS_CA", "REDIS_CERTIFICATE", "REDIS_KEY", "REDIS_SENTINEL_PASSWORD",
+)  # fmt: skip
 """The settings that say where the services answer."""
 
 
@@ -38,7 +41,8 @@ def examine_services(layout: Layout, run: Path) -> dict[str, tuple[State, str]]:
         settings = parse_settings(
             {
                 **values,
-                "REDIS_URL": f"unix://{layout.redis_socket}",
+                "OWN_REDIS_URL": f"unix://{layout.redis_socket}",
+                "DENZEL_PROJECT": str(layout.root),
                 "DENZEL_RUN_DIR": str(run),
             }
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from denzel.backends.local.supervision import PROGRAMS, Program, replicated
 from denzel.errors import EngineError
 from denzel.ports import check_https_ports
-from denzel.services import HTTPS
+from denzel.services import HTTPS, REDIS
 from denzel.templates.project.app.runtime.health import ANY_ADDRESS
 from denzel.templates.project.app.runtime.hosts import authority
 from denzel.templates.project.app.runtime.settings import Settings
@@ -28,7 +28,8 @@ HTTPS_PROGRAM = Program(
 def programs(settings: Settings) -> tuple[Program, ...]:
     """Return what supervisord is to run, in the order in which it is started."""
     counts = {"api": settings.api_replicas, "denzel": settings.worker_replicas}
-    found = replicated(PROGRAMS, counts)
+    wanted = tuple(each for each in PROGRAMS if each.name != REDIS or not settings.redis_url)
+    found = replicated(wanted, counts)
     return (*found, HTTPS_PROGRAM) if settings.https_domain else found
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from denzel import process
 from denzel.backends.base import NAME_WIDTH, Passing, Report
@@ -157,22 +158,13 @@ class Lifecycle:
             MARK_VARIABLE: layout.mark,
             "SPT_NOENV": "1",  # setproctitle, too, keeps the environment with the mark in it
             SOCKET_VARIABLE: str(sockets / SUPERVISOR_SOCKET),
-            REDIS_VARIABLE: str(find_redis_server()),
-            REDIS_CONFIG_VARIABLE: layout.relative(layout.redis_config),
         }
-        write_probe_settings(layout, environment)
         settings = self.project.settings
-        layout.redis_config.touch(mode=0o600)
-        layout.redis_config.write_text(
-            redis_config(
-                socket_path=sockets / REDIS_SOCKET,
-                directory=layout.relative(layout.redis_data),
-                max_memory=settings.redis_max_memory,
-                fsync=settings.redis_fsync,
-                password=settings.redis_password,
-            ),
-            encoding="utf-8",
-        )
+        if not settings.redis_url:
+            environment[REDIS_VARIABLE] = str(find_redis_server())
+            environment[REDIS_CONFIG_VARIABLE] = layout.relative(layout.redis_config)
+            self._configure_redis(sockets)
+        write_probe_settings(layout, environment)
         self._write_supervisor_config()
         config = layout.relative(layout.supervisor_config)
         # -EP: modules of the user's, there or on PYTHONPATH, must not stand in for others.
@@ -190,8 +182,24 @@ class Lifecycle:
         text = supervisor_config(self._programs_to_start(), **places)
         layout.supervisor_config.write_text(text, encoding="utf-8")
 
+    def _configure_redis(self, sockets: Path) -> None:
+        layout, settings = self.layout, self.project.settings
+        layout.redis_config.touch(mode=0o600)
+        layout.redis_config.write_text(
+            redis_config(
+                socket_path=sockets / REDIS_SOCKET,
+                directory=layout.relative(layout.redis_data),
+                max_memory=settings.redis_max_memory,
+                fsync=settings.redis_fsync,
+                password=settings.redis_password,
+            ),
+            encoding="utf-8",
+        )
+
     def _append_only_file(self) -> AppendOnlyFile | None:
         layout = self.layout
+        if self.project.settings.redis_url:
+            return None
         return AppendOnlyFile.of(layout.redis_data, find_redis_server(), layout.private)
 
     def _repair_append_only_file(self) -> None:
@@ -209,6 +217,8 @@ class Lifecycle:
             return False
 
     def _await_redis(self) -> None:
+        if self.project.settings.redis_url:
+            return  # it was asked before anything was started
         for _ in polls(POLL_SECONDS, timeout=REDIS_SECONDS):
             if redis_answers(self.layout.redis_socket, self.project.settings.redis_password):
                 return

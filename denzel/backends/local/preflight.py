@@ -32,8 +32,8 @@ def check_platform() -> None:
         )
 
 
-def check_programs() -> None:
-    """Raise EngineError when something the services need is not installed."""
+def check_programs(*, redis: bool = True) -> None:
+    """Raise EngineError when something the services need, ``redis`` among it, is not installed."""
     if shutil.which("bash") is None:
         raise EngineError("bash is not on PATH; the services are started with it: install bash")
     if not (_importable("venv") and _importable("ensurepip")):
@@ -46,7 +46,8 @@ def check_programs() -> None:
         raise EngineError(
             'supervisor is not installed; run `python3 -m pip install "denzel[local]"`'
         )
-    find_redis_server()
+    if redis:
+        find_redis_server()
 
 
 def check_disk(root: Path, *, installs: bool) -> None:

@@ -37,6 +37,13 @@ def test_services_without_containers_are_down() -> None:
     assert status.workers == ()
 
 
+def test_a_redis_elsewhere_is_as_a_container_finds_it() -> None:
+    records: Records = {**UP, "redis": (State.DOWN, "r.example:6379 cannot be reached")}
+    status = project_status([container(records=records)], "worker@shop", {})
+    line = next(line for line in status.services if line.name == "redis")
+    assert line == ServiceStatus("redis", State.DOWN, detail="r.example:6379 cannot be reached")
+
+
 def test_a_service_the_user_added_has_a_line() -> None:
     status = project_status([container("cache", health="")], "worker@shop", {})
     assert status.services[-1] == ServiceStatus("cache", State.UP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -46,7 +47,8 @@ def test_every_service_is_kept_alive_watched_and_its_log_bounded(name: str) -> N
 @pytest.mark.parametrize("name", set(SERVICES) - {"redis"})
 def test_every_service_of_the_project_waits_for_redis_and_shares_its_image(name: str) -> None:
     service = COMPOSE["services"][name]
-    assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    condition = {"condition": "service_healthy", "required": False}  # of one that may be elsewhere
+    assert service["depends_on"] == {"redis": condition}
     assert service["image"].startswith("${IMAGE:-")
     assert (TEMPLATES / "project" / service["entrypoint"][1]).exists()
 
@@ -136,6 +138,28 @@ def test_the_last_stage_is_the_one_of_launch() -> None:
     stages = re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE)
     assert stages[-1] == "services"
     assert "base AS release" in stages
+
+
+def configured_services(project: Project, **environment: str) -> set[str]:
+    """Return the services that plain Compose would start."""
+    asked = subprocess.run(
+        ["docker", "compose", "config", "--services"], cwd=project.root, text=True,
+        env={"PATH": os.environ["PATH"], **environment}, capture_output=True, check=True,
+    )  # fmt: skip
+    return set(asked.stdout.split())
+
+
+@pytest.mark.docker
+def test_redis_is_started_unless_another_is_named(project: Project) -> None:
+    assert configured_services(project) == set(SERVICES)
+    project.set_environment(REDIS_URL="rediss://denzel@redis.example/3")
+    assert configured_services(project) == set(SERVICES) - {"redis"}
+    assert configured_services(project, COMPOSE_PROFILES="https") == {*SERVICES, "https"} - {
+        "redis"
+    }
+    project.set_environment(REDIS_URL="")
+    # As denzel says it where the URL stands in .env.secrets.
+    assert configured_services(project, DENZEL_REDIS="-elsewhere") == set(SERVICES) - {"redis"}
 
 
 def test_redis_is_durable_and_not_published() -> None:

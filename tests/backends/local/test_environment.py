@@ -39,7 +39,7 @@ def test_nothing_of_the_terminal_reaches_a_service(project: Project, layout: Lay
     environment = service_environment(project, layout, layout.run)
     of_the_backend = {
         "PYTHONUNBUFFERED", "DENZEL_BACKEND", "DENZEL_LOGS", "DENZEL_RUN_DIR", "DENZEL_VENV",
-        "DENZEL_PYTHON", "REDIS_URL",
+        "DENZEL_PYTHON", "OWN_REDIS_URL",
     }  # fmt: skip
     assert environment.keys() <= {*INHERITED, *project.environment, *of_the_backend}
     assert environment["API_KEYS"] == ""

@@ -44,6 +44,11 @@ def test_without_a_domain_there_is_no_caddy(monkeypatch: pytest.MonkeyPatch) -> 
     assert caddy_environment(settings) == {}
 
 
+def test_with_a_redis_elsewhere_there_is_none_here() -> None:
+    names = [program.name for program in programs(parse_settings({"REDIS_URL": "redis://r"}))]
+    assert names == ["api", "denzel", "callbacks", "monitor"]
+
+
 def test_a_machine_without_caddy_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, project: Project
 ) -> None:

@@ -37,7 +37,7 @@ def test_odd_paths(tmp_path: Path, directory: str) -> None:
         wait_until_ready(backend, SOON)
         sockets = Layout.of(project).sockets
         assert sockets.stat().st_mode & 0o777 == 0o700
-        url = backend.run("api", "app.contract_probe", "environment", "REDIS_URL")
+        url = backend.run("api", "app.contract_probe", "environment", "OWN_REDIS_URL")
         assert url == f"unix://{sockets}/redis.sock"
         assert backend.run("api", "app.contract_probe", "redis", "PING") == "+PONG\r\n"
         assert "api" in next(backend.logs(["api"], follow=False, tail=1)).text

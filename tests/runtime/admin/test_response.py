@@ -13,7 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from app.runtime.contract import ResponseMode
-from app.runtime.resp import RedisConnection, RedisRefused
+from app.runtime.redis_socket import RedisConnection
+from app.runtime.resp import RedisRefused
+from app.runtime.settings import RedisAddress, parse_redis_url
 from app.runtime.store.codecs import decode_response_mode
 from app.runtime.store.keys import RESPONSE_KEY
 
@@ -32,8 +34,8 @@ def young(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
-def url(deployment: Deployment) -> str:
-    return f"unix://:{quote(PASSWORD, safe='')}@{deployment.redis_socket}"
+def address_of(deployment: Deployment, password: str = PASSWORD) -> RedisAddress:
+    return parse_redis_url(f"unix://:{quote(password, safe='')}@{deployment.redis_socket}")
 
 
 def set_mode(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +59,7 @@ def test_the_mode_is_stored_before_anything_else_runs(
 ) -> None:
     done = set_mode(young, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    with RedisConnection(url(young), 5.0) as redis:
+    with RedisConnection(address_of(young), 5.0) as redis:
         stored = redis.ask("GET", RESPONSE_KEY)
     assert isinstance(stored, str)
     assert decode_response_mode(stored.encode()) == mode
@@ -79,13 +81,16 @@ def test_a_redis_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_a_refusal_is_told_in_redis_own_words(young: Deployment) -> None:
     with pytest.raises(RedisRefused, match="WRONGPASS"):
-        RedisConnection(f"unix://:wrong@{young.redis_socket}", 5.0)
-    with RedisConnection(url(young), 5.0) as redis, pytest.raises(RedisRefused, match="unknown"):
+        RedisConnection(address_of(young, "wrong"), 5.0)
+    with (
+        RedisConnection(address_of(young), 5.0) as redis,
+        pytest.raises(RedisRefused, match="unknown"),
+    ):
         redis.ask("NOSUCHCOMMAND")
 
 
 def test_every_kind_of_answer_is_read(young: Deployment) -> None:
-    with RedisConnection(url(young), 5.0) as redis:
+    with RedisConnection(address_of(young), 5.0) as redis:
         assert redis.ask("PING") == "PONG"
         assert redis.ask("DEL", "nothing") == 0
         assert redis.ask("GET", "nothing") is None
@@ -108,7 +113,7 @@ def test_a_redis_over_tcp_is_reached_and_may_hang_up() -> None:
         server = threading.Thread(target=serve, args=(listener,))
         server.start()
         port = listener.getsockname()[1]
-        address = f"redis://127.0.0.1:{port}/3"
+        address = parse_redis_url(f"redis://127.0.0.1:{port}/3")
         with RedisConnection(address, 5.0) as redis, pytest.raises(ConnectionError):
             redis.ask("GET", "x")
         server.join()

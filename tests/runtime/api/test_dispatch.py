@@ -20,10 +20,10 @@ from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.settings import parse_settings
 from app.runtime.store import connection
 from app.runtime.store.keys import (
-    CONTROL_CHANNEL,
     PREDICTIONS_QUEUE,
     SYNC_QUEUE,
     WORKERS_KEY,
+    control_channel,
     task_key,
 )
 
@@ -442,7 +442,7 @@ def test_a_change_of_the_response_mode_is_obeyed_and_receipted(
 ) -> None:
     async def use(dispatcher: Dispatcher) -> None:
         message = b'{"is_async":true,"timeout":7.5,"receipt":"denzel:receipt"}'
-        client.publish(CONTROL_CHANNEL, message)
+        client.publish(control_channel(0), message)
         await until(lambda: client.lrange("denzel:receipt", 0, -1) == [dispatcher.name.encode()])
         assert (dispatcher.response_mode.is_async, dispatcher.response_mode.timeout) == (True, 7.5)
 

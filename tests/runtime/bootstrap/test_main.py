@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ..redis_servers import LOOPBACK, RedisServer, running
 from ..wheelhouse import make_wheel
 from .project import Project
 
@@ -62,3 +63,22 @@ def test_a_setting_that_cannot_be_used_is_shown_as_an_error(project: Project) ->
     assert once.stderr.startswith("MAX_QUEUE=many cannot be used: it takes ")
     assert "Traceback" not in once.stderr
     assert "correct it in .env" in project.wait_for_state(project.start("api"), "ERROR")
+
+
+def test_a_redis_that_cannot_serve_is_shown_as_an_error_before_anything_else(
+    project: Project, tmp_path: Path
+) -> None:
+    """One that is away is waited for by the service itself."""
+    server = RedisServer(tmp_path / "theirs", options=["requirepass secret"])
+    with running(server):
+        project.environment["REDIS_URL"] = f"redis://{LOOPBACK}:{server.port}/1"
+        asked = project.run("api", "--check-redis", program=())
+        assert (asked.returncode, "Traceback" in asked.stderr) == (1, False)
+        detail = project.wait_for_state(project.start("api"), "ERROR")
+        assert detail.endswith("NOAUTH Authentication required: set REDIS_PASSWORD in .env.secrets")
+        assert project.pip_runs() == 0
+        assert project.run("check", "--once").returncode == 0  # which asks no Redis
+        project.environment["REDIS_PASSWORD"] = "secret"
+        asked = project.run("api", "--check-redis", program=())
+        assert (asked.returncode, "no append-only file" in asked.stdout) == (0, True)
+    assert project.run("api").returncode == 0

@@ -48,7 +48,7 @@ def queue(
     arguments: list[str | bytes] = []
     for task_id, uri in callbacks:
         arguments += [task_id, uri, encode_record("SUCCESS", NOBODY, result)]
-    client.eval(_QUEUE, 0, *arguments)
+    client.eval(_QUEUE, 1, "0", *arguments)
 
 
 def state(client: redis.Redis, task_id: str) -> object:

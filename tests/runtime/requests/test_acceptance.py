@@ -17,7 +17,6 @@ from app.runtime.store.codecs import decode_stored_request
 from app.runtime.store.keys import (
     PREDICTIONS_QUEUE,
     SYNC_QUEUE,
-    WORK_CHANNEL,
     payload_key,
     request_key,
     task_key,
@@ -25,7 +24,7 @@ from app.runtime.store.keys import (
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, decode_message
 
 from ..deployment import Deployment, deployed
-from ..queues import Api, record, states, sync_message, take, worker
+from ..queues import WORK_CHANNEL, Api, record, states, sync_message, take, worker
 
 OWNER = "0123456789abcdef"
 MANY = 2_500

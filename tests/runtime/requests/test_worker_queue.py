@@ -15,10 +15,8 @@ from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.requests.worker_queue import NOTHING, RECOVERY_LIMIT, Demand
 from app.runtime.store.codecs import decode_record, decode_reply, decode_stored_request
 from app.runtime.store.keys import (
-    LOST_CHANNEL,
     PREDICTIONS_QUEUE,
     SYNC_QUEUE,
-    WORK_CHANNEL,
     WORKERS_KEY,
     payload_key,
     reply_channel,
@@ -28,7 +26,7 @@ from app.runtime.store.keys import (
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES, decode_message
 
 from ..deployment import Deployment
-from ..queues import RESULT_SECONDS, Api, record, states, take, worker
+from ..queues import LOST_CHANNEL, RESULT_SECONDS, WORK_CHANNEL, Api, record, states, take, worker
 
 OWNER = "0123456789abcdef"
 MANY = 2_500

@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.runtime.settings import parse_redis_url
 from app.runtime.store.client import ScriptRunner, connect
 
 from ..deployment import Deployment, deployed
 
 
 def test_nothing_is_connected_before_it_is_needed(tmp_path: Path) -> None:
-    connect(f"unix://{tmp_path}/none.sock").close()
+    connect(parse_redis_url(f"unix://{tmp_path}/none.sock")).close()
 
 
 def test_a_script_is_sent_again_once_redis_has_forgotten_it(
     redis_server: Deployment, client: redis.Redis
 ) -> None:
-    mine = connect(redis_server.environment["REDIS_URL"])
+    mine = connect(redis_server.redis)
     run = ScriptRunner(mine)
     for _ in range(2):
         assert run("heartbeat", "holder", 30) == [[], []]
@@ -32,7 +33,7 @@ def test_a_script_is_sent_again_once_redis_has_forgotten_it(
 def test_a_script_is_run_on_a_redis_that_was_started_anew(tmp_path: Path) -> None:
     with deployed(tmp_path, None) as deployment:
         deployment.start_redis()
-        client = connect(deployment.environment["REDIS_URL"])
+        client = connect(deployment.redis)
         run = ScriptRunner(client)
         for _ in range(2):
             assert run("heartbeat", "holder", 30) == [[], []]
@@ -44,7 +45,7 @@ def test_a_script_is_run_on_a_redis_that_was_started_anew(tmp_path: Path) -> Non
 def test_a_late_answer_is_not_taken_for_the_next_script_s(tmp_path: Path) -> None:
     with deployed(tmp_path, None) as deployment:
         deployment.start_redis()
-        client = connect(deployment.environment["REDIS_URL"], answer_seconds=0.2)
+        client = connect(deployment.redis, answer_seconds=0.2)
         run = ScriptRunner(client)
         run("heartbeat", "holder", 30)
         deployment.services["redis"].signal(signal.SIGSTOP)
@@ -59,7 +60,7 @@ def test_a_late_answer_is_not_taken_for_the_next_script_s(tmp_path: Path) -> Non
 def test_redis_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     with deployed(tmp_path, None) as deployment:
         deployment.start_redis()
-        client = connect(deployment.environment["REDIS_URL"], answer_seconds=0.2)
+        client = connect(deployment.redis, answer_seconds=0.2)
         client.ping()
         deployment.services["redis"].signal(signal.SIGSTOP)
         started = time.monotonic()

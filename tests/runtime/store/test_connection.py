@@ -12,6 +12,7 @@ import pytest
 import redis
 import redis.exceptions
 
+from app.runtime.settings import parse_redis_url
 from app.runtime.store import connection as module
 from app.runtime.store.connection import Connection
 
@@ -54,7 +55,7 @@ def connected(url: str, use: Use) -> Any:
             heard.put_nowait(data)
 
         async with asyncio.timeout(SOON):
-            connection = await Connection.connect(url, (CHANNEL,), hear)
+            connection = await Connection.connect(parse_redis_url(url), (CHANNEL,), hear)
             try:
                 return await use(connection, heard)
             finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import redis
 
+from app.runtime.settings import parse_redis_url
 from app.runtime.store.connection import PONG_SECONDS, QUIET_SECONDS
 from app.runtime.store.subscriber import Subscriber
 
@@ -23,7 +24,7 @@ async def _hears_after_a_cut(deployment: Deployment) -> list[bytes]:
     client = redis.Redis.from_url(deployment.environment["REDIS_URL"])
     async with network.running():
         subscriber = Subscriber(
-            f"redis://127.0.0.1:{network.port}/0", (NAME,), lambda: opened.put(None),
+            parse_redis_url(f"redis://127.0.0.1:{network.port}"), (NAME,), lambda: opened.put(None),
             lambda name, data: heard.put_nowait(data),
         )  # fmt: skip
         await subscriber.start()

@@ -202,7 +202,7 @@ def is_readable(notifications: Notifications, seconds: float = SOON) -> bool:
 
 
 def test_a_notification_is_heard_once(api: Api, redis_server: Deployment) -> None:
-    notifications = Notifications(connect(redis_server.environment["REDIS_URL"]))
+    notifications = Notifications(connect(redis_server.redis))
     notifications.drain()
     api.enqueue()
     assert is_readable(notifications)
@@ -218,7 +218,7 @@ def test_a_lost_connection_is_told_and_can_be_forgotten(tmp_path: Path) -> None:
     with deployed(tmp_path, None) as deployment:
         deployment.start_redis()
         for comes_back in (True, False):
-            notifications = Notifications(connect(deployment.environment["REDIS_URL"]))
+            notifications = Notifications(connect(deployment.redis))
             watched = notifications.fileno()
             deployment.services.pop("redis").kill()
             if comes_back:
@@ -236,7 +236,7 @@ def test_redis_that_does_not_answer_is_given_up_and_a_late_answer_is_not_taken(
 ) -> None:
     with deployed(tmp_path, None) as deployment:
         deployment.start_redis()
-        client = connect(deployment.environment["REDIS_URL"], answer_seconds=0.2)
+        client = connect(deployment.redis, answer_seconds=0.2)
         fetching = Worker(WorkerQueue(client, "lab/host/1", LEASE_SECONDS))
         api = Api(deployment.environment["REDIS_URL"])
         fetching.fetcher.look()

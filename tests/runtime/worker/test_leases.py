@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 import redis
 
-from app.runtime.store.keys import LOST_CHANNEL, PREDICTIONS_QUEUE, WORKERS_KEY
+from app.runtime.store.keys import PREDICTIONS_QUEUE, WORKERS_KEY
 from app.runtime.worker.batch import Batches
 from app.runtime.worker.leases import SETTLING_SECONDS, STOPPING_SECONDS, UNKNOWN_SECONDS, Leases
 
 from ..deployment import Deployment
-from ..queues import LEASE_SECONDS, Api, states, take, worker
+from ..queues import LEASE_SECONDS, LOST_CHANNEL, Api, states, take, worker
 
 ME = "lab/host/me"
 

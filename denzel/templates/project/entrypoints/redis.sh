@@ -33,7 +33,7 @@ umask 077
 new=$secrets.new
 if { [ ! -f "$secrets" ] || cat "$secrets"; } > "$new" 2> /dev/null; then
     [ ! -s "$new" ] || [ -z "$(tail -c 1 "$new")" ] || echo >> "$new"
-    make REDIS_PASSWORD "$(random | tr '+/' '_-' | tr -d '=')"
+    [ -n "$(setting REDIS_URL)" ] || make REDIS_PASSWORD "$(random | tr '+/' '_-' | tr -d '=')"
     make CALLBACK_SECRET "whsec_$(random)"
     [ -z "${MONITOR_USER:-}" ] || make MONITOR_PASSWORD "$(random | tr '+/' '_-' | tr -d '=')"
     if [ -n "$made" ]; then

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from . import state
 from .hosts import authority
-from .resp import RedisConnection, RedisRefused
-from .settings import Settings, load_settings
+from .redis_socket import RedisConnection
+from .resp import RedisRefused
+from .settings import RedisAddress, Settings, load_settings
 
 BEAT_SECONDS = 15.0
 """A heartbeat comes every second or two; a machine under load may delay one by some seconds."""
@@ -44,7 +45,12 @@ def examine(settings: Settings) -> dict[str, tuple[str, str]]:
     directory = Path(settings.denzel_run_dir)
     found = {path.stem: state.read_state(path) for path in sorted(directory.glob("[!.]*.json"))}
     up = [name for name, (recorded, _) in found.items() if recorded == state.UP]
-    no_redis = redis_problem(settings.redis_url) if {*up} & {*SPEAKS_TO_REDIS} else ""
+    no_redis = ""
+    if {*up} & {*SPEAKS_TO_REDIS} or settings.redis_url:
+        redis = redis_state(settings.redis)
+        no_redis = NO_REDIS if redis[0] == state.DOWN else redis[1]
+        if settings.redis_url:  # then it is no service of denzel's that could tell by itself
+            found["redis"] = redis
     for name in up:
         if problem := _problem(name, settings, no_redis):
             found[name] = (state.ERROR, problem)
@@ -89,16 +95,16 @@ def http_problem(host: str, port: int, path: str) -> str:
     return ""
 
 
-def redis_problem(url: str) -> str:
-    """Return why Redis does not serve this deployment; empty when it does."""
+def redis_state(address: RedisAddress) -> tuple[str, str]:
+    """Return whether Redis serves this deployment: UP, DOWN or ERROR, and the reason."""
     try:
-        with RedisConnection(url, REDIS_SECONDS) as connection:
+        with RedisConnection(address, REDIS_SECONDS) as connection:
             connection.ask("PING")
     except RedisRefused as error:
-        return f"Redis answers {error}"
-    except OSError:
-        return NO_REDIS
-    return ""
+        return state.ERROR, f"Redis answers {error}"
+    except OSError as error:
+        return state.DOWN, f"{address} cannot be reached: {error}"
+    return state.UP, ""
 
 
 def main(arguments: list[str]) -> int:

@@ -9,9 +9,11 @@ import threading
 from typing import Any
 
 import flower.command
+import flower.views
 from celery.bin.celery import celery
 from celery.bin.celery import main as celery_main
 from flower.app import Flower
+from flower.utils.broker import RedisBase
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.options import options
@@ -22,7 +24,9 @@ from app.runtime.hosts import is_known_host, is_loopback, is_same_origin, withou
 from app.runtime.logs import configure_logging
 from app.runtime.proxies import TrustedProxies
 from app.runtime.settings import Settings, load_settings
+from app.runtime.store.client import connect_async
 
+BROKER_SECONDS = 2.0
 NICENESS = 10
 """The monitor leaves processors to those that answer; what is left to it suffices to keep up."""
 
@@ -49,6 +53,7 @@ def main() -> int:
         arguments.append(f"--url_prefix={settings.monitor_prefix}")
     proxies = TrustedProxies(settings.trusted_proxies)
     flower.command.Flower = guarded(settings, proxies)
+    flower.views.Broker = broker_class(settings)
     celery.add_command(flower.command.flower)
     # Runs when the loop starts, which is after the port was bound.
     IOLoop.current().add_callback(proxies.start)
@@ -56,6 +61,19 @@ def main() -> int:
     os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
     sys.argv = ["celery", "--quiet", "-A", "app.tasks", "flower", *arguments]
     return int(celery_main() or 0)
+
+
+def broker_class(settings: Settings) -> type[RedisBase]:
+    """Return what shows the lengths of the queues, over a connection as all services have it."""
+
+    class Broker(RedisBase):
+        """The Redis of this deployment."""
+
+        def __init__(self, broker_url: str, **options: Any) -> None:
+            super().__init__(broker_url, **options)
+            self.redis = connect_async(settings.redis, answer_seconds=BROKER_SECONDS)
+
+    return Broker
 
 
 class RefusedHandler(RequestHandler):

@@ -1,4 +1,4 @@
-"""A connection to Redis that a bare Python can make: RESP over a socket.
+"""Talk to Redis, or to a Sentinel, with a bare Python: RESP over a socket.
 
 For what starts often, or before redis-py is installed.  Protocol: RESP2
 (redis.io/docs/latest/develop/reference/protocol-spec).
@@ -7,10 +7,7 @@ For what starts often, or before redis-py is installed.  Protocol: RESP2
 from __future__ import annotations
 
 import socket
-from typing import BinaryIO
-from urllib.parse import SplitResult, unquote, urlsplit
-
-DEFAULT_PORT = 6379
+from typing import BinaryIO, Self
 
 Reply = str | int | None | list["Reply"]
 
@@ -19,28 +16,17 @@ class RedisRefused(Exception):
     """Redis answered with an error; the text is its own."""
 
 
-class RedisConnection:
-    """One connection, authenticated; ``timeout`` in seconds is for each answer.
+class RespConnection:
+    """Commands and answers over a connected socket, which is closed with it.
 
-    Raises OSError when Redis cannot be reached or does not answer in time.
+    Raises OSError when Redis does not answer in time.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
-        parts = urlsplit(url)
-        self._socket = _connect(parts, timeout)
-        self._answers: BinaryIO = self._socket.makefile("rb")
-        try:
-            if parts.password:
-                name = [unquote(parts.username)] if parts.username else []
-                self.ask("AUTH", *name, unquote(parts.password))
-            database = "" if parts.scheme == "unix" else parts.path.strip("/")
-            if database not in ("", "0"):
-                self.ask("SELECT", database)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._answers: BinaryIO = connected.makefile("rb")
 
-    def __enter__(self) -> RedisConnection:
+    def __enter__(self) -> Self:
         """Return the connection, which is closed on leaving."""
         return self
 
@@ -89,17 +75,3 @@ class RedisConnection:
         if len(data) < length + 2:
             raise ConnectionError("Redis closed the connection")
         return data[:-2].decode()
-
-
-def _connect(parts: SplitResult, timeout: float) -> socket.socket:
-    if parts.scheme != "unix":
-        address = (parts.hostname or "localhost", parts.port or DEFAULT_PORT)
-        return socket.create_connection(address, timeout)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(timeout)
-        connection.connect(unquote(parts.path))
-    except BaseException:
-        connection.close()
-        raise
-    return connection

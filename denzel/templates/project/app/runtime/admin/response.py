@@ -13,9 +13,10 @@ import sys
 import time
 from uuid import uuid4
 
-from app.runtime.resp import RedisConnection, RedisRefused
+from app.runtime.redis_socket import RedisConnection
+from app.runtime.resp import RedisRefused
 from app.runtime.settings import load_settings
-from app.runtime.store.keys import CONTROL_CHANNEL, RESPONSE_KEY
+from app.runtime.store.keys import RESPONSE_KEY, control_channel
 
 CONNECT_SECONDS = 2.0
 RECEIPT_SECONDS = 5.0
@@ -26,7 +27,9 @@ class NotConfirmed(Exception):
     """The mode is stored, but an API process has not said that it obeys; the text says so."""
 
 
-def set_response_mode(redis: RedisConnection, *, is_async: bool, timeout: float) -> None:
+def set_response_mode(
+    redis: RedisConnection, database: int, *, is_async: bool, timeout: float
+) -> None:
     """Store the mode and wait until every API process that runs has confirmed that it obeys.
 
     One that starts later reads what is stored.  Raises NotConfirmed.
@@ -34,7 +37,9 @@ def set_response_mode(redis: RedisConnection, *, is_async: bool, timeout: float)
     mode = {"is_async": is_async, "timeout": timeout}
     receipt = f"denzel:receipt:{uuid4().hex}"
     redis.ask("SET", RESPONSE_KEY, json.dumps(mode))
-    expected = redis.ask("PUBLISH", CONTROL_CHANNEL, json.dumps({**mode, "receipt": receipt}))
+    expected = redis.ask(
+        "PUBLISH", control_channel(database), json.dumps({**mode, "receipt": receipt})
+    )
     deadline = time.monotonic() + RECEIPT_SECONDS
     for _ in range(expected if isinstance(expected, int) else 0):
         left = deadline - time.monotonic()
@@ -66,8 +71,11 @@ def main() -> int:
     """Do what the arguments ask for; 0 when it is done."""
     arguments = _arguments()
     try:
-        with RedisConnection(load_settings().redis_url, CONNECT_SECONDS) as redis:
-            set_response_mode(redis, is_async=arguments.is_async, timeout=arguments.timeout)
+        address = load_settings().redis
+        with RedisConnection(address, CONNECT_SECONDS) as redis:
+            set_response_mode(
+                redis, address.database, is_async=arguments.is_async, timeout=arguments.timeout
+            )
     except NotConfirmed as error:
         problem = str(error)
     except RedisRefused as error:

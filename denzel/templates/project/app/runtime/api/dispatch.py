@@ -8,7 +8,6 @@ polls and no thread waits.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -17,33 +16,38 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import redis.asyncio
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
+from app.runtime.api.redis_answers import (
+    ANSWER_SECONDS,
+    asked,
+    confirmed,
+    ignore_error,
+    unconfirmed,
+)
 from app.runtime.api.waiting import Waiter, WaitingRoom
 from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import Outcome, Request, ResponseMode, new_task_id
-from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
+from app.runtime.requests.acceptance import Acceptance, Claim, Replicas, queue_full
 from app.runtime.requests.cancellation import REASONS, Cancellation
 from app.runtime.requests.errors import (
     LOST,
-    MEMORY_FULL,
     NOT_CONFIRMED,
     NOT_REACHED,
     NOT_READ,
-    REFUSED,
     NotCancelled,
-    QueueFull,
+    NotReplicated,
     QueueUnavailable,
 )
 from app.runtime.requests.lookup import Lookup
 from app.runtime.settings import Settings
+from app.runtime.store.client import connect_async
 from app.runtime.store.codecs import Record, decode_response_mode
 from app.runtime.store.keys import (
-    CONTROL_CHANNEL,
-    LOST_CHANNEL,
     RESPONSE_KEY,
     callback_key,
+    control_channel,
+    lost_channel,
     reply_channel,
 )
 from app.runtime.store.subscriber import Subscriber
@@ -56,12 +60,8 @@ ACCEPT_TOGETHER = 1000
 """Most asynchronous requests that are stored by one command."""
 LAST_LOOK_SECONDS = 0.2
 """How long Redis may take to be told that a client's time is up."""
-ANSWER_SECONDS = 5.0
-"""How long Redis may take to answer."""
 TRACE_SECONDS = 3600
 """How long after a request what is done for it still belongs to its trace."""
-
-log = logging.getLogger("denzel.dispatch")
 
 
 @dataclass(eq=False, slots=True)
@@ -83,16 +83,22 @@ class Dispatcher:
         self._tracing = tracing
         self.response_mode = ResponseMode()
         self._max_queue = settings.max_queue
-        self.client = redis.asyncio.Redis.from_url(
-            settings.redis_url, socket_connect_timeout=2, socket_timeout=ANSWER_SECONDS,
-            health_check_interval=25,
-        )  # fmt: skip
+        self.client = connect_async(settings.redis, answer_seconds=ANSWER_SECONDS)
         # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
         self._redis: Any = self.client
-        channels = (reply_channel(self.name), CONTROL_CHANNEL, LOST_CHANNEL)
-        self._subscriber = Subscriber(settings.redis_url, channels, self._catch_up, self._hear)
+        database = settings.redis.database
+        self._control, self._lost = control_channel(database), lost_channel(database)
+        channels = (reply_channel(self.name), self._control, self._lost)
+        self._subscriber = Subscriber(settings.redis, channels, self._catch_up, self._hear)
         run = self._subscriber.run
-        self._acceptance = Acceptance(run, self.name, settings.max_queue, batch_size)
+        self._links, replicas = [self._subscriber], None
+        if settings.redis_wait_replicas:
+            link = Subscriber(settings.redis)
+            self._links.append(link)
+            replicas = Replicas(
+                link.run, link.send, settings.redis_wait_replicas, settings.redis_wait_seconds
+            )
+        self._acceptance = Acceptance(run, self.name, settings.max_queue, batch_size, replicas)
         self._lookup = Lookup(run, self._redis, self.name)
         self._cancellation = Cancellation(
             run, settings.result_ttl, stop_running=settings.cancel_running
@@ -108,19 +114,21 @@ class Dispatcher:
     @property
     def is_open(self) -> bool:
         """Whether Redis can be reached."""
-        return self._subscriber.is_open
+        return all(each.is_open for each in self._links)
 
     async def start(self) -> None:
         """Begin to listen for outcomes; Redis need not be there yet."""
         # Asked for it, asyncio also asks the system for the process's id each time.
         self._loop = asyncio.get_running_loop()
-        await self._subscriber.start()
+        for each in self._links:
+            await each.start()
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
         for task in self._tasks:
             task.cancel()
-        await self._subscriber.stop()
+        for each in self._links:
+            await each.stop()
         await self._redis.aclose()
 
     # Asynchronous requests
@@ -138,7 +146,7 @@ class Dispatcher:
         if not self._is_accepting:
             self._is_accepting = True
             self._spawn(self._accept())
-        await _confirmed(accepted.stored, seconds)
+        await confirmed(accepted.stored, seconds)
 
     async def submit_once(
         self, request: Request, key: str, body: bytes, seconds: float = ANSWER_SECONDS
@@ -149,7 +157,7 @@ class Dispatcher:
         """
         self._require_redis()
         self._note_trace(request.id)
-        return await _confirmed(self._acceptance.accept_once(request, key, body), seconds)
+        return await confirmed(self._acceptance.accept_once(request, key, body), seconds)
 
     async def _accept(self) -> None:
         """Store asynchronous requests, some at a time, until none is left."""
@@ -159,8 +167,8 @@ class Dispatcher:
                 some = [self._accepting.popleft() for _ in range(size)]
                 try:
                     count = await self._acceptance.accept([each.request for each in some])
-                except (RedisError, OSError) as error:
-                    self._refuse(some, partial(_unconfirmed, error))
+                except (RedisError, OSError, NotReplicated) as error:
+                    self._refuse(some, partial(unconfirmed, error))
                 else:
                     self._refuse(some[count:], partial(queue_full, self._max_queue))
                     for accepted in some[:count]:
@@ -230,7 +238,7 @@ class Dispatcher:
             if error is None:
                 waiter.is_confirmed = True
             else:
-                waiter.fail(_unconfirmed(error))
+                waiter.fail(unconfirmed(error))
 
     async def _time_out(self, waiter: Waiter) -> Outcome | None:
         """Leave a record of a request whose client's time is up; return a late outcome.
@@ -239,7 +247,7 @@ class Dispatcher:
         Raises QueueUnavailable when Redis has confirmed neither record nor request.
         """
         waiter.future = self._loop.create_future()
-        _ignore_error(waiter.future)  # which may come when nobody asks for it any more
+        ignore_error(waiter.future)  # which may come when nobody asks for it any more
         request = waiter.request
         assert request is not None
         recorded = self._acceptance.time_out(request.id, request.owner)
@@ -247,7 +255,7 @@ class Dispatcher:
             [recorded, waiter.future], timeout=LAST_LOOK_SECONDS,
             return_when=asyncio.FIRST_COMPLETED,
         )  # fmt: skip
-        _ignore_error(recorded)
+        ignore_error(recorded)
         if waiter.future.done():
             return waiter.future.result()
         is_recorded = recorded.done() and recorded.exception() is None
@@ -263,7 +271,7 @@ class Dispatcher:
             self._leaving.remove(waiter)
         else:
             left = waiter.deadline - self._loop.time()
-            _ignore_error(self._acceptance.abandon(waiter.task_id, left))
+            ignore_error(self._acceptance.abandon(waiter.task_id, left))
 
     def _note_trace(self, task_id: str) -> None:
         """Have the worker and the callbacks go on with the present trace.
@@ -271,7 +279,7 @@ class Dispatcher:
         What is sent over this connection first is there first.
         """
         if self._tracing and (parent := self._tracing.traceparent(task_id=task_id)):
-            _ignore_error(self._subscriber.run("note_trace", task_id, parent, TRACE_SECONDS))
+            ignore_error(self._subscriber.run("note_trace", task_id, parent, TRACE_SECONDS))
 
     # Records
 
@@ -281,12 +289,12 @@ class Dispatcher:
         Raises QueueUnavailable.
         """
         self._require_redis(NOT_READ)
-        (record,) = await _asked(self._lookup.find([task_id]))
+        (record,) = await asked(self._lookup.find([task_id]))
         return record if record is not None and record.owner == owner else None
 
     async def callback_of(self, task_id: str) -> dict[str, object]:
         """Return what is known of a request's callback, {} for none.  Raises QueueUnavailable."""
-        return describe(await _asked(self._redis.hgetall(callback_key(task_id))))
+        return describe(await asked(self._redis.hgetall(callback_key(task_id))))
 
     async def wait(self, task_id: str, seconds: float) -> Outcome | None:
         """Return a request's outcome as soon as it has one, None if it has none in time.
@@ -309,7 +317,7 @@ class Dispatcher:
             self._waiting.leave(waiter)
 
     async def _watch(self, task_id: str, seconds: float) -> None:
-        await _asked(self._lookup.watch(task_id, seconds))
+        await asked(self._lookup.watch(task_id, seconds))
         await self._resolve([task_id])
 
     async def cancel(self, task_id: str, owner: str) -> bool:
@@ -318,7 +326,7 @@ class Dispatcher:
         Raises NotCancelled and QueueUnavailable.
         """
         self._require_redis(NOT_READ)
-        if await _asked(self._cancellation.cancel(task_id, owner)):
+        if await asked(self._cancellation.cancel(task_id, owner)):
             return True
         record = await self.find(task_id, owner)  # a synchronous one that was answered has ended
         if record is not None:
@@ -328,9 +336,9 @@ class Dispatcher:
     # Hearing
 
     def _hear(self, channel: bytes, data: bytes) -> None:
-        if channel == CONTROL_CHANNEL.encode():
+        if channel == self._control.encode():
             self._spawn(self._change_response_mode(data))
-        elif channel == LOST_CHANNEL.encode():
+        elif channel == self._lost.encode():
             for waiter in self._waiting.lost(data.decode().split()):
                 self._leave_soon(waiter)
         else:
@@ -366,45 +374,10 @@ class Dispatcher:
                 self._waiting.resolve(Outcome(task_id, record.state, record.body))
 
     def _require_redis(self, otherwise: str = NOT_REACHED) -> None:
-        if not self._subscriber.is_open:
+        if not self.is_open:
             raise QueueUnavailable(otherwise)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _confirmed(storing: Any, seconds: float) -> Any:
-    """Return what Redis confirms within ``seconds``; raises QueueUnavailable."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await storing
-    except TimeoutError as error:
-        raise QueueUnavailable(NOT_CONFIRMED) from error
-    except (RedisError, OSError) as error:
-        raise _unconfirmed(error) from error
-
-
-async def _asked(answer: Any) -> Any:
-    """Return what Redis answers; raises QueueUnavailable."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await answer
-    except (RedisError, OSError) as error:
-        log.warning("Redis cannot be asked: %s", error)
-        raise QueueUnavailable(NOT_READ) from error
-
-
-def _unconfirmed(error: BaseException) -> QueueUnavailable:
-    if isinstance(error, OutOfMemoryError):
-        return QueueFull(MEMORY_FULL)
-    log.warning("Redis has not confirmed a request: %s", error)
-    if isinstance(error, ResponseError):
-        return QueueUnavailable(REFUSED)
-    return QueueUnavailable(NOT_CONFIRMED)
-
-
-def _ignore_error(reply: asyncio.Future[Any]) -> None:
-    """Have an error of a reply that nobody needs not be reported by asyncio."""
-    reply.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -12,7 +12,7 @@ import orjson
 
 from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
-from app.runtime.api.dispatch import ANSWER_SECONDS, Dispatcher
+from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
     BadInput,
@@ -23,6 +23,7 @@ from app.runtime.api.errors import (
 )
 from app.runtime.api.models import Models
 from app.runtime.api.preferences import Preference, parse_prefer
+from app.runtime.api.redis_answers import ANSWER_SECONDS
 from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
 from app.runtime.api.verification import Verifier
 from app.runtime.callbacks.policy import deployment_policy

@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from app.runtime import redis_check
 from app.runtime.bootstrap.environment import install_packages, is_installed, wait_for_packages
 from app.runtime.bootstrap.environments import choose_environment, install_beside
 from app.runtime.bootstrap.errors import PreparationFailed
@@ -24,6 +25,7 @@ from app.runtime.bootstrap.privileges import adopt_owner, drop_privileges
 from app.runtime.bootstrap.secrets import provide_secrets
 from app.runtime.bootstrap.switch import switch
 from app.runtime.bootstrap.version import current_version, enter_version
+from app.runtime.resp import RedisRefused
 from app.runtime.settings import SECRETS, SettingError, load_settings, run_directory
 from app.runtime.settings.secrets import FILE, completed, read_copy
 from app.runtime.state import ERROR, STARTING, read_state, write_state
@@ -42,6 +44,10 @@ def main() -> int:
         os.environ.update(completed(os.environ, read_copy(run_directory())))
         choose_environment()
         _execute([arguments.service, *arguments.program])
+    if arguments.check_redis:
+        adopt_owner()
+        provide_secrets()
+        return redis_check.main()
     if arguments.install or arguments.switch:
         return _change(arguments)
     try:
@@ -49,6 +55,8 @@ def main() -> int:
         adopt_owner()
         provide_secrets()
         _check_settings()
+        if not arguments.once:
+            _check_redis()
         prepare(arguments.service, os_commands=arguments.os_commands)
         for line in warn_of_hidden_modules(Path.cwd()):
             print(line, file=sys.stderr, flush=True)
@@ -72,6 +80,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--run", action="store_true", help="run SERVICE PROGRAM as it is")
     parser.add_argument("--switch", action="store_true", help="have SERVICE run this version")
     parser.add_argument("--stop-first", action="store_true", help="end its present program first")
+    parser.add_argument("--check-redis", action="store_true", help="ask REDIS_URL's, no more")
     parser.add_argument("service")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     return parser.parse_args()
@@ -96,12 +105,26 @@ def _check_settings() -> None:
         if in_release_image():
             remedy = "correct it in the container's environment, or in /run/secrets"
         raise PreparationFailed(f"{error}; {remedy}") from error
-    if in_release_image() and not os.environ.get("REDIS_URL"):
+    if in_release_image() and not (os.environ.get("REDIS_URL") or os.environ.get("OWN_REDIS_URL")):
         raise PreparationFailed(
             "REDIS_URL is not set, and this image has no Redis of its own: set it in the "
             "container's environment, such as redis://HOST:6379/0, or in the file "
             "/run/secrets/REDIS_URL"
         )
+
+
+def _check_redis() -> None:
+    """Raise PreparationFailed if a Redis of the user's cannot serve; it may come back by itself."""
+    settings = load_settings()
+    if not settings.redis_url:
+        return
+    try:
+        for notice in redis_check.check_redis(settings):
+            print(notice, file=sys.stderr, flush=True)
+    except redis_check.RedisUnusable as error:
+        raise PreparationFailed(str(error)) from error
+    except (OSError, RedisRefused) as error:
+        print(f"Redis ({settings.redis}): {error}", file=sys.stderr, flush=True)
 
 
 def prepare(service: str, *, os_commands: bool) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from app.runtime.bootstrap.errors import PreparationFailed
 from app.runtime.bootstrap.paths import in_release_image, writable_project
 from app.runtime.bootstrap.privileges import serving_user
-from app.runtime.settings import SETTINGS, run_directory
+from app.runtime.settings import IN_EITHER_FILE, SETTINGS, run_directory
 from app.runtime.settings.secrets import (
     COPY,
     FILE,
@@ -29,7 +29,7 @@ from app.runtime.settings.secrets import (
     write_copy,
 )
 
-ELSEWHERE = frozenset(setting.name for setting in SETTINGS if not setting.secret)
+ELSEWHERE = frozenset(each.name for each in SETTINGS if not each.secret) - IN_EITHER_FILE
 """Settings that Compose must know, too, and so are lines of ``.env`` alone."""
 MOUNTED = "/run/secrets"
 VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")

@@ -25,13 +25,14 @@ from app.runtime.callbacks.batcher import Batcher
 from app.runtime.callbacks.body import Body
 from app.runtime.contract import SUCCESS
 from app.runtime.settings import Settings
+from app.runtime.store.client import connect_async, database_of
 from app.runtime.store.codecs import decode_record
 from app.runtime.store.keys import (
     CALLBACKS_CROWDED_KEY,
     CALLBACKS_DUE_KEY,
-    CALLBACKS_WAKE_CHANNEL,
     callback_key,
     task_key,
+    wake_channel,
 )
 from app.runtime.store.lua_scripts import load_script
 
@@ -111,7 +112,7 @@ class Deliveries:
     async def listen(self) -> AsyncIterator[None]:
         """Yield whenever a callback was queued; ends with the connection to Redis."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-            await subscription.subscribe(CALLBACKS_WAKE_CHANNEL)
+            await subscription.subscribe(wake_channel(database_of(self._redis)))
             async for _ in subscription.listen():
                 yield
 
@@ -244,11 +245,7 @@ def _parse_claimed(answer: Sequence[bytes]) -> list[Callback]:
 
 def connect_deliveries(settings: Settings, claim_seconds: float) -> Deliveries:
     """Return this deployment's callbacks; no connection is opened yet."""
-    pool = redis.BlockingConnectionPool.from_url(
-        settings.redis_url, max_connections=CONNECTIONS, timeout=None,
-        socket_connect_timeout=2, socket_timeout=10, health_check_interval=25,
-    )  # fmt: skip
-    client = redis.Redis(connection_pool=pool)
+    client = connect_async(settings.redis, answer_seconds=10, most=CONNECTIONS)
     return Deliveries(
         client, claim_seconds=claim_seconds, retention=Retention.from_settings(settings)
     )

@@ -10,6 +10,7 @@ import orjson
 import redis
 
 from app.runtime.settings import Settings
+from app.runtime.store.client import connect, database_of
 from app.runtime.store.keys import CALLBACKS_DUE_KEY, CALLBACKS_FAILED_KEY, callback_key
 from app.runtime.store.lua_scripts import load_script
 
@@ -29,10 +30,7 @@ class Undelivered:
     @classmethod
     def connect(cls, settings: Settings) -> Undelivered:
         """Return this deployment's callbacks; no connection is opened yet."""
-        client = redis.Redis.from_url(
-            settings.redis_url, socket_connect_timeout=2, socket_timeout=30
-        )
-        return cls(client, result_ttl=settings.result_ttl)
+        return cls(connect(settings.redis), result_ttl=settings.result_ttl)
 
     def task_ids(self) -> list[str]:
         """Return their tasks' ids."""
@@ -58,7 +56,8 @@ class Undelivered:
 
     def retry(self, task_ids: Iterable[str]) -> int:
         """Send callbacks again from now on, with a new retry period; return how many."""
-        return sum(self._retry(args=part) for part in _in_parts(task_ids))
+        keys = [str(database_of(self._redis))]
+        return sum(self._retry(keys=keys, args=part) for part in _in_parts(task_ids))
 
     def drop(self, task_ids: Iterable[str]) -> int:
         """Forget callbacks for good; their predictions stay as long as any other's."""

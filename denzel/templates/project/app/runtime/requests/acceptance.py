@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.runtime.contract import Request
-from app.runtime.requests.errors import KeyReused, QueueFull
+from app.runtime.requests.errors import KeyReused, NotReplicated, QueueFull
 from app.runtime.store.codecs import encode_stored_request
 from app.runtime.store.messages import is_large, rest_of_async_message, rest_of_sync_message
 
@@ -29,6 +29,20 @@ Run = Callable[..., asyncio.Future[Any]]
 
 
 @dataclass(frozen=True)
+class Replicas:
+    """How many replicas must have a request before it is accepted, and the seconds they may take.
+
+    ``run`` and ``send`` are those of a connection for this alone: whatever else went over it would
+    wait for the replicas, too.
+    """
+
+    run: Run
+    send: Run
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Claim:
     """What an Idempotency-Key stands for; ``is_new`` if this request was the first with it."""
 
@@ -39,11 +53,15 @@ class Claim:
 class Acceptance:
     """Queues the requests of the API process called ``name``.
 
-    ``batch_size`` is how many the workers predict together.
+    ``batch_size`` is how many the workers predict together; without ``replicas`` none are waited
+    for.
     """
 
-    def __init__(self, run: Run, name: str, max_queue: int, batch_size: int) -> None:
+    def __init__(
+        self, run: Run, name: str, max_queue: int, batch_size: int, replicas: Replicas | None = None
+    ) -> None:
         self._run = run
+        self._replicas = replicas
         self._name = name
         self._max_queue = max_queue
         self._batch_size = batch_size
@@ -55,7 +73,7 @@ class Acceptance:
         for request in requests:
             stored = encode_stored_request(request.callback_uri, request.payload)
             arguments += [request.id, request.owner, stored]
-        return int(await self._run("accept", *arguments))
+        return int(await self._store("accept", *arguments))
 
     async def accept_once(self, request: Request, key: str, body: bytes) -> Claim:
         """Queue a request unless ``key`` stands for one already; return which it stands for.
@@ -68,7 +86,7 @@ class Acceptance:
         digests = [hashlib.sha256(text).hexdigest() for text in (key.encode(), body)]
         task_id = request.id
         while True:
-            verdict, known = await self._run(
+            verdict, known = await self._store(
                 "accept_once", self._max_queue, self._batch_size, self._rest, task_id,
                 request.owner, stored, *digests, KEY_SECONDS,
             )  # fmt: skip
@@ -79,6 +97,21 @@ class Acceptance:
             if verdict != b"expired":
                 return Claim(known.decode(), verdict == b"new")
             task_id = known.decode()
+
+    async def _store(self, script: str, *arguments: str | bytes | float) -> Any:
+        """Run a script that accepts requests; return its answer once replicas have it, too.
+
+        Raises NotReplicated when too few of them have: they may have it soon, or never.
+        """
+        replicas = self._replicas
+        if replicas is None:
+            return await self._run(script, *arguments)
+        answer = replicas.run(script, *arguments)
+        confirmed = replicas.send("WAIT", replicas.count, int(replicas.seconds * 1000))
+        found, count = await asyncio.gather(answer, confirmed)
+        if count < replicas.count:
+            raise NotReplicated(f"{count} of {replicas.count} replicas have a request in time")
+        return found
 
     def enqueue_sync(self, requests: Sequence[tuple[Request, float]]) -> asyncio.Future[Any]:
         """Queue synchronous requests, each with the seconds its client waits from now on."""

@@ -11,6 +11,10 @@ class QueueUnavailable(RequestError):
     """Redis cannot be asked, or has not confirmed in time."""
 
 
+class NotReplicated(Exception):
+    """Too few replicas of Redis have a request in time; it is answered as not confirmed."""
+
+
 class QueueFull(QueueUnavailable):
     """MAX_QUEUE requests wait, or Redis has little memory left."""
 
@@ -36,6 +40,10 @@ NOT_REACHED = "Redis cannot be reached; nothing was queued"
 NOT_CONFIRMED = (
     "Redis did not answer, so the request may have been queued; sending it again is safe with the "
     "same Idempotency-Key"
+)
+NOT_REPLICATED = (
+    "Too few replicas of Redis have confirmed the request (REDIS_WAIT_REPLICAS); it may be "
+    "predicted all the same, and sending it again is safe with the same Idempotency-Key"
 )
 REFUSED = "Redis refuses to store requests now; nothing was queued"
 NOT_READ = "Redis cannot be reached; ask again"

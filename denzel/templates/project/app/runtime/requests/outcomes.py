@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from app.runtime.contract import Outcome
 from app.runtime.logs import Outage
@@ -24,6 +25,13 @@ ANSWERED_A_MINUTE = 12_000
 """How many of these are kept for each minute: all of 200 requests a second."""
 
 log = logging.getLogger("denzel.outcomes")
+
+
+def _may_pass(error: RedisError) -> bool:
+    """Tell whether Redis may take later what it does not take now."""
+    if isinstance(error, ResponseError):
+        return str(error).startswith(("NOREPLICAS", "MISCONF", "MASTERDOWN"))
+    return isinstance(error, ConnectionError | TimeoutError)
 
 
 class Ended(NamedTuple):
@@ -83,8 +91,8 @@ class OutcomeStore:
                 self._run("finish", *arguments)
                 outage.ended()
                 return
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-                if time.monotonic() >= deadline:
+            except RedisError as error:
+                if time.monotonic() >= deadline or not _may_pass(error):
                     raise
                 outage.failed(error)
                 time.sleep(RETRY_SECONDS)

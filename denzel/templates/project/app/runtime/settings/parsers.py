@@ -9,6 +9,8 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
+from .redis_address import parse_redis_url
+
 T = TypeVar("T")
 
 PROJECT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -198,9 +200,9 @@ def any_text(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """Return the URL of a Redis."""
-    if not text.startswith(("redis://", "unix://")):
-        raise ValueError
+    """Return a URL that says where Redis is; nothing stays nothing."""
+    if text:
+        parse_redis_url(text)
     return text
 
 

@@ -35,6 +35,7 @@ from .parsers import (
     signing_secrets,
     url_path,
 )
+from .redis_address import FORMS
 
 
 @dataclass(frozen=True)
@@ -489,13 +490,69 @@ SETTINGS: tuple[Setting, ...] = (
         "wait for neither.",
     ),
     Setting(
+        "REDIS_URL",
+        "",
+        redis_url,
+        FORMS,
+        "A Redis of yours, in place of the one that denzel runs, which then is not started; "
+        "REDIS_MAX_MEMORY, REDIS_FSYNC and REDIS_IMAGE are that one's alone. Each project needs a "
+        "database of its own. The password may stand in REDIS_PASSWORD; a URL with a password "
+        "belongs into .env.secrets.",
+    ),
+    Setting(
         "REDIS_PASSWORD",
         "",
         any_text,
         "a password",
-        "What the services tell Redis to be let in, though it is reachable for them alone. Made "
-        "anew where it is missing.",
+        "What the services tell Redis to be let in. That of denzel's own Redis, which is reachable "
+        "for the services alone, is made anew where it is missing; with REDIS_URL it is that of "
+        "the user named there.",
         secret=True,
+    ),
+    Setting(
+        "REDIS_CA",
+        "",
+        any_text,
+        "a file, or empty",
+        "Certificate authorities (PEM) that the certificate of a Redis with TLS is checked "
+        "against; a relative path is one in the project. Empty: those of the system.",
+    ),
+    Setting(
+        "REDIS_CERTIFICATE",
+        "",
+        any_text,
+        "a file, or empty",
+        "Certificate (PEM) that the services show to a Redis which asks its clients for one.",
+    ),
+    Setting(
+        "REDIS_KEY",
+        "",
+        any_text,
+        "a file, or empty",
+        "Private key (PEM) of REDIS_CERTIFICATE. Empty: it stands in the same file.",
+    ),
+    Setting(
+        "REDIS_SENTINEL_PASSWORD",
+        "",
+        any_text,
+        "a password, or empty",
+        "What the services tell the Sentinels of a redis+sentinel:// URL to be let in.",
+        secret=True,
+    ),
+    Setting(
+        "REDIS_WAIT_REPLICAS",
+        "0",
+        integer(0, 16),
+        "0 to 16",
+        "How many replicas of Redis must have an asynchronous request before it is accepted "
+        "(the command WAIT), so that it outlives the master. 0: none is waited for.",
+    ),
+    Setting(
+        "REDIS_WAIT_SECONDS",
+        "1",
+        number(0.01, 4),
+        "seconds, 0.01 to 4",
+        "How long these replicas are waited for; then the request is answered 503.",
     ),
     Setting(
         "VERSIONS_KEPT",
@@ -592,11 +649,11 @@ SETTINGS: tuple[Setting, ...] = (
 
 INTERNAL: tuple[Setting, ...] = (
     Setting(
-        "REDIS_URL",
+        "OWN_REDIS_URL",
         "redis://127.0.0.1:6379/0",
         redis_url,
-        "a redis:// or unix:// URL",
-        "Where Redis is; set by the backend.",
+        FORMS,
+        "Where the Redis is that denzel runs; set by the backend.",
     ),
     Setting(
         "API_PUBLISHED",
@@ -673,3 +730,6 @@ INTERNAL: tuple[Setting, ...] = (
 
 SECRETS = frozenset(setting.name for setting in SETTINGS if setting.secret)
 """The settings that stay out of version control."""
+
+IN_EITHER_FILE = frozenset({"REDIS_URL"})
+"""Settings that are secret or not, as their value has it."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import quote, urlsplit
+from functools import cached_property
+from pathlib import Path
 
 from .processors import available_processors
+from .redis_address import RedisAddress, parse_redis_url
 from .secrets import completed, read_copy
-from .table import INTERNAL, SECRETS, SETTINGS
+from .table import IN_EITHER_FILE, INTERNAL, SECRETS, SETTINGS
 
 HTTPS_SERVICE, BALANCER_SERVICE = "https", "balancer"
 """The names of the services that are a Caddy, and so of their containers in the network."""
@@ -18,6 +20,7 @@ API_PATHS = frozenset(
     {"/cancel", "/health", "/info", "/metrics", "/openapi.json", "/page", "/predict", "/status"}
 )
 """How the paths of the API begin."""
+TLS_FILES = ("redis_ca", "redis_certificate", "redis_key")
 
 
 class SettingError(ValueError):
@@ -88,7 +91,14 @@ class Settings:
     callback_failed_max: int
     redis_max_memory: str
     redis_fsync: str
+    redis_url: str
     redis_password: str
+    redis_ca: str
+    redis_certificate: str
+    redis_key: str
+    redis_sentinel_password: str
+    redis_wait_replicas: int
+    redis_wait_seconds: float
     versions_kept: int
     log_level: str
     log_format: str
@@ -102,7 +112,7 @@ class Settings:
     grafana_image: str
     image: str
     release_image: str
-    redis_url: str
+    own_redis_url: str
     api_published: str
     monitor_published: str
     published_ports: tuple[int, ...]
@@ -113,6 +123,19 @@ class Settings:
     api_replica_host: str
     api_shares_port: bool
     denzel_backend: str
+
+    @cached_property
+    def redis(self) -> RedisAddress:
+        """Where Redis is, be it denzel's own."""
+        address = parse_redis_url(self.redis_url or self.own_redis_url)
+        return replace(
+            address,
+            password=address.password or self.redis_password,
+            ca=self.redis_ca,
+            certificate=self.redis_certificate,
+            key=self.redis_key,
+            sentinel_password=self.redis_sentinel_password,
+        )
 
     @property
     def in_container(self) -> bool:
@@ -166,6 +189,11 @@ class Settings:
         ports = {self.https_port, self.http_port, self.api_port, self.monitor_port}
         if self.https_domain and len(ports) < 4:
             return "HTTPS_PORT, HTTP_PORT, API_PORT and MONITOR_PORT must be four different ports"
+        if (self.redis_certificate or self.redis_ca) and not self.redis.tls:
+            return (
+                "REDIS_CA and REDIS_CERTIFICATE are for a Redis with TLS, whose REDIS_URL begins "
+                "with rediss"
+            )
         if self.api_prefix in API_PATHS:
             return (
                 f"API_PREFIX={self.api_prefix} is a path of the API itself, which could not tell "
@@ -200,12 +228,14 @@ def parse_settings(values: Mapping[str, str]) -> Settings:
         try:
             parsed[setting.name.lower()] = setting.parse(text)
         except (ValueError, KeyError) as error:
-            shown = setting.name if setting.name in SECRETS else f"{setting.name}={text}"
+            is_secret = setting.name in SECRETS or (setting.name in IN_EITHER_FILE and "@" in text)
+            shown = setting.name if is_secret else f"{setting.name}={text}"
             message = f"{shown} cannot be used: it takes {setting.takes}"
             raise SettingError(message, setting.name) from error
-    settings = Settings(**parsed)
-    url = _with_password(settings.redis_url, settings.redis_password)
-    return replace(_behind_balancer(_behind_caddy(settings)), redis_url=url)
+    for name in TLS_FILES:  # in the project's own directory, whatever version of it serves
+        if parsed[name]:
+            parsed[name] = str(Path(values.get("DENZEL_PROJECT", ""), parsed[name]))
+    return _behind_balancer(_behind_caddy(Settings(**parsed)))
 
 
 def _behind_balancer(settings: Settings) -> Settings:
@@ -227,14 +257,6 @@ def _behind_caddy(settings: Settings) -> Settings:
         allowed_hosts=(*settings.allowed_hosts, settings.https_domain),
         monitor_prefix=settings.monitor_prefix or monitor_prefix,
     )
-
-
-def _with_password(url: str, password: str) -> str:
-    """Return a Redis URL with a password in it, unless it holds credentials already."""
-    parts = urlsplit(url)
-    if not password or parts.password is not None:
-        return url
-    return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc}").geturl()
 
 
 def run_directory() -> str:

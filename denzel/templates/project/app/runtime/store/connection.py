@@ -11,14 +11,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import hiredis
-from redis.asyncio.connection import parse_url
-from redis.exceptions import ConnectionError, NoScriptError, OutOfMemoryError, ResponseError
+from redis.exceptions import (
+    ConnectionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 
+from app.runtime.settings import RedisAddress
+from app.runtime.store.links import DEMOTED, connected_socket
 from app.runtime.store.lua_scripts import load_script, script_digest
 
 Argument = str | bytes | float
@@ -50,8 +57,9 @@ class _Sent:
 class Connection(asyncio.Protocol):
     """A connection to Redis; ``heard(channel, data)`` is called for each message."""
 
-    def __init__(self, heard: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, heard: Callable[[bytes, bytes], None], database: int = 0) -> None:
         self._heard = heard
+        self._database = str(database)
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=reply_error, notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
@@ -61,35 +69,36 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def connect(
-        cls, redis_url: str, names: tuple[str, ...], heard: Callable[[bytes, bytes], None]
+        cls, address: RedisAddress, names: tuple[str, ...], heard: Callable[[bytes, bytes], None]
     ) -> Connection:
         """Return a connection that listens on the channels called ``names``.
 
-        ``redis_url`` is a redis:// or unix:// URL.  Raises RedisError and OSError.
+        Raises RedisError and OSError.
         """
-        connection = cls(heard)
-        parts: dict[str, Any] = dict(parse_url(redis_url))
+        connection = cls(heard, address.database)
         loop = asyncio.get_running_loop()
-        if "path" in parts:
-            await loop.create_unix_connection(lambda: connection, parts["path"])
+        arguments = await connected_socket(address)
+        if address.socket_path:
+            await loop.create_unix_connection(lambda: connection, **arguments)
         else:
-            host, port = parts.get("host", "127.0.0.1"), parts.get("port", 6379)
-            await loop.create_connection(lambda: connection, host, port)
+            await loop.create_connection(lambda: connection, **arguments)
         try:
-            await connection._greet(parts, names)
+            await connection._greet(address, names)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    async def _greet(self, parts: dict[str, Any], names: tuple[str, ...]) -> None:
-        for command in greeting(parts):
+    async def _greet(self, address: RedisAddress, names: tuple[str, ...]) -> None:
+        for command in greeting(address):
             await self.send(*command)
         loading = [self.send("SCRIPT", "LOAD", load_script(name)) for name in SCRIPTS]
         await asyncio.gather(*loading)
         assert self._transport is not None
-        # It has no reply but pushed ones, which all come before the next command's.
-        self._transport.write(hiredis.pack_command(("SUBSCRIBE", *names)))  # type: ignore[arg-type]
+        if names:
+            # It has no reply but pushed ones, which all come before the next command's.
+            subscribe = hiredis.pack_command(("SUBSCRIBE", *names))  # type: ignore[arg-type]
+            self._transport.write(subscribe)
         await self.send("PING")
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
@@ -105,8 +114,10 @@ class Connection(asyncio.Protocol):
     def run(self, name: str, *arguments: Argument) -> asyncio.Future[Any]:
         """Run the script ``lua/NAME.lua``; the future is its answer, as :meth:`send`'s is."""
         reply = self._loop.create_future()
+        # What a script's channels end in: unlike keys, they are common to all databases.
+        arguments = ("1", self._database, *arguments)
         sent = _Sent(reply, self._loop.time(), (name, arguments))
-        self._send(sent, ("EVALSHA", script_digest(name), "0", *arguments))
+        self._send(sent, ("EVALSHA", script_digest(name), *arguments))
         return reply
 
     def _send(self, sent: _Sent, command: Sequence[Argument]) -> None:
@@ -172,10 +183,13 @@ class Connection(asyncio.Protocol):
     def _answer(self, sent: _Sent, item: Any) -> None:
         if sent.script is not None and isinstance(item, NoScriptError):
             name, arguments = sent.script  # somebody had Redis forget its scripts
-            again = ("EVAL", load_script(name), "0", *arguments)
+            again = ("EVAL", load_script(name), *arguments)
             self._send(_Sent(sent.reply, self._loop.time()), again)
         elif sent.reply.done():
             return  # whoever asked has gone
+        elif isinstance(item, ReadOnlyError):
+            sent.reply.set_exception(ConnectionError(DEMOTED))
+            self.close()
         elif isinstance(item, Exception):
             sent.reply.set_exception(item)
         else:
@@ -190,17 +204,24 @@ class Connection(asyncio.Protocol):
             log.exception("A message on %s could not be used", item[1].decode(errors="replace"))
 
 
-def greeting(parts: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return the first commands on a connection to the Redis whose URL has these ``parts``."""
+def greeting(address: RedisAddress) -> list[tuple[str, ...]]:
+    """Return the first commands on a connection to Redis."""
     hello: tuple[str, ...] = ("HELLO", "3")
-    if "password" in parts:
-        hello += ("AUTH", parts.get("username", "default"), parts["password"])
-    return [hello, ("SELECT", str(parts["db"]))] if parts.get("db") else [hello]
+    if address.password:
+        hello += ("AUTH", address.username or "default", address.password)
+    return [hello, ("SELECT", str(address.database))] if address.database else [hello]
+
+
+ERRORS = {
+    "OOM ": OutOfMemoryError,
+    "NOSCRIPT ": NoScriptError,
+    "READONLY ": ReadOnlyError,
+}
 
 
 def reply_error(text: str) -> Exception:
     """Return what Redis reports as the exception that redis-py makes of it."""
-    for mark, kind in (("OOM ", OutOfMemoryError), ("NOSCRIPT ", NoScriptError)):
+    for mark, kind in ERRORS.items():
         if text.startswith(mark):
             return kind(text)
     return ResponseError(text)

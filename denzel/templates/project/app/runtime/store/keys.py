@@ -24,17 +24,21 @@
 ``denzel:callbacks:due``          sorted set: callbacks to deliver, by the time of the next attempt
 ``denzel:callbacks:waiting:R``    list: callbacks that wait until receiver R has room for more
 ``denzel:callbacks:crowded``      set: the receivers that callbacks wait for
-``denzel:callbacks:wake``         channel: wakes the callbacks service
+``denzel:callbacks:wake:N``       channel: wakes the callbacks service
 ``denzel:callbacks:failed``       sorted set: callbacks given up but kept
 ``denzel:metrics``                hash: what was counted, all processes together (``metrics/``)
 ``denzel:metrics:processes``      hash: the processes that count
 ``denzel:received:TOKEN``         string: the callback that the page's own receiver got, as JSON
 ``denzel:response``               string: how ``/predict`` answers, ``{"mode", "timeout"}``
 ``denzel:reply:NAME``             channel: outcomes for the API process called NAME
-``denzel:lost``                   channel: synchronous requests that a dead worker held
-``denzel:work``                   channel: there is something to take from a queue
-``denzel:control``                channel: a new response mode, and the list that takes its receipts
+``denzel:lost:N``                 channel: synchronous requests that a dead worker held
+``denzel:work:N``                 channel: there is something to take from a queue
+``denzel:control:N``              channel: a new response mode, and the list that takes its receipts
+``denzel:project``                string: the project whose database this is (``redis_check.py``)
 ================================  ==================================================================
+
+N is the number of the database: channels, unlike keys, are common to all databases of a server, of
+which each project has one.  Scripts are given it as KEYS[1].
 
 The Lua scripts in ``lua/`` name the keys they use in their headers.
 """
@@ -43,16 +47,12 @@ from __future__ import annotations
 
 PREDICTIONS_QUEUE = "predictions"
 SYNC_QUEUE = "predictions.sync"
-WORK_CHANNEL = "denzel:work"
-CONTROL_CHANNEL = "denzel:control"
-LOST_CHANNEL = "denzel:lost"
 RESPONSE_KEY = "denzel:response"
 WORKERS_KEY = "denzel:workers"
 MODELS_KEY = "denzel:models"
 CALLBACKS_DUE_KEY = "denzel:callbacks:due"
 CALLBACKS_FAILED_KEY = "denzel:callbacks:failed"
 CALLBACKS_CROWDED_KEY = "denzel:callbacks:crowded"
-CALLBACKS_WAKE_CHANNEL = "denzel:callbacks:wake"
 
 
 def task_key(task_id: str) -> str:
@@ -103,3 +103,23 @@ def stopping_key(task_id: str) -> str:
 def reply_channel(name: str) -> str:
     """Return the channel on which the API process ``name`` hears of outcomes."""
     return f"denzel:reply:{name}"
+
+
+def work_channel(database: int) -> str:
+    """Return the channel that tells workers that there is something to take."""
+    return f"denzel:work:{database}"
+
+
+def control_channel(database: int) -> str:
+    """Return the channel that tells API processes of a new response mode."""
+    return f"denzel:control:{database}"
+
+
+def lost_channel(database: int) -> str:
+    """Return the channel that names synchronous requests which a dead worker held."""
+    return f"denzel:lost:{database}"
+
+
+def wake_channel(database: int) -> str:
+    """Return the channel that wakes the callbacks service."""
+    return f"denzel:callbacks:wake:{database}"

@@ -15,6 +15,7 @@ from typing import Any
 from redis.exceptions import ConnectionError, RedisError
 
 from app.runtime.logs import Outage
+from app.runtime.settings import RedisAddress
 from app.runtime.store.connection import Argument, Connection
 
 RECONNECT_SECONDS = 0.5
@@ -22,6 +23,16 @@ CONNECT_SECONDS = 2.0
 FIRST_TRY_SECONDS = 3.0
 
 log = logging.getLogger("denzel.redis")
+
+
+def _ignore(_channel: bytes, _data: bytes) -> None:
+    """Take no note of a message."""
+
+
+def _unconnected() -> asyncio.Future[Any]:
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    answer.set_exception(ConnectionError("There is no connection to Redis"))
+    return answer
 
 
 class Subscriber:
@@ -33,12 +44,12 @@ class Subscriber:
 
     def __init__(
         self,
-        redis_url: str,
-        names: tuple[str, ...],
-        opened: Callable[[], Awaitable[None]],
-        heard: Callable[[bytes, bytes], None],
+        address: RedisAddress,
+        names: tuple[str, ...] = (),
+        opened: Callable[[], Awaitable[None]] | None = None,
+        heard: Callable[[bytes, bytes], None] = _ignore,
     ) -> None:
-        self._redis_url = redis_url
+        self._address = address
         self._names = names
         self._opened = opened
         self._heard = heard
@@ -66,11 +77,11 @@ class Subscriber:
 
         It raises RedisError.
         """
-        if self._connection is None:
-            answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            answer.set_exception(ConnectionError("There is no connection to Redis"))
-            return answer
-        return self._connection.run(name, *arguments)
+        return self._connection.run(name, *arguments) if self._connection else _unconnected()
+
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """Send a command over the connection; the future is its reply, as :meth:`run`'s is."""
+        return self._connection.send(*command) if self._connection else _unconnected()
 
     async def _listen(self) -> None:
         while True:
@@ -86,10 +97,11 @@ class Subscriber:
 
     async def _listen_once(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):  # TimeoutError is an OSError
-            connection = await Connection.connect(self._redis_url, self._names, self._heard)
+            connection = await Connection.connect(self._address, self._names, self._heard)
         try:
             self._connection = connection
-            await self._opened()
+            if self._opened is not None:
+                await self._opened()
             self.is_open = True
             self._tried.set()
             if not self._outage.ended():

@@ -35,7 +35,7 @@ class ModelAnnouncer:
     def __init__(
         self, settings: Settings, name: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+        client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
         self._client = client
         self._announcement = ModelAnnouncement(client, holder(settings), predecessors(settings))
         self._name = name

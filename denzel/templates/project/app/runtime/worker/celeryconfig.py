@@ -4,14 +4,17 @@ Reasons for the less obvious lines are given with the number of the upstream iss
 there is one.
 """
 
+from kombu.transport import TRANSPORT_ALIASES
+
 from app.runtime.contract import INVOKE_PREDICT
 from app.runtime.settings import load_settings
 from app.runtime.store.keys import PREDICTIONS_QUEUE
 
 _settings = load_settings()
 
-# kombu writes a unix socket's URL as redis+socket://, redis-py as unix://.
-broker_url = _settings.redis_url.replace("unix://", "redis+socket://", 1)
+# The URL is shown, as by Flower; how Redis is reached is for broker.py to say.
+TRANSPORT_ALIASES["denzel-redis"] = "app.runtime.worker.broker:Transport"
+broker_url = _settings.redis.url.replace("redis", "denzel-redis", 1)
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the broker may be away for as long as it likes
 broker_channel_error_retry = True  # or refuse to write, as with a full disk

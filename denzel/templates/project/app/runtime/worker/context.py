@@ -63,12 +63,12 @@ def create_context(settings: Settings, pipeline: Pipeline, model: Any) -> Worker
 
 def connect_outcomes(settings: Settings) -> OutcomeStore:
     """Return where this process writes outcomes; no connection is opened yet."""
-    return OutcomeStore(connect(settings.redis_url), holder(settings), settings.result_ttl)
+    return OutcomeStore(connect(settings.redis), holder(settings), settings.result_ttl)
 
 
 def connect_queue(settings: Settings) -> WorkerQueue:
     """Return this worker's side of the queues; no connection is opened yet."""
-    client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+    client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
     return WorkerQueue(client, holder(settings), settings.recovery_seconds)
 
 

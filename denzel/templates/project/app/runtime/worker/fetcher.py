@@ -11,7 +11,8 @@ import redis
 from redis.exceptions import ConnectionError, ResponseError
 
 from app.runtime.requests.worker_queue import Demand, Taken, WorkerQueue
-from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE, WORK_CHANNEL
+from app.runtime.store.client import database_of
+from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE, work_channel
 
 READ_BYTES = 64 * 1024
 
@@ -29,7 +30,7 @@ class Notifications:
         self._subscription: Any = client.pubsub(  # type: ignore[no-untyped-call]
             ignore_subscribe_messages=True
         )
-        self._subscription.subscribe(WORK_CHANNEL)
+        self._subscription.subscribe(work_channel(database_of(client)))
         self._socket: socket.socket = self._subscription.connection._sock
         self._descriptor = self._socket.fileno()
 

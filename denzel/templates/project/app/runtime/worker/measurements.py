@@ -29,7 +29,7 @@ class Measurements:
 
     def __init__(self, settings: Settings, pids: Callable[[], Iterable[int]]) -> None:
         self._tally = Tally()
-        client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+        client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
         self._recorder = Recorder(client, self._tally, ProcessReport("denzel", pids))
 
     def flush(self) -> None:

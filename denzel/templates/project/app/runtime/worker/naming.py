@@ -38,5 +38,5 @@ def claim_name(settings: Settings) -> str:
 
 def connect_name(settings: Settings) -> WorkerName:
     """Return this worker's claim; no connection is opened yet."""
-    client = connect(settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+    client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
     return WorkerName(client, holder(settings), place(settings), settings.denzel_replica)

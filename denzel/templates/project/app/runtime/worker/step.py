@@ -87,7 +87,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         self._measurements.flush()
         self._fetcher = Fetcher(self._queue, self._demand, self._deliver, consumer.hub.call_later)
         self._notifications = Notifications(
-            connect(self._settings.redis_url, answer_seconds=QUEUE_ANSWER_SECONDS)
+            connect(self._settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
         )
         hub = consumer.hub
         hub.add_reader(self._notifications.fileno(), self._on_notification)

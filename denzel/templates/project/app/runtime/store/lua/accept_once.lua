@@ -16,7 +16,11 @@ local claim = redis.call('GET', key)
 if claim then
   local known, digest = string.match(claim, '^(%S+) (%S+)$')
   if digest ~= ARGV[8] then return {'reused', known} end
-  if redis.call('EXISTS', 'denzel:task:' .. known) == 1 then return {'known', known} end
+  if redis.call('EXISTS', 'denzel:task:' .. known) == 1 then
+    -- A write, so that replicas are waited for that may not have the request yet.
+    redis.call('PEXPIRE', key, math.max(1, redis.call('PTTL', key)))
+    return {'known', known}
+  end
   if known ~= id then return {'expired', known} end
 end
 local before = redis.call('LLEN', 'predictions')

@@ -2,6 +2,7 @@
 -- Send callbacks again from now on, each with a new retry period.
 --
 -- Keys:    denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
+--          KEYS[1]: the number of the database, for the channel denzel:callbacks:wake:N
 -- ARGV:    ids
 -- Returns: how many there were.
 -- Atomic:  a callback must not expire between being looked at and being kept.
@@ -22,5 +23,5 @@ for _, id in ipairs(ARGV) do
     count = count + 1
   end
 end
-redis.call('PUBLISH', 'denzel:callbacks:wake', '')
+redis.call('PUBLISH', 'denzel:callbacks:wake:' .. KEYS[1], '')
 return count
