@@ -19,7 +19,6 @@ from command_line import Denzel, running
 from denzel import __version__
 from denzel.cli import main
 from denzel.commands import COMMANDS, SECTIONS
-from denzel.operations.predictions import parse_body
 from denzel.project import OUTSIDE_PROJECT, Project
 from denzel.scaffold import USER_FILES
 from denzel.services import NOT_LAUNCHED
@@ -305,11 +304,6 @@ def test_predict_needs_a_file_that_exists(denzel: Denzel, project: Project) -> N
     done = denzel("predict", "nowhere.json", cwd=project.root)
     assert done.returncode == 2
     assert "nowhere.json" in done.stderr
-
-
-def test_what_is_nested_too_deep_is_for_the_api_to_refuse() -> None:
-    text = b"[" * 100_000 + b"]" * 100_000
-    assert parse_body(text, "request.json") == text
 
 
 @contextmanager

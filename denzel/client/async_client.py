@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from denzel.client import protocol
-from denzel.client.protocol import Call, Exchange, Pause, Reply, Task
+from denzel.client.protocol import JSON, Call, Exchange, Pause, Reply, Task
 from denzel.client.sync_client import CONNECT_TIMEOUT_SECONDS, DEFAULT_URL
 from denzel.errors import ApiUnreachable, EngineError
 
@@ -65,6 +65,7 @@ class AsyncClient:
         self,
         request: Mapping[str, Any] | bytes,
         *,
+        content_type: str = JSON,
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
@@ -72,6 +73,7 @@ class AsyncClient:
         return await self._run(
             protocol.predict(
                 protocol.encode(request),
+                content_type,
                 idempotency_key,
                 timeout=self._seconds(timeout),
                 retries=self.retries,
@@ -79,12 +81,17 @@ class AsyncClient:
         )
 
     async def submit(
-        self, request: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None
+        self,
+        request: Mapping[str, Any] | bytes,
+        *,
+        content_type: str = JSON,
+        idempotency_key: str | None = None,
     ) -> str:
         """Queue ``request``; return its task's id; as :meth:`Client.submit`."""
         return await self._run(
             protocol.submit(
                 protocol.encode(request),
+                content_type,
                 idempotency_key,
                 timeout=self.timeout,
                 retries=self.retries,

@@ -22,6 +22,7 @@ from denzel.errors import ApiUnreachable, PredictionError, PredictionPending, Us
 
 Result = TypeVar("Result")
 
+JSON = "application/json"
 SUCCESS, PENDING = "SUCCESS", "PENDING"
 ENDED = frozenset({SUCCESS, "FAILURE", "REVOKED"})
 LONGEST_WAIT_SECONDS = 600
@@ -107,7 +108,9 @@ class Task:
         raise PredictionError(f"Prediction {self.id} ended in {self.state}: {reason}", self.id)
 
 
-def predict(body: bytes, key: str | None, *, timeout: float, retries: int) -> Exchange[Any]:
+def predict(
+    body: bytes, content_type: str, key: str | None, *, timeout: float, retries: int
+) -> Exchange[Any]:
     """Send a request and return its prediction, waiting ``timeout`` seconds for it at most."""
     if timeout > LONGEST_WAIT_SECONDS:
         raise UsageError(
@@ -118,16 +121,20 @@ def predict(body: bytes, key: str | None, *, timeout: float, retries: int) -> Ex
     # The server's own word that the time is over names the task, so it is waited for.
     prefer = {"Prefer": f"wait={math.ceil(timeout)}"}
     seconds = math.ceil(timeout) + ANSWER_SECONDS
-    call = Call("POST", "/predict", seconds, _headers(key, retries) | prefer, body)
+    call = Call("POST", "/predict", seconds, _headers(content_type, key, retries) | prefer, body)
     reply = yield from _repeated(call, retries, deadline)
     return reply.value
 
 
-def submit(body: bytes, key: str | None, *, timeout: float, retries: int) -> Exchange[str]:
+def submit(
+    body: bytes, content_type: str, key: str | None, *, timeout: float, retries: int
+) -> Exchange[str]:
     """Send a request to be predicted later; return its task's id once it is safely queued."""
     deadline = time.monotonic() + timeout
     prefer = {"Prefer": "respond-async"}
-    call = Call("POST", "/predict", ANSWER_SECONDS, _headers(key, retries) | prefer, body)
+    call = Call(
+        "POST", "/predict", ANSWER_SECONDS, _headers(content_type, key, retries) | prefer, body
+    )
     reply = yield from _repeated(call, retries, deadline)
     value = reply.value
     try:
@@ -174,7 +181,7 @@ def info(*, timeout: float, retries: int) -> Exchange[str]:
 
 
 def encode(request: Mapping[str, Any] | bytes) -> bytes:
-    """Return a request's body: JSON, or what is JSON already; raises UsageError for neither."""
+    """Return a request's body: JSON, or what is encoded already; raises UsageError for neither."""
     if isinstance(request, bytes):
         return request
     try:
@@ -183,10 +190,10 @@ def encode(request: Mapping[str, Any] | bytes) -> bytes:
         raise UsageError(f"The request is not JSON-serializable: {error}") from error
 
 
-def _headers(key: str | None, retries: int) -> dict[str, str]:
+def _headers(content_type: str, key: str | None, retries: int) -> dict[str, str]:
     """Return a prediction's headers; with a key the same request is never predicted twice."""
     key = key or (str(uuid4()) if retries else None)
-    return {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+    return {"Content-Type": content_type, **({"Idempotency-Key": key} if key else {})}
 
 
 def _checked(task_id: str) -> str:

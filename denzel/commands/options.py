@@ -42,6 +42,11 @@ api_key_option = click.option(
     default="",
     help="The key, where the API asks for one.",
 )
+content_type_option = click.option(
+    "--content-type",
+    metavar="TYPE",
+    help="What FILE is, where its name does not tell: image/jpeg, for example.",
+)
 live_option = click.option(
     "--live/--no-live", default=False, show_default=True, help="Keep watching until Ctrl-C."
 )

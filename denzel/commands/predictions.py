@@ -10,7 +10,7 @@ import click
 
 from denzel import apikeys, console, operations
 from denzel.commands.invocation import current_project
-from denzel.commands.options import SECONDS, api_key_option, json_option
+from denzel.commands.options import SECONDS, api_key_option, content_type_option, json_option
 from denzel.errors import PredictionError, PredictionPending
 
 PREDICT_TIMEOUT_SECONDS = 60.0
@@ -36,13 +36,20 @@ timeout_option = click.option(
     show_default=True,
     help="With --async: wait, or print the task's id and end.",
 )
+@content_type_option
 @timeout_option
 @api_key_option
 @click.pass_context
 def predict(
-    ctx: click.Context, file: Any, asynchronous: bool, wait: bool, timeout: float, api_key: str
+    ctx: click.Context,
+    file: Any,
+    asynchronous: bool,
+    wait: bool,
+    content_type: str | None,
+    timeout: float,
+    api_key: str,
 ) -> None:
-    """Send the JSON in FILE to the running API.
+    """Send FILE to the running API: JSON, or what parse_request takes.
 
     FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is sent. The
     prediction is waited for and printed, whatever the response mode is.
@@ -51,17 +58,16 @@ def predict(
         raise click.UsageError("--no-wait goes with --async alone", ctx)
     project = current_project()
     if file:
-        body, source = file.read(), file.name
+        request = operations.read_request(file.read(), file.name, content_type)
     else:
-        source = "EXAMPLE"
         with console.waiting("Asking the pipeline for its EXAMPLE"):
-            body = operations.example(project)
+            request = operations.example(project)
     if not asynchronous:
         with console.waiting(WAITING):
-            answer = operations.predict(project, body, source=source, timeout=timeout, key=api_key)
+            answer = operations.predict(project, request, timeout=timeout, key=api_key)
         console.print_json(answer)
         return
-    task_id = operations.submit(project, body, source=source, key=api_key)
+    task_id = operations.submit(project, request, key=api_key)
     if not wait:
         console.echo(task_id)
         return

@@ -23,10 +23,12 @@ from denzel.operations.observation import (
 )
 from denzel.operations.predictions import (
     CHECK_TIMEOUT_SECONDS,
+    RequestBody,
     check,
     drop_callbacks,
     example,
     predict,
+    read_request,
     result,
     retry_callbacks,
     set_response,
@@ -41,6 +43,7 @@ __all__ = [
     "CHECK_TIMEOUT_SECONDS",
     "Deployment",
     "Replacement",
+    "RequestBody",
     "available_ports",
     "check",
     "drop_callbacks",
@@ -51,6 +54,7 @@ __all__ = [
     "launch",
     "logs",
     "predict",
+    "read_request",
     "reload",
     "restart",
     "result",

@@ -64,6 +64,11 @@ def test_an_async_predict_batch_is_refused(project: Path) -> None:
     assert reason.startswith("predict_batch is an `async def`")
 
 
+def test_an_async_parse_request_is_refused(project: Path) -> None:
+    reason = refused(project, FUNCTIONS + "async def parse_request(kind, body): return {}")
+    assert reason.startswith("parse_request is an `async def`, which the API does not await")
+
+
 @pytest.mark.parametrize("name", ["load_model", "predict", "verify_input"])
 def test_a_generator_is_refused(project: Path, name: str) -> None:
     lines = [

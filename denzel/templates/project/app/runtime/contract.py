@@ -19,6 +19,9 @@ FAILURE = "FAILURE"
 REVOKED = "REVOKED"
 FINAL_STATES = frozenset({SUCCESS, FAILURE, REVOKED})
 
+BINARY = b"\0"
+"""How a payload begins that is more than JSON, which never begins like this."""
+
 NOBODY = "-"
 """The owner of what was asked for without an API key."""
 
@@ -32,7 +35,8 @@ def new_task_id() -> str:
 class Request(NamedTuple):
     """One verified prediction request on its way to a worker.
 
-    ``payload`` is JSON; ``owner`` is who may ask for the outcome (:func:`owner_of`).
+    ``payload`` is what verify_input returned (``pipeline/payloads.py``); ``owner`` is who may ask
+    for the outcome (:func:`owner_of`).
     """
 
     id: str

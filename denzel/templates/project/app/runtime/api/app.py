@@ -159,7 +159,9 @@ def create_app(settings: Settings | None = None) -> Api:
     if pipeline is None:
         predict = BrokenPredictResource(problem)
     else:
-        verifier = Verifier(pipeline.verify_input, settings.verify_threads, pipeline.request)
+        verifier = Verifier(
+            pipeline.verify_input, settings.verify_threads, pipeline.request, pipeline.parse_request
+        )
         predict = PredictResource(settings, dispatcher, admission, verifier, models)
     proxies = TrustedProxies(settings.trusted_proxies)
     parts: list[Part] = [dispatcher, admission, models, proxies]

@@ -18,6 +18,7 @@ import falcon.asgi
 
 from app.runtime.pipeline.json_codec import dump, loads
 from app.runtime.pipeline.loading import Pipeline
+from app.runtime.pipeline.raw_requests import FORM
 from app.runtime.pipeline.schemas import DENZELS_OWN
 from app.runtime.pipeline.trial import usable_example
 from app.runtime.settings import Settings
@@ -70,11 +71,19 @@ def describe_api(settings: Settings, pipeline: Pipeline | None) -> dict[str, Any
     ):
         _add_schema(schemas, name, schema.document if schema else {"type": "object"})
     _allow_callback(schemas[REQUEST])
-    if (example := usable_example(pipeline)) is not None:
-        content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
-        content["application/json"]["example"] = loads(example)
+    _describe_body(document["paths"]["/predict"]["post"], pipeline)
     _describe_keys(document, settings)
     return document
+
+
+def _describe_body(operation: dict[str, Any], pipeline: Pipeline | None) -> None:
+    """Say what the body of a prediction's request may be."""
+    content = operation["requestBody"]["content"]
+    if (example := usable_example(pipeline)) is not None:
+        content["application/json"]["example"] = loads(example)
+    if pipeline is not None and pipeline.parse_request is not None:
+        content[FORM] = {"schema": {"type": "object"}}
+        content["*/*"] = {}  # a file of any kind, as it is (OpenAPI 3.1.1, section 4.8.14.3)
 
 
 def _describe_keys(document: dict[str, Any], settings: Settings) -> None:

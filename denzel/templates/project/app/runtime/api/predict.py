@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from typing import Any
 
 import falcon
 import falcon.asgi
@@ -23,7 +24,14 @@ from app.runtime.api.errors import (
 )
 from app.runtime.api.models import Models
 from app.runtime.api.preferences import Preference, parse_prefer
-from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
+from app.runtime.api.request_body import (
+    find_callback_uri,
+    idempotent_body,
+    parse_body,
+    parse_raw_body,
+    raw_callback_uri,
+    read_body,
+)
 from app.runtime.api.verification import Verifier
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import (
@@ -35,6 +43,7 @@ from app.runtime.contract import (
     new_task_id,
     owner_of,
 )
+from app.runtime.pipeline.raw_requests import raw_type
 from app.runtime.requests.errors import QueueUnavailable
 from app.runtime.settings import Settings
 
@@ -71,8 +80,14 @@ class PredictResource:
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer predict's dict, or the id of the task that will make it."""
         body = await read_body(req, self._settings.max_body_bytes)
-        json_data = parse_body(body, self._settings.max_json_depth)
-        callback_uri = find_callback_uri(json_data, self._policy)
+        json_data: Any
+        if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
+            json_data = await parse_raw_body(body, content_type, req)
+            callback_uri = raw_callback_uri(json_data, req, self._policy)
+            body = idempotent_body(json_data, body)
+        else:
+            json_data = parse_body(body, self._settings.max_json_depth, req)
+            callback_uri = find_callback_uri(json_data, self._policy)
         key = read_idempotency_key(req)
         payload = await self._verify(json_data)
         preference = parse_prefer(req.get_header("Prefer"))

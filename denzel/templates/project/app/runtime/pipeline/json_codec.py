@@ -1,4 +1,4 @@
-"""Read and write the pipeline's JSON exactly: requests, verify_input's value, predict's result."""
+"""Read and write the pipeline's JSON exactly: requests and predict's result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NotAnObject(InvalidJson):
 # -------- Reading --------
 
 
-def parse_request(body: bytes, max_depth: int) -> dict[str, Any]:
+def parse_json_request(body: bytes, max_depth: int) -> dict[str, Any]:
     """Return the JSON object in a request's body, its integers exact.
 
     Raises InvalidJson, also for NaN, infinities, and lists and objects nested more than
@@ -177,13 +177,6 @@ def dump_result(result: Any) -> bytes:
     if text[:1] != b"{":
         raise TypeError(f"predict must return a dict, not {phrase(result)}")
     return text
-
-
-def dump_verified(value: Any) -> bytes:
-    """Return what verify_input returned as JSON; raises as :func:`dump`, and TypeError for None."""
-    if value is None:
-        raise TypeError("verify_input returned None: does it end with `return json_data`?")
-    return dump(value)
 
 
 def _seen(result: Any) -> str:

@@ -12,11 +12,12 @@ from types import ModuleType
 from typing import Any
 
 from app.runtime.pipeline.explanations import describe
+from app.runtime.pipeline.raw_requests import ParseRequest
 from app.runtime.pipeline.schemas import BadSchema, Schema, read_schema
 
 PIPELINE_MODULE = "app.logic.pipeline"
 REQUIRED = ("verify_input", "load_model", "process", "predict")
-OPTIONAL = "predict_batch"
+OPTIONAL = ("predict_batch", "parse_request")
 
 log = logging.getLogger("denzel.pipeline")
 
@@ -29,8 +30,8 @@ class PipelineError(Exception):
 class Pipeline:
     """The user's functions, as found in ``app/logic/pipeline.py``.
 
-    ``example`` is its ``EXAMPLE``, the JSON of a request, ``request`` and ``response`` are what its
-    ``REQUEST`` and ``RESPONSE`` say; each is None when it has none.
+    ``example`` is its ``EXAMPLE``: the JSON of a request, or a file's path.  ``request`` and
+    ``response`` are what its ``REQUEST`` and ``RESPONSE`` say; each is None when it has none.
     """
 
     verify_input: Callable[[Any], Any]
@@ -38,6 +39,7 @@ class Pipeline:
     process: Callable[[Any, Any], Any]
     predict: Callable[[Any, Any], Any]
     predict_batch: Callable[[Any, list[Any]], Sequence[Any]] | None = None
+    parse_request: ParseRequest | None = None
     example: Any = None
     request: Schema | None = None
     response: Schema | None = None
@@ -55,10 +57,11 @@ def import_pipeline() -> Pipeline:
         if not callable(getattr(module, name, None)):
             raise PipelineError(f"app/logic/pipeline.py lacks the function {name}")
     _refuse_what_cannot_be_called(module)
-    functions = {name: getattr(module, name) for name in REQUIRED}
+    functions: dict[str, Any] = {
+        name: getattr(module, name, None) for name in (*REQUIRED, *OPTIONAL)
+    }
     return Pipeline(
         **functions,
-        predict_batch=getattr(module, OPTIONAL, None),
         example=getattr(module, "EXAMPLE", None),
         request=_schema(module, "REQUEST"),
         response=_schema(module, "RESPONSE"),
@@ -90,15 +93,16 @@ def _refuse_what_cannot_be_called(module: ModuleType) -> None:
     ``async def verify_input`` is awaited in the API.  ``process`` and ``predict_batch`` may be
     generators, since what they return is iterated over.
     """
-    for name in (*REQUIRED, OPTIONAL):
+    for name in (*REQUIRED, *OPTIONAL):
         function = getattr(module, name, None)
         is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if name != "verify_input" and is_async:
+            where = "API" if name == "parse_request" else "worker"
             raise PipelineError(
-                f"{name} is an `async def`, which the worker does not await: write `def {name}`"
+                f"{name} is an `async def`, which the {where} does not await: write `def {name}`"
                 ", and run what is asynchronous with asyncio.run(…)"
             )
-        if name in ("verify_input", "load_model", "predict") and _is_generator(function):
+        if name not in ("process", "predict_batch") and _is_generator(function):
             raise PipelineError(
                 f"{name} holds a `yield`, so that calling it returns a generator: "
                 "use `return` in its place"

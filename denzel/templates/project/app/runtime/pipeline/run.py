@@ -14,8 +14,9 @@ from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
 from app.runtime.gpus.errors import free_memory, is_out_of_memory, lost_context
 from app.runtime.logs import current_task
 from app.runtime.pipeline.explanations import NO_GPU_MEMORY, advice
-from app.runtime.pipeline.json_codec import dump_result, loads
+from app.runtime.pipeline.json_codec import dump_result
 from app.runtime.pipeline.loading import Pipeline
+from app.runtime.pipeline.payloads import load_verified
 from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
 from app.runtime.pipeline.tracebacks import without_our_frames
 
@@ -28,7 +29,7 @@ def predict_group(
     requests: Sequence[tuple[str, bytes | str]],
     limit: TimeLimit = NO_LIMIT,
 ) -> list[Outcome]:
-    """Return the outcome of each ``(id, JSON)`` request, in order.
+    """Return the outcome of each ``(id, payload)`` request, in order.
 
     A request that fails, or takes longer than ``limit``, fails alone.  With ``predict_batch``
     those whose ``process`` succeeded are predicted together.  Raises GpuContextLost when this
@@ -41,7 +42,7 @@ def predict_group(
         started = time.monotonic()
         try:
             with limit.of(started):
-                data = pipeline.process(model, loads(payload))
+                data = pipeline.process(model, load_verified(payload))
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             failures[task_id] = _failure(task_id, error)
         else:
