@@ -100,8 +100,11 @@ class AsyncClient:
 
     async def result(self, task_id: str, *, timeout: float | None = None) -> Any:
         """Return the prediction of a task, once it is made; as :meth:`Client.result`."""
-        task = await self.status(task_id, wait=self._seconds(timeout))
-        return task.prediction()
+        return await self._run(
+            protocol.result(
+                task_id, wait=self._seconds(timeout), timeout=self.timeout, retries=self.retries
+            )
+        )
 
     async def status(self, task_id: str, *, wait: float = 0.0) -> Task:
         """Return where a task stands; as :meth:`Client.status`."""

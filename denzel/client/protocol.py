@@ -63,6 +63,12 @@ class Reply:
     body: bytes
 
     @property
+    def prediction(self) -> Any:
+        """The body, parsed; as bytes where it says that it is something else than JSON."""
+        kind = self.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        return self.value if kind == JSON else self.body
+
+    @property
     def value(self) -> Any:
         """The body, parsed; as text where it is not JSON."""
         try:
@@ -80,7 +86,8 @@ class Task:
 
     ``state`` is PENDING, SUCCESS, FAILURE or REVOKED; ``result`` is the prediction, or why there is
     none; ``started`` is when a worker began it (ISO 8601); ``callback`` says what became of its
-    callback, if it has one.
+    callback, if it has one.  ``file`` is there in place of a result that is no JSON: its
+    ``content_type``, how many ``bytes`` it has, and the ``url`` it stands at.
     """
 
     id: str
@@ -88,6 +95,7 @@ class Task:
     result: Any = None
     started: str | None = None
     callback: Mapping[str, Any] | None = None
+    file: Mapping[str, Any] | None = None
 
     @property
     def ended(self) -> bool:
@@ -95,7 +103,12 @@ class Task:
         return self.state in ENDED
 
     def prediction(self) -> Any:
-        """Return the result; raises PredictionError for a failure, PredictionPending before."""
+        """Return the result; raises PredictionError for a failure, PredictionPending before.
+
+        Raises UsageError for one that is no JSON: the client's ``result`` fetches it.
+        """
+        if self.file is not None:
+            raise UsageError(f"Prediction {self.id} is no JSON; client.result() fetches it")
         if self.state == SUCCESS:
             return self.result
         if not self.ended:
@@ -123,7 +136,7 @@ def predict(
     seconds = math.ceil(timeout) + ANSWER_SECONDS
     call = Call("POST", "/predict", seconds, _headers(content_type, key, retries) | prefer, body)
     reply = yield from _repeated(call, retries, deadline)
-    return reply.value
+    return reply.prediction
 
 
 def submit(
@@ -156,6 +169,16 @@ def status(task_id: str, *, wait: float, timeout: float, retries: int) -> Exchan
         task = _task(task_id, reply.value)
         if task.ended or time.monotonic() >= until:
             return task
+
+
+def result(task_id: str, *, wait: float, timeout: float, retries: int) -> Exchange[Any]:
+    """Return the prediction of a task, once it is made; bytes where it is no JSON."""
+    task = yield from status(task_id, wait=wait, timeout=timeout, retries=retries)
+    if task.file is None:
+        return task.prediction()
+    call = Call("GET", f"/status/{_checked(task_id)}/result", ANSWER_SECONDS)
+    reply = yield from _repeated(call, retries, time.monotonic() + timeout)
+    return reply.body
 
 
 def cancel(task_id: str, *, timeout: float, retries: int) -> Exchange[Task]:
@@ -233,7 +256,7 @@ def _task(task_id: str, value: Any) -> Task:
         raise PredictionError(f"The API told no state but {str(value)[:SHOWN_BODY]}", task_id)
     return Task(
         task_id, str(value["status"]), value.get("result"), value.get("started"),
-        value.get("callback"),
+        value.get("callback"), value.get("file"),
     )  # fmt: skip
 
 

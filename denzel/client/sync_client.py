@@ -106,12 +106,15 @@ class Client:
         )
 
     def result(self, task_id: str, *, timeout: float | None = None) -> Any:
-        """Return the prediction of a task, once it is made.
+        """Return the prediction of a task, once it is made; bytes where it is no JSON.
 
         Raises PredictionPending when it was not made in time, PredictionError when it failed.
         """
-        task = self.status(task_id, wait=self._seconds(timeout))
-        return task.prediction()
+        return self._run(
+            protocol.result(
+                task_id, wait=self._seconds(timeout), timeout=self.timeout, retries=self.retries
+            )
+        )
 
     def status(self, task_id: str, *, wait: float = 0.0) -> Task:
         """Return where a task stands now, or once it has ended within ``wait`` seconds.

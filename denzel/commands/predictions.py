@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from denzel import apikeys, console, operations
 from denzel.commands.invocation import current_project
-from denzel.commands.options import SECONDS, api_key_option, content_type_option, json_option
+from denzel.commands.options import (
+    SECONDS,
+    api_key_option,
+    content_type_option,
+    json_option,
+    output_option,
+)
 from denzel.errors import PredictionError, PredictionPending
 
 PREDICT_TIMEOUT_SECONDS = 60.0
@@ -37,6 +44,7 @@ timeout_option = click.option(
     help="With --async: wait, or print the task's id and end.",
 )
 @content_type_option
+@output_option
 @timeout_option
 @api_key_option
 @click.pass_context
@@ -46,13 +54,15 @@ def predict(
     asynchronous: bool,
     wait: bool,
     content_type: str | None,
+    output: Path | None,
     timeout: float,
     api_key: str,
 ) -> None:
-    """Send FILE to the running API: JSON, or what parse_request takes.
+    """Send a request from FILE to the running API.
 
-    FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is sent. The
-    prediction is waited for and printed, whatever the response mode is.
+    It is JSON, or an image, say, where the pipeline has parse_request. FILE may be - for standard
+    input. Without it EXAMPLE of app/logic/pipeline.py is sent. The prediction is waited for and
+    printed, whatever the response mode is.
     """
     if not (wait or asynchronous):
         raise click.UsageError("--no-wait goes with --async alone", ctx)
@@ -65,7 +75,7 @@ def predict(
     if not asynchronous:
         with console.waiting(WAITING):
             answer = operations.predict(project, request, timeout=timeout, key=api_key)
-        console.print_json(answer)
+        console.print_prediction(answer, output)
         return
     task_id = operations.submit(project, request, key=api_key)
     if not wait:
@@ -74,16 +84,19 @@ def predict(
     console.progress(f"Queued as task {task_id}; waiting for it")
     with console.waiting(WAITING):
         answer = operations.result(project, task_id, wait=timeout, key=api_key)
-    console.print_json(answer)
+    console.print_prediction(answer, output)
 
 
 @click.command()
 @click.argument("task")
 @click.option("--wait", is_flag=True, help="Wait until it is made.")
+@output_option
 @timeout_option
 @json_option
 @api_key_option
-def result(task: str, wait: bool, timeout: float, as_json: bool, api_key: str) -> None:
+def result(
+    task: str, wait: bool, output: Path | None, timeout: float, as_json: bool, api_key: str
+) -> None:
     """Print the prediction of an asynchronous request.
 
     TASK is the id that /predict answered. --json prints all that is known of it. The exit code is 3
@@ -94,7 +107,7 @@ def result(task: str, wait: bool, timeout: float, as_json: bool, api_key: str) -
     if not as_json:
         with console.waiting(WAITING):
             answer = operations.result(project, task, wait=seconds, key=api_key)
-        console.print_json(answer)
+        console.print_prediction(answer, output)
         return
     with console.waiting(WAITING):
         known = operations.task(project, task, wait=seconds, key=api_key)

@@ -1,4 +1,4 @@
-"""The guide to files, docs/files.rst: each of its pipelines is served, and its commands are typed."""
+"""The guide to files, docs/files.rst: its pipelines are served, and its commands typed."""
 
 from __future__ import annotations
 

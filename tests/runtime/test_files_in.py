@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from .deployment import ANSWER_SECONDS, PIPELINES, Deployment, Receiver, deployed
+from .deployment import ANSWER_SECONDS, Deployment, Receiver
 
 NOISE = bytes(range(256)) * 1000
 """More than fits into a message on the queue."""
@@ -20,19 +19,6 @@ SMALL = b"\xff\xd8\x00\n\r\n--"
 
 def digest(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Yield a running deployment that takes files."""
-    pipeline = (PIPELINES / "files.py").read_text(encoding="utf-8")
-    with deployed(tmp_path_factory.mktemp("studio"), pipeline) as deployment:
-        deployment.start_redis()
-        deployment.start_worker(wait=False)
-        deployment.start_api()
-        deployment.start_callbacks()
-        deployment.wait_for_worker()
-        yield deployment
 
 
 def post(deployment: Deployment, **options: Any) -> requests.Response:

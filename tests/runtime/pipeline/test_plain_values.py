@@ -20,7 +20,7 @@ import pydantic
 import pydantic.v1
 import pytest
 
-from app.runtime.pipeline.json_codec import dump, loads
+from app.runtime.pipeline.json_codec import dump
 from app.runtime.pipeline.payloads import dump_verified, load_verified
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "pipeline.rst"

@@ -1,10 +1,13 @@
-"""A pipeline that takes files and forms, and tells what arrived in the worker."""
+"""A pipeline that takes files and forms, and tells what arrived in the worker.
+
+Asked to ``{"draw": n}`` it answers with as many bytes.
+"""
 
 import hashlib
 import time
 from typing import Any
 
-WORDS = {"list": [], "text": "word", "nothing": None}
+RESPONSE_CONTENT_TYPE = "image/png"
 
 
 def parse_request(content_type: str, body: Any) -> Any:
@@ -43,9 +46,14 @@ def described(value: Any) -> Any:
 
 def process(model: None, json_data: dict[str, Any]) -> dict[str, Any]:
     """Describe what arrived."""
+    if "draw" in json_data:
+        return json_data
     return {name: described(value) for name, value in json_data.items()}
 
 
-def predict(model: None, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the description."""
-    return data
+def predict(model: None, data: dict[str, Any]) -> Any:
+    """Return the description, or a picture."""
+    if "draw" not in data:
+        return data
+    time.sleep(data.get("seconds", 0))
+    return None if data["draw"] is None else (b"\x00{\n\xff" * data["draw"])[: data["draw"]]

@@ -38,7 +38,7 @@ from app.runtime.api.predict import (
     PredictResource,
 )
 from app.runtime.api.probes import LiveResource, Readiness, ReadyResource
-from app.runtime.api.status import CancelResource, StatusResource
+from app.runtime.api.status import CancelResource, ResultResource, StatusResource
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
 from app.runtime.metrics.reading import FigureReader
@@ -191,8 +191,10 @@ def create_app(settings: Settings | None = None) -> Api:
     if settings.metrics_key:
         app.add_route("/metrics", MetricsResource(settings.metrics_key, reader, models))
     app.add_route("/predict", predict)
-    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
-    app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
+    prefix = settings.api_prefix
+    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission, prefix))
+    app.add_route("/status/{task_id}/result", ResultResource(dispatcher))
+    app.add_route("/cancel/{task_id}", CancelResource(dispatcher, prefix))
     if settings.page:
         add_page(app, settings, dispatcher, pipeline)
     return app

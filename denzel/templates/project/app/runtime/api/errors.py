@@ -86,6 +86,13 @@ class UnknownTask(ApiError):
     title = "Unknown task"
 
 
+class NoResultYet(ApiError):
+    """The result of a task was asked for that has not ended."""
+
+    status = 404
+    title = "No result yet"
+
+
 class TooManyWaiting(ApiError):
     """MAX_WAITING clients wait for an answer of this API process."""
 

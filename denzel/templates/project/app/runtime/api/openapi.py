@@ -71,19 +71,28 @@ def describe_api(settings: Settings, pipeline: Pipeline | None) -> dict[str, Any
     ):
         _add_schema(schemas, name, schema.document if schema else {"type": "object"})
     _allow_callback(schemas[REQUEST])
-    _describe_body(document["paths"]["/predict"]["post"], pipeline)
+    if pipeline is not None:
+        _describe_bodies(document["paths"], pipeline)
     _describe_keys(document, settings)
     return document
 
 
-def _describe_body(operation: dict[str, Any], pipeline: Pipeline | None) -> None:
-    """Say what the body of a prediction's request may be."""
-    content = operation["requestBody"]["content"]
+def _describe_bodies(paths: dict[str, Any], pipeline: Pipeline) -> None:
+    """Say what the bodies of requests and answers may be besides JSON."""
+    predict = paths["/predict"]["post"]
+    content = predict["requestBody"]["content"]
     if (example := usable_example(pipeline)) is not None:
         content["application/json"]["example"] = loads(example)
-    if pipeline is not None and pipeline.parse_request is not None:
+    if pipeline.parse_request is not None:
         content[FORM] = {"schema": {"type": "object"}}
-        content["*/*"] = {}  # a file of any kind, as it is (OpenAPI 3.1.1, section 4.8.14.3)
+        content["*/*"] = {}  # a file of any kind, as it is
+    if pipeline.response_type:
+        (callback,) = predict["callbacks"]["prediction"].values()
+        result = paths["/status/{task_id}/result"]["get"]
+        for described in (
+            predict["responses"]["200"], result["responses"]["200"], callback["post"]["requestBody"]
+        ):  # fmt: skip
+            described["content"][pipeline.response_type] = {}
 
 
 def _describe_keys(document: dict[str, Any], settings: Settings) -> None:

@@ -35,6 +35,7 @@ from app.runtime.api.request_body import (
 from app.runtime.api.verification import Verifier
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import (
+    BINARY,
     CANCELLED,
     FAILURE,
     REVOKED,
@@ -42,6 +43,7 @@ from app.runtime.contract import (
     Request,
     new_task_id,
     owner_of,
+    split_body,
 )
 from app.runtime.pipeline.raw_requests import raw_type
 from app.runtime.requests.errors import QueueUnavailable
@@ -116,7 +118,7 @@ class PredictResource:
             within = min(max(wait, CONFIRM_SECONDS), ANSWER_SECONDS)
             task_id = await self._submit(resp, request, full_key, body, within)
             left = wait - (time.monotonic() - started)
-            resp.data = await self._answer(task_id, left, wait, is_async)
+            show_body(resp, await self._answer(task_id, left, wait, is_async))
 
     async def _predict(
         self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float
@@ -126,7 +128,7 @@ class PredictResource:
         resp.set_header(TASK_ID_HEADER, task_id)
         if outcome is None:
             self._hint(timeout)
-        resp.data = prediction(task_id, outcome, timeout, self._settings.api_prefix)
+        show_body(resp, prediction(task_id, outcome, timeout, self._settings.api_prefix))
 
     def _hint(self, timeout: float) -> None:
         """Say once what to do about predictions that take longer than their clients wait."""
@@ -210,6 +212,14 @@ def callers_key(name: str, key: str) -> str:
     return f"{len(name)} {name} {key}"
 
 
+def show_body(resp: falcon.asgi.Response, body: bytes) -> None:
+    """Answer an outcome's body, which is JSON or says what it is."""
+    if body[:1] == BINARY:
+        resp.content_type, start = split_body(body)
+        body = body[start:]
+    resp.data = body
+
+
 def accepted(task_id: str) -> bytes:
     """Return the body that says a request was queued."""
     return b'{"status":"success","data":{"task_id":"%b"}}' % task_id.encode()
@@ -232,7 +242,12 @@ def prediction(task_id: str, outcome: Outcome | None, timeout: float, prefix: st
     if outcome.state == REVOKED:
         raise PredictionCancelled("The task was cancelled", task_id=task_id)
     if outcome.state == FAILURE:
-        failure = orjson.loads(outcome.body)
-        message = ", ".join(str(argument) for argument in failure["args"])
-        raise PredictionFailed(f"{failure['type']}: {message}" if message else failure["type"])
+        raise failed(outcome.body)
     return outcome.body
+
+
+def failed(body: bytes) -> PredictionFailed:
+    """Return the error of a prediction that raised, of which ``body`` tells."""
+    failure = orjson.loads(body)
+    message = ", ".join(str(argument) for argument in failure["args"])
+    return PredictionFailed(f"{failure['type']}: {message}" if message else failure["type"])

@@ -23,9 +23,10 @@ from typing import Any
 
 import orjson
 
+from app.runtime.contract import JSON, split_body
 from app.runtime.gpus.devices import NoGpu, find_gpus, show_alone
 from app.runtime.pipeline.explanations import describe
-from app.runtime.pipeline.json_codec import InvalidJson, loads, parse_json_request
+from app.runtime.pipeline.json_codec import InvalidJson, dump, loads, parse_json_request
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
 from app.runtime.pipeline.plan import FORK
 from app.runtime.pipeline.raw_requests import RawRequest
@@ -159,7 +160,10 @@ class CheckProcess:
             result = predict_alone(self._steps, pipeline, model, payload)
             if pipeline.predict_batch is not None:
                 result = predict_as_batch(self._steps.but_process, pipeline, model, payload)
-            if pipeline.response is not None:
+            content_type, start = split_body(result)
+            if content_type != JSON:
+                result = dump({"content_type": content_type, "bytes": len(result) - start})
+            elif pipeline.response is not None:
                 self._steps("RESPONSE", pipeline.response.accept, loads(result), "result")
             self._steps.say({"result": result.decode()})
             if self._repeat:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from app.runtime.contract import typed_body
 from app.runtime.pipeline.conversions import is_record, phrase, simplify
 from app.runtime.pipeline.plain_values import is_plain_and_finite, to_plain
 
@@ -169,9 +170,14 @@ def dump(value: Any) -> bytes:
     return text
 
 
-def dump_result(result: Any) -> bytes:
-    """Return predict's result as JSON; raises as :func:`dump` does, and TypeError for no object."""
+def dump_result(result: Any, content_type: str = "") -> bytes:
+    """Return predict's result as an outcome's body: JSON, or bytes of the ``content_type``.
+
+    Raises as :func:`dump` does, and TypeError for what is neither an object nor such bytes.
+    """
     if not isinstance(result, dict) and not is_record(result):
+        if content_type and isinstance(result, (bytes, bytearray, memoryview)):
+            return typed_body(content_type, bytes(result))
         raise TypeError(f"predict must return a dict, not {_seen(result)}")
     text = dump(result)
     if text[:1] != b"{":
@@ -184,6 +190,7 @@ def _seen(result: Any) -> str:
     advice = {
         "NoneType": "is its `return` missing?",
         "coroutine": "write `def predict`, not `async def predict`",
+        "bytes": 'say what they are, such as RESPONSE_CONTENT_TYPE = "image/png"',
         "generator": "use `return` in place of `yield`",
         "DataFrame": 'put it into one, such as {"rows": frame}',
         "list": 'put it into one, such as {"predictions": […]}',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from types import ModuleType
 from typing import Any
 
 from app.runtime.pipeline.explanations import describe
-from app.runtime.pipeline.raw_requests import ParseRequest
+from app.runtime.pipeline.raw_requests import ParseRequest, raw_type
 from app.runtime.pipeline.schemas import BadSchema, Schema, read_schema
 
 PIPELINE_MODULE = "app.logic.pipeline"
 REQUIRED = ("verify_input", "load_model", "process", "predict")
 OPTIONAL = ("predict_batch", "parse_request")
+CONTENT_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*", re.ASCII)
 
 log = logging.getLogger("denzel.pipeline")
 
@@ -32,6 +34,7 @@ class Pipeline:
 
     ``example`` is its ``EXAMPLE``: the JSON of a request, or a file's path.  ``request`` and
     ``response`` are what its ``REQUEST`` and ``RESPONSE`` say; each is None when it has none.
+    ``response_type`` is its ``RESPONSE_CONTENT_TYPE``, what bytes that predict returns are.
     """
 
     verify_input: Callable[[Any], Any]
@@ -43,6 +46,7 @@ class Pipeline:
     example: Any = None
     request: Schema | None = None
     response: Schema | None = None
+    response_type: str = ""
 
 
 def import_pipeline() -> Pipeline:
@@ -65,6 +69,7 @@ def import_pipeline() -> Pipeline:
         example=getattr(module, "EXAMPLE", None),
         request=_schema(module, "REQUEST"),
         response=_schema(module, "RESPONSE"),
+        response_type=_response_type(module),
     )
 
 
@@ -74,6 +79,19 @@ def _schema(module: ModuleType, name: str) -> Schema | None:
         return read_schema(getattr(module, name, None), of_answers=name == "RESPONSE")
     except BadSchema as error:
         raise PipelineError(f"{name} in app/logic/pipeline.py cannot be used: {error}") from error
+
+
+def _response_type(module: ModuleType) -> str:
+    """Return what the bytes are that predict returns, '' for none; raises PipelineError."""
+    declared = getattr(module, "RESPONSE_CONTENT_TYPE", None)
+    if declared is None:
+        return ""
+    if isinstance(declared, str) and CONTENT_TYPE.fullmatch(declared) and raw_type(declared):
+        return declared
+    raise PipelineError(
+        "RESPONSE_CONTENT_TYPE in app/logic/pipeline.py must be the type of the bytes that predict "
+        f'returns, such as "image/png", not {declared!r}'
+    )
 
 
 def load_model(pipeline: Pipeline) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-JSON = "application/json"
 FORM = "multipart/form-data"
 UNKNOWN = "application/octet-stream"
 URLENCODED = "application/x-www-form-urlencoded"

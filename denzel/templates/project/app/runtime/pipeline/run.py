@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
@@ -63,14 +63,14 @@ def _predict(
     pipeline: Pipeline, model: Any, processed: dict[str, _Processed], limit: TimeLimit
 ) -> dict[str, Outcome]:
     if pipeline.predict_batch is not None and processed:
-        return _predict_batch(pipeline.predict_batch, model, processed, limit)
+        return _predict_batch(pipeline, model, processed, limit)
     outcomes = {}
     for task_id, each in processed.items():
         current_task.set(task_id)
         memory_is_full = False
         try:
             with limit.of(time.monotonic() - each.seconds):
-                result = dump_result(pipeline.predict(model, each.data))
+                result = dump_result(pipeline.predict(model, each.data), pipeline.response_type)
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             outcomes[task_id] = _failure(task_id, error)
             memory_is_full = is_out_of_memory(error)
@@ -82,7 +82,7 @@ def _predict(
 
 
 def _predict_batch(
-    predict_batch: Callable[[Any, list[Any]], Sequence[Any]],
+    pipeline: Pipeline,
     model: Any,
     processed: dict[str, _Processed],
     limit: TimeLimit,
@@ -92,13 +92,14 @@ def _predict_batch(
     It counts as raising when there are not as many results as requests, since nobody can tell
     whose is whose.
     """
+    assert pipeline.predict_batch is not None
     batch = [each.data for each in processed.values()]
     current_task.set(next(iter(processed)) if len(processed) == 1 else "")
     seconds = min(each.seconds for each in processed.values())
     outcomes: dict[str, Outcome] = {}
     try:
         with limit.of(time.monotonic() - seconds):
-            results = _checked_batch(predict_batch(model, batch), len(batch))
+            results = _checked_batch(pipeline.predict_batch(model, batch), len(batch))
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         memory_is_full = is_out_of_memory(error)
         if len(processed) == 1:
@@ -109,14 +110,14 @@ def _predict_batch(
             _give_up_if_lost(error)
     else:
         return {
-            task_id: _outcome(task_id, result)
+            task_id: _outcome(task_id, result, pipeline.response_type)
             for task_id, result in zip(processed, results, strict=True)
         }
     if memory_is_full:  # not while the exception is held, which holds what was on the GPU
         free_memory()
     if not outcomes:
         for task_id, each in processed.items():
-            outcomes |= _predict_batch(predict_batch, model, {task_id: each}, limit)
+            outcomes |= _predict_batch(pipeline, model, {task_id: each}, limit)
     return outcomes
 
 
@@ -128,9 +129,9 @@ def _checked_batch(results: Any, expected: int) -> list[Any]:
     return results
 
 
-def _outcome(task_id: str, result: Any) -> Outcome:
+def _outcome(task_id: str, result: Any, content_type: str) -> Outcome:
     try:
-        return Outcome(task_id, SUCCESS, dump_result(result))
+        return Outcome(task_id, SUCCESS, dump_result(result, content_type))
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         return _failure(task_id, error)
 

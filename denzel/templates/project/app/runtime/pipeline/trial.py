@@ -61,23 +61,27 @@ def verify(step: Step, pipeline: Pipeline, json_data: Any) -> bytes:
 
 
 def predict_alone(step: Step, pipeline: Pipeline, model: Any, payload: bytes) -> bytes:
-    """Do what the worker does with a request where there is no predict_batch."""
+    """Do what the worker does with a request where there is no predict_batch.
+
+    Returns an outcome's body.
+    """
     data = step("process", pipeline.process, model, load_verified(payload))
-    return step("predict's JSON", dump_result, step("predict", pipeline.predict, model, data))
+    result = step("predict", pipeline.predict, model, data)
+    return step("predict's JSON", dump_result, result, pipeline.response_type)
 
 
 def predict_as_batch(step: Step, pipeline: Pipeline, model: Any, payload: bytes) -> bytes:
     """Do what the worker does with a request that is alone in its batch."""
     data = step("process", pipeline.process, model, load_verified(payload))
     batch = step("predict_batch", pipeline.predict_batch, model, [data])
-    return step("predict_batch's JSON", _only_result, batch)
+    return step("predict_batch's JSON", _only_result, batch, pipeline.response_type)
 
 
-def _only_result(batch: Any) -> bytes:
+def _only_result(batch: Any, content_type: str) -> bytes:
     results = list(batch)
     if len(results) != 1:
         raise ValueError(f"predict_batch returned {len(results)} results for 1 request")
-    return dump_result(results[0])
+    return dump_result(results[0], content_type)
 
 
 def example_request(pipeline: Pipeline) -> bytes | None:

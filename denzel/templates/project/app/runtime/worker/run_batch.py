@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
-from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.contract import FAILURE, JSON, SUCCESS, Outcome, failure_body, split_body
 from app.runtime.pipeline.run import predict_group
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.worker.context import current_context
@@ -122,5 +122,12 @@ def _collect(outcomes: OutcomeStore, items: Sequence[WorkItem], is_sync: bool) -
 def _shown(outcome: Outcome | None, is_told: bool) -> tuple[bool, str] | None:
     if outcome is None:
         return None
-    text = outcome.body[:SHOWN_BYTES].decode(errors="replace") if is_told else ""
-    return outcome.state == SUCCESS, text
+    return outcome.state == SUCCESS, _text(outcome.body) if is_told else ""
+
+
+def _text(body: bytes) -> str:
+    """Return what people are shown of an outcome."""
+    content_type, start = split_body(body)
+    if content_type != JSON:
+        return f"{content_type}, {len(body) - start} bytes"
+    return body[:SHOWN_BYTES].decode(errors="replace")
