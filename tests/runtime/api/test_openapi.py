@@ -54,6 +54,7 @@ def document(
     example: Any = None,
     parse_request: Any = None,
     response_type: str = "",
+    streams: bool = False,
     **settings: str,
 ) -> dict[str, Any]:
     pipeline = Pipeline(
@@ -66,6 +67,7 @@ def document(
         response=read_schema(response, of_answers=True),
         parse_request=parse_request,
         response_type=response_type,
+        streams=streams,
     )
     return describe_api(parse_settings({"PROJECT_NAME": "iris", **settings}), pipeline)
 
@@ -135,6 +137,7 @@ def test_files_are_described_where_there_are_any() -> None:
 
     json = {"application/json"}
     assert contents(document()) == [json, json, json]
+    assert contents(document(streams=True))[1] == json | {"text/event-stream"}
     found = contents(document(parse_request=max, response_type="image/png"))
     assert found == [
         json | {"multipart/form-data", "*/*"}, json | {"image/png"}, json | {"image/png"}

@@ -177,7 +177,7 @@ def test_a_result_may_be_what_becomes_an_object() -> None:
     [
         (None, "is its `return` missing"),
         ([1], '{"predictions": '),
-        ((each for each in [0]), "in place of `yield`"),
+        ((each for each in [0]), "write a `yield from` into predict itself"),
     ],
 )
 def test_a_result_of_the_wrong_kind_is_told_what_to_do(result: Any, advice: str) -> None:

@@ -83,7 +83,21 @@ def test_an_async_parse_request_is_refused(project: Path) -> None:
     assert reason.startswith("parse_request is an `async def`, which the API does not await")
 
 
-@pytest.mark.parametrize("name", ["load_model", "predict", "verify_input"])
+YIELDING = FUNCTIONS.replace("def predict(model, data): return", "def predict(model, data): yield")
+
+
+def test_a_predict_that_yields_answers_in_pieces(project: Path) -> None:
+    assert imported(project, YIELDING).streams
+
+
+@pytest.mark.parametrize(
+    "line", ["def predict_batch(model, batch): return []", 'RESPONSE_CONTENT_TYPE = "image/png"']
+)
+def test_what_does_not_go_with_pieces_is_refused(project: Path, line: str) -> None:
+    assert "does not go with that" in refused(project, YIELDING + line)
+
+
+@pytest.mark.parametrize("name", ["load_model", "verify_input"])
 def test_a_generator_is_refused(project: Path, name: str) -> None:
     lines = [
         line + "; yield" if f"def {name}(" in line else line for line in FUNCTIONS.splitlines()

@@ -17,6 +17,8 @@ STARTED = "STARTED"
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
 REVOKED = "REVOKED"
+PIECE = "PIECE"
+"""In place of a state: a part of a prediction that is made; ``body`` is its number and JSON."""
 FINAL_STATES = frozenset({SUCCESS, FAILURE, REVOKED})
 
 BINARY = b"\0"
@@ -37,13 +39,15 @@ class Request(NamedTuple):
     """One verified prediction request on its way to a worker.
 
     ``payload`` is what verify_input returned (``pipeline/payloads.py``); ``owner`` is who may ask
-    for the outcome (:func:`owner_of`).
+    for the outcome (:func:`owner_of`).  ``streams`` asks for a synchronous one's pieces as they
+    come.
     """
 
     id: str
     payload: bytes
     owner: str = NOBODY
     callback_uri: str | None = None
+    streams: bool = False
 
 
 class Outcome(NamedTuple):

@@ -8,7 +8,6 @@ polls and no thread waits.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,15 @@ from uuid import uuid4
 
 import orjson
 import redis.asyncio
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
+from app.runtime.api.confirmation import (
+    ANSWER_SECONDS,
+    asked,
+    confirmed,
+    ignore_error,
+    unconfirmed,
+)
 from app.runtime.api.waiting import Waiter, WaitingRoom
 from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import Outcome, Request, ResponseMode, new_task_id
@@ -27,13 +33,10 @@ from app.runtime.requests.acceptance import Acceptance, Claim, queue_full
 from app.runtime.requests.cancellation import REASONS, Cancellation
 from app.runtime.requests.errors import (
     LOST,
-    MEMORY_FULL,
     NOT_CONFIRMED,
     NOT_REACHED,
     NOT_READ,
-    REFUSED,
     NotCancelled,
-    QueueFull,
     QueueUnavailable,
 )
 from app.runtime.requests.lookup import Lookup
@@ -56,12 +59,8 @@ ACCEPT_TOGETHER = 1000
 """Most asynchronous requests that are stored by one command."""
 LAST_LOOK_SECONDS = 0.2
 """How long Redis may take to be told that a client's time is up."""
-ANSWER_SECONDS = 5.0
-"""How long Redis may take to answer."""
 TRACE_SECONDS = 3600
 """How long after a request what is done for it still belongs to its trace."""
-
-log = logging.getLogger("denzel.dispatch")
 
 
 @dataclass(eq=False, slots=True)
@@ -138,7 +137,7 @@ class Dispatcher:
         if not self._is_accepting:
             self._is_accepting = True
             self._spawn(self._accept())
-        await _confirmed(accepted.stored, seconds)
+        await confirmed(accepted.stored, seconds)
 
     async def submit_once(
         self, request: Request, key: str, body: bytes, seconds: float = ANSWER_SECONDS
@@ -149,7 +148,7 @@ class Dispatcher:
         """
         self._require_redis()
         self._note_trace(request.id)
-        return await _confirmed(self._acceptance.accept_once(request, key, body), seconds)
+        return await confirmed(self._acceptance.accept_once(request, key, body), seconds)
 
     async def _accept(self) -> None:
         """Store asynchronous requests, some at a time, until none is left."""
@@ -160,7 +159,7 @@ class Dispatcher:
                 try:
                     count = await self._acceptance.accept([each.request for each in some])
                 except (RedisError, OSError) as error:
-                    self._refuse(some, partial(_unconfirmed, error))
+                    self._refuse(some, partial(unconfirmed, error))
                 else:
                     self._refuse(some[count:], partial(queue_full, self._max_queue))
                     for accepted in some[:count]:
@@ -230,7 +229,7 @@ class Dispatcher:
             if error is None:
                 waiter.is_confirmed = True
             else:
-                waiter.fail(_unconfirmed(error))
+                waiter.fail(unconfirmed(error))
 
     async def _time_out(self, waiter: Waiter) -> Outcome | None:
         """Leave a record of a request whose client's time is up; return a late outcome.
@@ -239,7 +238,7 @@ class Dispatcher:
         Raises QueueUnavailable when Redis has confirmed neither record nor request.
         """
         waiter.future = self._loop.create_future()
-        _ignore_error(waiter.future)  # which may come when nobody asks for it any more
+        ignore_error(waiter.future)  # which may come when nobody asks for it any more
         request = waiter.request
         assert request is not None
         recorded = self._acceptance.time_out(request.id, request.owner)
@@ -247,7 +246,7 @@ class Dispatcher:
             [recorded, waiter.future], timeout=LAST_LOOK_SECONDS,
             return_when=asyncio.FIRST_COMPLETED,
         )  # fmt: skip
-        _ignore_error(recorded)
+        ignore_error(recorded)
         if waiter.future.done():
             return waiter.future.result()
         is_recorded = recorded.done() and recorded.exception() is None
@@ -263,7 +262,7 @@ class Dispatcher:
             self._leaving.remove(waiter)
         else:
             left = waiter.deadline - self._loop.time()
-            _ignore_error(self._acceptance.abandon(waiter.task_id, left))
+            ignore_error(self._acceptance.abandon(waiter.task_id, left))
 
     def _note_trace(self, task_id: str) -> None:
         """Have the worker and the callbacks go on with the present trace.
@@ -271,7 +270,7 @@ class Dispatcher:
         What is sent over this connection first is there first.
         """
         if self._tracing and (parent := self._tracing.traceparent(task_id=task_id)):
-            _ignore_error(self._subscriber.run("note_trace", task_id, parent, TRACE_SECONDS))
+            ignore_error(self._subscriber.run("note_trace", task_id, parent, TRACE_SECONDS))
 
     # Records
 
@@ -281,12 +280,12 @@ class Dispatcher:
         Raises QueueUnavailable.
         """
         self._require_redis(NOT_READ)
-        (record,) = await _asked(self._lookup.find([task_id]))
+        (record,) = await asked(self._lookup.find([task_id]))
         return record if record is not None and record.owner == owner else None
 
     async def callback_of(self, task_id: str) -> dict[str, object]:
         """Return what is known of a request's callback, {} for none.  Raises QueueUnavailable."""
-        return describe(await _asked(self._redis.hgetall(callback_key(task_id))))
+        return describe(await asked(self._redis.hgetall(callback_key(task_id))))
 
     async def wait(self, task_id: str, seconds: float) -> Outcome | None:
         """Return a request's outcome as soon as it has one, None if it has none in time.
@@ -309,7 +308,7 @@ class Dispatcher:
             self._waiting.leave(waiter)
 
     async def _watch(self, task_id: str, seconds: float) -> None:
-        await _asked(self._lookup.watch(task_id, seconds))
+        await asked(self._lookup.watch(task_id, seconds))
         await self._resolve([task_id])
 
     async def cancel(self, task_id: str, owner: str) -> bool:
@@ -318,7 +317,7 @@ class Dispatcher:
         Raises NotCancelled and QueueUnavailable.
         """
         self._require_redis(NOT_READ)
-        if await _asked(self._cancellation.cancel(task_id, owner)):
+        if await asked(self._cancellation.cancel(task_id, owner)):
             return True
         record = await self.find(task_id, owner)  # a synchronous one that was answered has ended
         if record is not None:
@@ -355,7 +354,10 @@ class Dispatcher:
         if run != self._redis_run:
             self._redis_run = run
             for waiter in self._waiting.unanswered():  # Redis has forgotten them
-                self._leave_soon(waiter)
+                if waiter.can_be_sent_again:
+                    self._leave_soon(waiter)
+                else:
+                    waiter.fail(QueueUnavailable(LOST))
 
     async def _resolve(self, task_ids: Sequence[str]) -> None:
         """Read records, and answer those who wait for one that is final."""
@@ -373,38 +375,3 @@ class Dispatcher:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _confirmed(storing: Any, seconds: float) -> Any:
-    """Return what Redis confirms within ``seconds``; raises QueueUnavailable."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await storing
-    except TimeoutError as error:
-        raise QueueUnavailable(NOT_CONFIRMED) from error
-    except (RedisError, OSError) as error:
-        raise _unconfirmed(error) from error
-
-
-async def _asked(answer: Any) -> Any:
-    """Return what Redis answers; raises QueueUnavailable."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await answer
-    except (RedisError, OSError) as error:
-        log.warning("Redis cannot be asked: %s", error)
-        raise QueueUnavailable(NOT_READ) from error
-
-
-def _unconfirmed(error: BaseException) -> QueueUnavailable:
-    if isinstance(error, OutOfMemoryError):
-        return QueueFull(MEMORY_FULL)
-    log.warning("Redis has not confirmed a request: %s", error)
-    if isinstance(error, ResponseError):
-        return QueueUnavailable(REFUSED)
-    return QueueUnavailable(NOT_CONFIRMED)
-
-
-def _ignore_error(reply: asyncio.Future[Any]) -> None:
-    """Have an error of a reply that nobody needs not be reported by asyncio."""
-    reply.add_done_callback(lambda done: done.cancelled() or done.exception())

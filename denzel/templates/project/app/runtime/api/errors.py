@@ -131,6 +131,13 @@ class PredictionTimeout(ApiError):
     title = "Prediction timed out"
 
 
+class StreamCut(ApiError):
+    """The rest of an answer in pieces cannot be told."""
+
+    status = 500
+    title = "Stream cut off"
+
+
 class PredictionFailed(ApiError):
     """process or predict raised; the description is the exception's type and message."""
 

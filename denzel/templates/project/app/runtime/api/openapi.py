@@ -86,6 +86,9 @@ def _describe_bodies(paths: dict[str, Any], pipeline: Pipeline) -> None:
     if pipeline.parse_request is not None:
         content[FORM] = {"schema": {"type": "object"}}
         content["*/*"] = {}  # a file of any kind, as it is
+    if pipeline.streams:
+        events = {"schema": {"type": "string", "description": "Server-sent events"}}
+        predict["responses"]["200"]["content"]["text/event-stream"] = events
     if pipeline.response_type:
         (callback,) = predict["callbacks"]["prediction"].values()
         result = paths["/status/{task_id}/result"]["get"]

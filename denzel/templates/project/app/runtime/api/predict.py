@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import falcon
@@ -13,9 +14,10 @@ import orjson
 
 from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
-from app.runtime.api.dispatch import ANSWER_SECONDS, Dispatcher
+from app.runtime.api.confirmation import ANSWER_SECONDS
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
+    ApiError,
     BadInput,
     BrokenPipeline,
     PredictionCancelled,
@@ -32,6 +34,14 @@ from app.runtime.api.request_body import (
     raw_callback_uri,
     read_body,
 )
+from app.runtime.api.streaming import (
+    StreamDispatcher,
+    error_event,
+    events_of,
+    result_event,
+    set_stream,
+    wants_stream,
+)
 from app.runtime.api.verification import Verifier
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import (
@@ -46,7 +56,7 @@ from app.runtime.contract import (
     split_body,
 )
 from app.runtime.pipeline.raw_requests import raw_type
-from app.runtime.requests.errors import QueueUnavailable
+from app.runtime.requests.errors import QueueUnavailable, RequestError
 from app.runtime.settings import Settings
 
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -61,16 +71,22 @@ log = logging.getLogger("denzel.api")
 
 
 class PredictResource:
-    """``POST /predict``: verify, queue, and answer at once or with the prediction."""
+    """``POST /predict``: verify, queue, and answer at once or with the prediction.
+
+    ``streams`` tells that predict yields its answer in pieces.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        dispatcher: Dispatcher,
+        dispatcher: StreamDispatcher,
         admission: Admission,
         verifier: Verifier,
         models: Models,
+        *,
+        streams: bool = False,
     ) -> None:
+        self._streams = streams
         self._settings = settings
         self._dispatcher = dispatcher
         self._admission = admission
@@ -81,15 +97,7 @@ class PredictResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer predict's dict, or the id of the task that will make it."""
-        body = await read_body(req, self._settings.max_body_bytes)
-        json_data: Any
-        if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
-            json_data = await parse_raw_body(body, content_type, req)
-            callback_uri = raw_callback_uri(json_data, req, self._policy)
-            body = idempotent_body(json_data, body)
-        else:
-            json_data = parse_body(body, self._settings.max_json_depth, req)
-            callback_uri = find_callback_uri(json_data, self._policy)
+        json_data, callback_uri, body = await self._read(req)
         key = read_idempotency_key(req)
         payload = await self._verify(json_data)
         preference = parse_prefer(req.get_header("Prefer"))
@@ -97,13 +105,24 @@ class PredictResource:
             resp.set_header("Preference-Applied", preference.applied)
         resp.content_type = falcon.MEDIA_JSON
         owner = owner_of(caller(req))
-        is_async = self._answers_async(preference)
+        streams = (
+            self._streams
+            and key is None
+            and not preference.respond_async
+            and wants_stream(req.accept)
+        )
+        is_async = not streams and self._answers_async(preference)
         wait = self._wait(preference, is_async)
         if not is_async:
             await self._models.require()
         elif (missing := await self._models.missing()) is not None:
             resp.set_header(MODEL_HEADER, missing.state.rstrip("."))
         self._admission.admit(len(payload))
+        if streams:
+            events = self._stream(resp, payload, owner, wait or 0.0)
+            await anext(events)  # to its first piece: until then errors are answered as ever
+            set_stream(resp, events)
+            return
         if not is_async and key is None:
             await self._predict(resp, payload, owner, wait or 0.0)
             return
@@ -120,6 +139,19 @@ class PredictResource:
             left = wait - (time.monotonic() - started)
             show_body(resp, await self._answer(task_id, left, wait, is_async))
 
+    async def _read(self, req: falcon.asgi.Request) -> tuple[Any, str | None, bytes]:
+        """Return what verify_input is called for, a callback's URI, and what a key stands for.
+
+        Raises ApiError for what cannot be read.
+        """
+        body = await read_body(req, self._settings.max_body_bytes)
+        if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
+            request = await parse_raw_body(body, content_type, req)
+            callback_uri = raw_callback_uri(request, req, self._policy)
+            return request, callback_uri, idempotent_body(request, body)
+        json_data = parse_body(body, self._settings.max_json_depth, req)
+        return json_data, find_callback_uri(json_data, self._policy), body
+
     async def _predict(
         self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float
     ) -> None:
@@ -128,7 +160,42 @@ class PredictResource:
         resp.set_header(TASK_ID_HEADER, task_id)
         if outcome is None:
             self._hint(timeout)
-        show_body(resp, prediction(task_id, outcome, timeout, self._settings.api_prefix))
+        show_body(resp, self._body(task_id, outcome, timeout))
+
+    async def _stream(
+        self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield nothing once there is something to answer, then the events of a prediction.
+
+        Raises what goes wrong before; afterwards that is an event.
+        """
+        with self._admission.waiting:
+            waiter = self._dispatcher.open_stream(payload, owner, timeout)
+            resp.set_header(TASK_ID_HEADER, waiter.task_id)
+            body = None
+            try:
+                await waiter.wait()
+                if not waiter.received:  # it ended before its first piece
+                    outcome = await self._dispatcher.outcome_of(waiter)
+                    if outcome is None:
+                        self._hint(timeout)
+                    body = self._body(waiter.task_id, outcome, timeout)
+                yield b""
+                if body is None:
+                    async for events in events_of(waiter):
+                        yield events
+                    outcome = await self._dispatcher.outcome_of(waiter)
+                    body = self._body(waiter.task_id, outcome, timeout)
+                yield result_event(body)
+            except (ApiError, RequestError) as error:
+                if not waiter.received:
+                    raise
+                yield error_event(error)
+            finally:
+                self._dispatcher.close_stream(waiter)
+
+    def _body(self, task_id: str, outcome: Outcome | None, timeout: float) -> bytes:
+        return prediction(task_id, outcome, timeout, self._settings.api_prefix)
 
     def _hint(self, timeout: float) -> None:
         """Say once what to do about predictions that take longer than their clients wait."""
@@ -173,7 +240,7 @@ class PredictResource:
             outcome = None  # it is accepted, which is what the client was promised to be told
         if outcome is None and is_async:
             return accepted(task_id)
-        return prediction(task_id, outcome, wait, self._settings.api_prefix)
+        return self._body(task_id, outcome, wait)
 
     def _answers_async(self, preference: Preference) -> bool:
         """Tell how to answer: as the request prefers, else as the deployment is set."""

@@ -191,7 +191,7 @@ def _seen(result: Any) -> str:
         "NoneType": "is its `return` missing?",
         "coroutine": "write `def predict`, not `async def predict`",
         "bytes": 'say what they are, such as RESPONSE_CONTENT_TYPE = "image/png"',
-        "generator": "use `return` in place of `yield`",
+        "generator": "write a `yield from` into predict itself to answer in pieces",
         "DataFrame": 'put it into one, such as {"rows": frame}',
         "list": 'put it into one, such as {"predictions": […]}',
         "ndarray": 'put it into one, such as {"predictions": array}',

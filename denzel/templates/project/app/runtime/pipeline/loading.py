@@ -34,7 +34,8 @@ class Pipeline:
 
     ``example`` is its ``EXAMPLE``: the JSON of a request, or a file's path.  ``request`` and
     ``response`` are what its ``REQUEST`` and ``RESPONSE`` say; each is None when it has none.
-    ``response_type`` is its ``RESPONSE_CONTENT_TYPE``, what bytes that predict returns are.
+    ``streams`` tells that predict yields its answer in pieces.  ``response_type`` is its
+    ``RESPONSE_CONTENT_TYPE``, what bytes that predict returns are.
     """
 
     verify_input: Callable[[Any], Any]
@@ -47,6 +48,7 @@ class Pipeline:
     request: Schema | None = None
     response: Schema | None = None
     response_type: str = ""
+    streams: bool = False
 
 
 def import_pipeline() -> Pipeline:
@@ -70,6 +72,7 @@ def import_pipeline() -> Pipeline:
         request=_schema(module, "REQUEST"),
         response=_schema(module, "RESPONSE"),
         response_type=_response_type(module),
+        streams=_streams(module),
     )
 
 
@@ -79,6 +82,19 @@ def _schema(module: ModuleType, name: str) -> Schema | None:
         return read_schema(getattr(module, name, None), of_answers=name == "RESPONSE")
     except BadSchema as error:
         raise PipelineError(f"{name} in app/logic/pipeline.py cannot be used: {error}") from error
+
+
+def _streams(module: ModuleType) -> bool:
+    """Tell whether predict yields; raises PipelineError where that does not go with the rest."""
+    if not inspect.isgeneratorfunction(module.predict):
+        return False
+    for name in ("predict_batch", "RESPONSE_CONTENT_TYPE"):
+        if getattr(module, name, None) is not None:
+            raise PipelineError(
+                f"predict holds a `yield`, so that it answers in pieces of JSON; {name} does not "
+                "go with that: remove it, or use `return`"
+            )
+    return True
 
 
 def _response_type(module: ModuleType) -> str:
@@ -109,7 +125,7 @@ def _refuse_what_cannot_be_called(module: ModuleType) -> None:
     """Raise PipelineError for functions whose call returns no result but a coroutine or generator.
 
     ``async def verify_input`` is awaited in the API.  ``process`` and ``predict_batch`` may be
-    generators, since what they return is iterated over.
+    generators, since what they return is iterated over, and ``predict``, which then streams.
     """
     for name in (*REQUIRED, *OPTIONAL):
         function = getattr(module, name, None)
@@ -120,7 +136,7 @@ def _refuse_what_cannot_be_called(module: ModuleType) -> None:
                 f"{name} is an `async def`, which the {where} does not await: write `def {name}`"
                 ", and run what is asynchronous with asyncio.run(…)"
             )
-        if name not in ("process", "predict_batch") and _is_generator(function):
+        if name not in ("process", "predict", "predict_batch") and _is_generator(function):
             raise PipelineError(
                 f"{name} holds a `yield`, so that calling it returns a generator: "
                 "use `return` in its place"

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.contract import CANCELLED, FAILURE, REVOKED, SUCCESS, Outcome, failure_body
 from app.runtime.gpus.errors import free_memory, is_out_of_memory, lost_context
 from app.runtime.logs import current_task
 from app.runtime.pipeline.explanations import NO_GPU_MEMORY, advice
 from app.runtime.pipeline.json_codec import dump_result
 from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.payloads import load_verified
+from app.runtime.pipeline.streams import Send, Unwanted, consume
 from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
 from app.runtime.pipeline.tracebacks import without_our_frames
 
@@ -28,12 +30,14 @@ def predict_group(
     model: Any,
     requests: Sequence[tuple[str, bytes | str]],
     limit: TimeLimit = NO_LIMIT,
+    sends: Mapping[str, Send] = MappingProxyType({}),
 ) -> list[Outcome]:
     """Return the outcome of each ``(id, payload)`` request, in order.
 
     A request that fails, or takes longer than ``limit``, fails alone.  With ``predict_batch``
-    those whose ``process`` succeeded are predicted together.  Raises GpuContextLost when this
-    process cannot go on: then there are no outcomes.
+    those whose ``process`` succeeded are predicted together.  ``sends`` are for those, by id, whose
+    pieces are wanted as they come.  Raises GpuContextLost when this process cannot go
+    on: then there are no outcomes.
     """
     failures: dict[str, Outcome] = {}
     processed: dict[str, _Processed] = {}
@@ -47,7 +51,7 @@ def predict_group(
             failures[task_id] = _failure(task_id, error)
         else:
             processed[task_id] = _Processed(data, time.monotonic() - started)
-    outcomes = {**failures, **_predict(pipeline, model, processed, limit)}
+    outcomes = {**failures, **_predict(pipeline, model, processed, limit, sends)}
     current_task.set("")
     return [outcomes[task_id] for task_id, _ in requests]
 
@@ -60,13 +64,20 @@ class _Processed(NamedTuple):
 
 
 def _predict(
-    pipeline: Pipeline, model: Any, processed: dict[str, _Processed], limit: TimeLimit
+    pipeline: Pipeline,
+    model: Any,
+    processed: dict[str, _Processed],
+    limit: TimeLimit,
+    sends: Mapping[str, Send],
 ) -> dict[str, Outcome]:
     if pipeline.predict_batch is not None and processed:
         return _predict_batch(pipeline, model, processed, limit)
     outcomes = {}
     for task_id, each in processed.items():
         current_task.set(task_id)
+        if pipeline.streams:
+            outcomes[task_id] = _stream(pipeline, model, task_id, each, limit, sends.get(task_id))
+            continue
         memory_is_full = False
         try:
             with limit.of(time.monotonic() - each.seconds):
@@ -79,6 +90,31 @@ def _predict(
         if memory_is_full:  # not while the exception is held, which holds what was on the GPU
             free_memory()
     return outcomes
+
+
+def _stream(
+    pipeline: Pipeline,
+    model: Any,
+    task_id: str,
+    processed: _Processed,
+    limit: TimeLimit,
+    send: Send | None,
+) -> Outcome:
+    """Predict with a predict that yields."""
+    started = time.monotonic() - processed.seconds
+    try:
+        body = consume(pipeline.predict(model, processed.data), send, limit, started)
+    except Unwanted:
+        log.info("Prediction %s ended: its client has gone", task_id)
+        return Outcome(task_id, REVOKED, CANCELLED)
+    except BaseException as error:  # noqa: BLE001 - it is the user's code
+        outcome = _failure(task_id, error)
+        memory_is_full = is_out_of_memory(error)
+    else:
+        return Outcome(task_id, SUCCESS, body)
+    if memory_is_full:  # not while the exception is held, which holds what was on the GPU
+        free_memory()
+    return outcome
 
 
 def _predict_batch(

@@ -17,6 +17,7 @@ from app.runtime.pipeline.json_codec import dump, dump_result, loads
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
 from app.runtime.pipeline.payloads import dump_verified, load_verified
 from app.runtime.pipeline.raw_requests import NOTHING_RETURNED, RawRequest, read_file
+from app.runtime.pipeline.streams import predict_whole
 
 log = logging.getLogger("denzel.pipeline")
 
@@ -66,6 +67,8 @@ def predict_alone(step: Step, pipeline: Pipeline, model: Any, payload: bytes) ->
     Returns an outcome's body.
     """
     data = step("process", pipeline.process, model, load_verified(payload))
+    if pipeline.streams:
+        return bytes(step("predict", predict_whole, pipeline.predict, model, data))
     result = step("predict", pipeline.predict, model, data)
     return step("predict's JSON", dump_result, result, pipeline.response_type)
 

@@ -6,7 +6,7 @@ for each call.  Format: Celery's message protocol 2
 
 The headers come first, and the id and the time of sending first among them, at fixed places: the
 Lua scripts read them there (``lua/messages.lua``), and write them: the time is Redis's.  ``alone``,
-``timeout``, ``bytes``, ``reply_to``, ``owner`` and ``binary`` are denzel's own headers.
+``timeout``, ``bytes``, ``reply_to``, ``owner``, ``binary`` and ``stream`` are denzel's own headers.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ INLINE_PAYLOAD_BYTES = 32 * 1024
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALONE = b',"alone":true'
 _BINARY = b',"binary":true'
+_STREAM = b',"stream":true'
 _TIME_END = 80
 """Where the time of sending ends in every message."""
 _TASK = b',"lang":"py","task":"%b"}' % INVOKE_PREDICT.encode()
@@ -73,6 +74,8 @@ def rest_of_sync_message(request: Request, reply_to: str, timeout: float) -> byt
     )  # fmt: skip
     if _is_binary(payload):
         headers += _BINARY
+    if request.streams:  # alone, so that its end need not wait for others
+        headers = _ALONE + headers + _STREAM
     body = _body(b"null" if stands_beside(request) else payload)
     return b"%b%b%b}" % (headers, _BEFORE_BODY, body)
 

@@ -52,6 +52,7 @@ class PredictionRequest(Request):  # Celery has no types
             self.callback_uri, self.payload = decode_stored_request(stored)
         self.owner: str = message.headers.get("owner", "")
         self.api: str = message.headers.get("reply_to", "")
+        self.streams: bool = "stream" in message.headers
         arguments = shown(self.payload or b"", SHOWN_CHARACTERS) or message.id
         headers = {
             **message.headers,

@@ -1,0 +1,59 @@
+"""Wait for what Redis confirms, and say what it means when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+
+from app.runtime.requests.errors import (
+    MEMORY_FULL,
+    NOT_CONFIRMED,
+    NOT_READ,
+    REFUSED,
+    QueueFull,
+    QueueUnavailable,
+)
+
+ANSWER_SECONDS = 5.0
+"""How long Redis may take to answer."""
+
+log = logging.getLogger("denzel.dispatch")
+
+
+async def confirmed(storing: Any, seconds: float) -> Any:
+    """Return what Redis confirms within ``seconds``; raises QueueUnavailable."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await storing
+    except TimeoutError as error:
+        raise QueueUnavailable(NOT_CONFIRMED) from error
+    except (RedisError, OSError) as error:
+        raise unconfirmed(error) from error
+
+
+async def asked(answer: Any) -> Any:
+    """Return what Redis answers; raises QueueUnavailable."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await answer
+    except (RedisError, OSError) as error:
+        log.warning("Redis cannot be asked: %s", error)
+        raise QueueUnavailable(NOT_READ) from error
+
+
+def unconfirmed(error: BaseException) -> QueueUnavailable:
+    """Return the error of a request that Redis has not confirmed for this reason."""
+    if isinstance(error, OutOfMemoryError):
+        return QueueFull(MEMORY_FULL)
+    log.warning("Redis has not confirmed a request: %s", error)
+    if isinstance(error, ResponseError):
+        return QueueUnavailable(REFUSED)
+    return QueueUnavailable(NOT_CONFIRMED)
+
+
+def ignore_error(reply: asyncio.Future[Any]) -> None:
+    """Have an error of a reply that nobody needs not be reported by asyncio."""
+    reply.add_done_callback(lambda done: done.cancelled() or done.exception())
