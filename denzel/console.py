@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from denzel.backends.base import Passing
+from denzel.errors import UsageError
 from denzel.live import LiveView, wrap
 from denzel.live import echo as echo  # what commands print with
 from denzel.services import (
@@ -89,7 +91,25 @@ def waiting(what: str) -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON for people and programs alike."""
-    echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo(_json(value))
+
+
+def print_prediction(answer: Any, output: Path | None) -> None:
+    """Print a prediction, or write it to ``output``; raises UsageError for bytes on a terminal."""
+    if output is not None:
+        content = answer if isinstance(answer, bytes) else _json(answer).encode() + b"\n"
+        output.write_bytes(content)
+        progress(f"{len(content)} bytes written to {output}")
+    elif not isinstance(answer, bytes):
+        echo(_json(answer))
+    elif sys.stdout.isatty():
+        raise UsageError(f"The prediction is {len(answer)} bytes and no text; -o FILE writes them")
+    else:
+        click.echo(answer, nl=False)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 # --- status

@@ -82,9 +82,8 @@ def _existing(parent: Path, *, lenient: bool = False) -> Project | None:
 def _predict(project: Project) -> None:
     request = (project.root / REQUEST_FILE).read_bytes()
     console.echo(f"\nPOST {api_url(project.settings)}/predict\n{request.decode().strip()}")
-    answer = operations.predict(
-        project, request, source=REQUEST_FILE, timeout=PREDICT_TIMEOUT_SECONDS
-    )
+    body = operations.RequestBody(request)
+    answer = operations.predict(project, body, timeout=PREDICT_TIMEOUT_SECONDS)
     if not isinstance(answer, dict):
         raise PredictionError(f"The demo's answer is no JSON object but {answer!r}")
     console.echo("\nAnswer")

@@ -722,8 +722,8 @@ def test_logs_of_one_service_or_all(
 
 def test_check_runs_on_the_backend_asked_for(project: Project, machine: Deployments) -> None:
     machine.default = "local"
-    operations.check(project, None, source="", backend="docker", report=silent)
-    operations.check(project, None, source="", timeout=5, repeat=9, report=silent)
+    operations.check(project, None, backend="docker", report=silent)
+    operations.check(project, None, timeout=5, repeat=9, report=silent)
     assert machine.done == [
         "docker check --timeout 60.0 --repeat 0", "local check --timeout 5 --repeat 9"
     ]  # fmt: skip
@@ -734,18 +734,51 @@ def test_the_example_is_asked_of_the_deployed_pipeline(
 ) -> None:
     launch(project, ports)
     machine.answer = '{"data": 1}'
-    assert operations.example(project) == b'{"data": 1}'
+    assert operations.example(project) == (b'{"data": 1}', "application/json")
     assert "run api app.runtime.pipeline.trial" in machine.done[-1]
+    (project.root / "app" / "assets" / "cat.jpg").write_bytes(b"\xff\xd8")
+    machine.answer = '"app/assets/cat.jpg"'
+    assert operations.example(project) == (b"\xff\xd8", "image/jpeg")
     machine.answer = "null"
     with pytest.raises(UsageError, match="define EXAMPLE"):
         operations.example(project)
 
 
 def test_check_hands_the_sample_to_the_pipeline(project: Project, machine: Deployments) -> None:
-    report = operations.check(project, b'{"a": 1}', source="x.json", report=silent)
-    assert report["result"] == {"a": 1}
-    with pytest.raises(UsageError, match=r"x\.json does not hold JSON"):
-        operations.check(project, b"{", source="x.json", report=silent)
+    sample = operations.read_request(b'{"a": 1}', "x.json")
+    assert operations.check(project, sample, report=silent)["result"] == {"a": 1}
+    assert machine.done[-1].endswith("--repeat 0")
+    sample = operations.read_request(b'{"a": 1}', "x.json", "text/csv")
+    operations.check(project, sample, report=silent)
+    assert machine.done[-1].endswith("--content-type text/csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "given", "found"),
+    [
+        (b'{"a": 1}', "request.txt", None, "application/json"),
+        (b"\xff\xd8", "cat.jpg", None, "image/jpeg"),
+        (b"a,b", "cat.jpg", "text/csv", "text/csv"),
+        (b"[" * 100_000 + b"]" * 100_000, "request.json", None, "application/json"),
+    ],
+)
+def test_a_file_tells_what_it_is(content: bytes, name: str, given: str | None, found: str) -> None:
+    assert operations.read_request(content, name, given) == (content, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("x.json", None, r"x\.json does not hold JSON: [^;]*$"),
+        ("<stdin>", None, "does not hold JSON: .*; --content-type tells what else it is"),
+        ("cat.jpg", "application/json", r"cat\.jpg does not hold JSON"),
+    ],
+)
+def test_a_file_that_is_nothing_known_is_refused(
+    name: str, given: str | None, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        operations.read_request(b"\xff", name, given)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from denzel.client import protocol
-from denzel.client.protocol import Call, Exchange, Pause, Reply, Task
+from denzel.client.protocol import JSON, Call, Exchange, Pause, Reply, Task
 from denzel.client.sync_client import CONNECT_TIMEOUT_SECONDS, DEFAULT_URL
 from denzel.errors import ApiUnreachable, EngineError
 
@@ -65,6 +65,7 @@ class AsyncClient:
         self,
         request: Mapping[str, Any] | bytes,
         *,
+        content_type: str = JSON,
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
@@ -72,6 +73,7 @@ class AsyncClient:
         return await self._run(
             protocol.predict(
                 protocol.encode(request),
+                content_type,
                 idempotency_key,
                 timeout=self._seconds(timeout),
                 retries=self.retries,
@@ -79,12 +81,17 @@ class AsyncClient:
         )
 
     async def submit(
-        self, request: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None
+        self,
+        request: Mapping[str, Any] | bytes,
+        *,
+        content_type: str = JSON,
+        idempotency_key: str | None = None,
     ) -> str:
         """Queue ``request``; return its task's id; as :meth:`Client.submit`."""
         return await self._run(
             protocol.submit(
                 protocol.encode(request),
+                content_type,
                 idempotency_key,
                 timeout=self.timeout,
                 retries=self.retries,
@@ -93,8 +100,11 @@ class AsyncClient:
 
     async def result(self, task_id: str, *, timeout: float | None = None) -> Any:
         """Return the prediction of a task, once it is made; as :meth:`Client.result`."""
-        task = await self.status(task_id, wait=self._seconds(timeout))
-        return task.prediction()
+        return await self._run(
+            protocol.result(
+                task_id, wait=self._seconds(timeout), timeout=self.timeout, retries=self.retries
+            )
+        )
 
     async def status(self, task_id: str, *, wait: float = 0.0) -> Task:
         """Return where a task stands; as :meth:`Client.status`."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from denzel.client.protocol import JSON
 from denzel.errors import InvalidCallback, UsageError
 
 PREFIX = "whsec_"
@@ -25,9 +26,9 @@ TOLERANCE_SECONDS = 300.0
 class Callback:
     """A callback that is genuine.
 
-    ``task_id`` is the same when a callback is sent again.  ``result`` is what ``predict`` returned,
-    or for a ``state`` other than SUCCESS what ``GET /status/ID`` says.  ``state`` comes from a
-    header that is not signed.
+    ``task_id`` is the same when a callback is sent again.  ``result`` is what ``predict`` returned
+    (bytes are bytes), or for a ``state`` other than SUCCESS what ``GET /status/ID`` says.
+    ``state`` comes from a header that is not signed.
     """
 
     task_id: str
@@ -65,7 +66,9 @@ def verify_callback(
     expected = [_signature(each, signed) for each in secrets]
     if not any(_equal(own, given) for own in expected for given in signatures):
         raise InvalidCallback("The signature is not one of this secret")
-    return Callback(message_id, named.get("denzel-status", "SUCCESS"), json.loads(body))
+    kind = named.get("content-type", JSON).partition(";")[0].strip().lower()
+    result = json.loads(body) if kind == JSON else body
+    return Callback(message_id, named.get("denzel-status", "SUCCESS"), result)
 
 
 def _key(secret: str) -> bytes:

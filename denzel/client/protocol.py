@@ -22,6 +22,7 @@ from denzel.errors import ApiUnreachable, PredictionError, PredictionPending, Us
 
 Result = TypeVar("Result")
 
+JSON = "application/json"
 SUCCESS, PENDING = "SUCCESS", "PENDING"
 ENDED = frozenset({SUCCESS, "FAILURE", "REVOKED"})
 LONGEST_WAIT_SECONDS = 600
@@ -62,6 +63,12 @@ class Reply:
     body: bytes
 
     @property
+    def prediction(self) -> Any:
+        """The body, parsed; as bytes where it says that it is something else than JSON."""
+        kind = self.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        return self.value if kind == JSON else self.body
+
+    @property
     def value(self) -> Any:
         """The body, parsed; as text where it is not JSON."""
         try:
@@ -79,7 +86,8 @@ class Task:
 
     ``state`` is PENDING, SUCCESS, FAILURE or REVOKED; ``result`` is the prediction, or why there is
     none; ``started`` is when a worker began it (ISO 8601); ``callback`` says what became of its
-    callback, if it has one.
+    callback, if it has one.  ``file`` is there in place of a result that is no JSON: its
+    ``content_type``, how many ``bytes`` it has, and the ``url`` it stands at.
     """
 
     id: str
@@ -87,6 +95,7 @@ class Task:
     result: Any = None
     started: str | None = None
     callback: Mapping[str, Any] | None = None
+    file: Mapping[str, Any] | None = None
 
     @property
     def ended(self) -> bool:
@@ -94,7 +103,12 @@ class Task:
         return self.state in ENDED
 
     def prediction(self) -> Any:
-        """Return the result; raises PredictionError for a failure, PredictionPending before."""
+        """Return the result; raises PredictionError for a failure, PredictionPending before.
+
+        Raises UsageError for one that is no JSON: the client's ``result`` fetches it.
+        """
+        if self.file is not None:
+            raise UsageError(f"Prediction {self.id} is no JSON; client.result() fetches it")
         if self.state == SUCCESS:
             return self.result
         if not self.ended:
@@ -107,7 +121,9 @@ class Task:
         raise PredictionError(f"Prediction {self.id} ended in {self.state}: {reason}", self.id)
 
 
-def predict(body: bytes, key: str | None, *, timeout: float, retries: int) -> Exchange[Any]:
+def predict(
+    body: bytes, content_type: str, key: str | None, *, timeout: float, retries: int
+) -> Exchange[Any]:
     """Send a request and return its prediction, waiting ``timeout`` seconds for it at most."""
     if timeout > LONGEST_WAIT_SECONDS:
         raise UsageError(
@@ -118,16 +134,20 @@ def predict(body: bytes, key: str | None, *, timeout: float, retries: int) -> Ex
     # The server's own word that the time is over names the task, so it is waited for.
     prefer = {"Prefer": f"wait={math.ceil(timeout)}"}
     seconds = math.ceil(timeout) + ANSWER_SECONDS
-    call = Call("POST", "/predict", seconds, _headers(key, retries) | prefer, body)
+    call = Call("POST", "/predict", seconds, _headers(content_type, key, retries) | prefer, body)
     reply = yield from _repeated(call, retries, deadline)
-    return reply.value
+    return reply.prediction
 
 
-def submit(body: bytes, key: str | None, *, timeout: float, retries: int) -> Exchange[str]:
+def submit(
+    body: bytes, content_type: str, key: str | None, *, timeout: float, retries: int
+) -> Exchange[str]:
     """Send a request to be predicted later; return its task's id once it is safely queued."""
     deadline = time.monotonic() + timeout
     prefer = {"Prefer": "respond-async"}
-    call = Call("POST", "/predict", ANSWER_SECONDS, _headers(key, retries) | prefer, body)
+    call = Call(
+        "POST", "/predict", ANSWER_SECONDS, _headers(content_type, key, retries) | prefer, body
+    )
     reply = yield from _repeated(call, retries, deadline)
     value = reply.value
     try:
@@ -149,6 +169,16 @@ def status(task_id: str, *, wait: float, timeout: float, retries: int) -> Exchan
         task = _task(task_id, reply.value)
         if task.ended or time.monotonic() >= until:
             return task
+
+
+def result(task_id: str, *, wait: float, timeout: float, retries: int) -> Exchange[Any]:
+    """Return the prediction of a task, once it is made; bytes where it is no JSON."""
+    task = yield from status(task_id, wait=wait, timeout=timeout, retries=retries)
+    if task.file is None:
+        return task.prediction()
+    call = Call("GET", f"/status/{_checked(task_id)}/result", ANSWER_SECONDS)
+    reply = yield from _repeated(call, retries, time.monotonic() + timeout)
+    return reply.body
 
 
 def cancel(task_id: str, *, timeout: float, retries: int) -> Exchange[Task]:
@@ -174,7 +204,7 @@ def info(*, timeout: float, retries: int) -> Exchange[str]:
 
 
 def encode(request: Mapping[str, Any] | bytes) -> bytes:
-    """Return a request's body: JSON, or what is JSON already; raises UsageError for neither."""
+    """Return a request's body: JSON, or what is encoded already; raises UsageError for neither."""
     if isinstance(request, bytes):
         return request
     try:
@@ -183,10 +213,10 @@ def encode(request: Mapping[str, Any] | bytes) -> bytes:
         raise UsageError(f"The request is not JSON-serializable: {error}") from error
 
 
-def _headers(key: str | None, retries: int) -> dict[str, str]:
+def _headers(content_type: str, key: str | None, retries: int) -> dict[str, str]:
     """Return a prediction's headers; with a key the same request is never predicted twice."""
     key = key or (str(uuid4()) if retries else None)
-    return {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+    return {"Content-Type": content_type, **({"Idempotency-Key": key} if key else {})}
 
 
 def _checked(task_id: str) -> str:
@@ -226,7 +256,7 @@ def _task(task_id: str, value: Any) -> Task:
         raise PredictionError(f"The API told no state but {str(value)[:SHOWN_BODY]}", task_id)
     return Task(
         task_id, str(value["status"]), value.get("result"), value.get("started"),
-        value.get("callback"),
+        value.get("callback"), value.get("file"),
     )  # fmt: skip
 
 

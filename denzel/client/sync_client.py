@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import requests
 
 from denzel.client import protocol
-from denzel.client.protocol import Call, Exchange, Pause, Reply, Task
+from denzel.client.protocol import JSON, Call, Exchange, Pause, Reply, Task
 from denzel.errors import ApiUnreachable
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -66,17 +66,21 @@ class Client:
         self,
         request: Mapping[str, Any] | bytes,
         *,
+        content_type: str = JSON,
         timeout: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
         """Return the prediction for ``request``, a JSON object or its encoding.
 
-        Raises PredictionPending when it was not made in time (600 s at most), PredictionError when
-        it was refused or failed, ApiUnreachable when there was no answer.
+        Bytes may be anything else, such as an image, which ``content_type`` tells.  A prediction
+        that is not JSON is returned as bytes.  Raises PredictionPending when it was not made in
+        time (600 s at most), PredictionError when it was refused or failed, ApiUnreachable when
+        there was no answer.
         """
         return self._run(
             protocol.predict(
                 protocol.encode(request),
+                content_type,
                 idempotency_key,
                 timeout=self._seconds(timeout),
                 retries=self.retries,
@@ -84,12 +88,17 @@ class Client:
         )
 
     def submit(
-        self, request: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None
+        self,
+        request: Mapping[str, Any] | bytes,
+        *,
+        content_type: str = JSON,
+        idempotency_key: str | None = None,
     ) -> str:
         """Queue ``request``; return its task's id as soon as it cannot be lost any more."""
         return self._run(
             protocol.submit(
                 protocol.encode(request),
+                content_type,
                 idempotency_key,
                 timeout=self.timeout,
                 retries=self.retries,
@@ -97,12 +106,15 @@ class Client:
         )
 
     def result(self, task_id: str, *, timeout: float | None = None) -> Any:
-        """Return the prediction of a task, once it is made.
+        """Return the prediction of a task, once it is made; bytes where it is no JSON.
 
         Raises PredictionPending when it was not made in time, PredictionError when it failed.
         """
-        task = self.status(task_id, wait=self._seconds(timeout))
-        return task.prediction()
+        return self._run(
+            protocol.result(
+                task_id, wait=self._seconds(timeout), timeout=self.timeout, retries=self.retries
+            )
+        )
 
     def status(self, task_id: str, *, wait: float = 0.0) -> Task:
         """Return where a task stands now, or once it has ended within ``wait`` seconds.

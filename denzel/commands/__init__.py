@@ -60,7 +60,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "updatereqs": Entry("requirements", "Apply both requirements files, then restart."),
     },
     "Predict": {
-        "predict": Entry("predictions", "Send the JSON in FILE to the running API."),
+        "predict": Entry("predictions", "Send a request from FILE to the running API."),
         "result": Entry("predictions", "Print the prediction of an asynchronous request."),
         "response": Entry("predictions", "Choose how /predict answers from now on."),
         "callbacks": Entry("predictions", "List undelivered callbacks, retry or drop them."),

@@ -10,7 +10,13 @@ import click
 
 from denzel import console, operations, scaffold
 from denzel.commands.invocation import current_project, interruptible, pip_progress
-from denzel.commands.options import SECONDS, backend_name, backend_options, json_option
+from denzel.commands.options import (
+    SECONDS,
+    backend_name,
+    backend_options,
+    content_type_option,
+    json_option,
+)
 from denzel.templates import NO_EXAMPLE, example_names
 
 
@@ -41,6 +47,7 @@ def startproject(name: str, gpu: bool, example: str) -> None:
 @click.command()
 @click.argument("file", type=click.File("rb"), required=False)
 @backend_options
+@content_type_option
 @click.option(
     "--timeout",
     type=SECONDS,
@@ -56,18 +63,25 @@ def startproject(name: str, gpu: bool, example: str) -> None:
     help="Predict N times more; show how long that takes, and the memory held.",
 )
 @json_option
-def check(file: Any, local: bool, docker: bool, timeout: float, repeat: int, as_json: bool) -> None:
+def check(
+    file: Any,
+    local: bool,
+    docker: bool,
+    content_type: str | None,
+    timeout: float,
+    repeat: int,
+    as_json: bool,
+) -> None:
     """Try the pipeline without services, on a request in FILE.
 
     FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is predicted; if
     there is none, the pipeline is imported and the model loaded.
     """
-    sample, source = (file.read(), file.name) if file else (None, "")
+    sample = operations.read_request(file.read(), file.name, content_type) if file else None
     with console.waiting("Trying the pipeline"), pip_progress() as progress:
         report = operations.check(
             current_project(),
             sample,
-            source=source,
             backend=backend_name(local, docker),
             timeout=timeout,
             repeat=repeat,

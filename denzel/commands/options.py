@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,6 +42,17 @@ api_key_option = click.option(
     show_envvar=True,
     default="",
     help="The key, where the API asks for one.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the prediction to this file.",
+)
+content_type_option = click.option(
+    "--content-type",
+    metavar="TYPE",
+    help="What FILE is, where its name does not tell: image/jpeg, for example.",
 )
 live_option = click.option(
     "--live/--no-live", default=False, show_default=True, help="Keep watching until Ctrl-C."

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from denzel import apikeys, console, operations
 from denzel.commands.invocation import current_project
-from denzel.commands.options import SECONDS, api_key_option, json_option
+from denzel.commands.options import (
+    SECONDS,
+    api_key_option,
+    content_type_option,
+    json_option,
+    output_option,
+)
 from denzel.errors import PredictionError, PredictionPending
 
 PREDICT_TIMEOUT_SECONDS = 60.0
@@ -36,48 +43,60 @@ timeout_option = click.option(
     show_default=True,
     help="With --async: wait, or print the task's id and end.",
 )
+@content_type_option
+@output_option
 @timeout_option
 @api_key_option
 @click.pass_context
 def predict(
-    ctx: click.Context, file: Any, asynchronous: bool, wait: bool, timeout: float, api_key: str
+    ctx: click.Context,
+    file: Any,
+    asynchronous: bool,
+    wait: bool,
+    content_type: str | None,
+    output: Path | None,
+    timeout: float,
+    api_key: str,
 ) -> None:
-    """Send the JSON in FILE to the running API.
+    """Send a request from FILE to the running API.
 
-    FILE may be - for standard input. Without it EXAMPLE of app/logic/pipeline.py is sent. The
-    prediction is waited for and printed, whatever the response mode is.
+    It is JSON, or an image, say, where the pipeline has parse_request. FILE may be - for standard
+    input. Without it EXAMPLE of app/logic/pipeline.py is sent. The prediction is waited for and
+    printed, whatever the response mode is.
     """
     if not (wait or asynchronous):
         raise click.UsageError("--no-wait goes with --async alone", ctx)
     project = current_project()
     if file:
-        body, source = file.read(), file.name
+        request = operations.read_request(file.read(), file.name, content_type)
     else:
-        source = "EXAMPLE"
         with console.waiting("Asking the pipeline for its EXAMPLE"):
-            body = operations.example(project)
+            request = operations.example(project)
     if not asynchronous:
         with console.waiting(WAITING):
-            answer = operations.predict(project, body, source=source, timeout=timeout, key=api_key)
-        console.print_json(answer)
+            answer = operations.predict(project, request, timeout=timeout, key=api_key)
+        console.print_prediction(answer, output)
         return
-    task_id = operations.submit(project, body, source=source, key=api_key)
+    task_id = operations.submit(project, request, key=api_key)
     if not wait:
         console.echo(task_id)
         return
     console.progress(f"Queued as task {task_id}; waiting for it")
     with console.waiting(WAITING):
         answer = operations.result(project, task_id, wait=timeout, key=api_key)
-    console.print_json(answer)
+    console.print_prediction(answer, output)
 
 
 @click.command()
 @click.argument("task")
 @click.option("--wait", is_flag=True, help="Wait until it is made.")
+@output_option
 @timeout_option
 @json_option
 @api_key_option
-def result(task: str, wait: bool, timeout: float, as_json: bool, api_key: str) -> None:
+def result(
+    task: str, wait: bool, output: Path | None, timeout: float, as_json: bool, api_key: str
+) -> None:
     """Print the prediction of an asynchronous request.
 
     TASK is the id that /predict answered. --json prints all that is known of it. The exit code is 3
@@ -88,7 +107,7 @@ def result(task: str, wait: bool, timeout: float, as_json: bool, api_key: str) -
     if not as_json:
         with console.waiting(WAITING):
             answer = operations.result(project, task, wait=seconds, key=api_key)
-        console.print_json(answer)
+        console.print_prediction(answer, output)
         return
     with console.waiting(WAITING):
         known = operations.task(project, task, wait=seconds, key=api_key)

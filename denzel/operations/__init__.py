@@ -23,10 +23,12 @@ from denzel.operations.observation import (
 )
 from denzel.operations.predictions import (
     CHECK_TIMEOUT_SECONDS,
+    RequestBody,
     check,
     drop_callbacks,
     example,
     predict,
+    read_request,
     result,
     retry_callbacks,
     set_response,
@@ -44,6 +46,7 @@ __all__ = [
     "Deployment",
     "Release",
     "Replacement",
+    "RequestBody",
     "available_ports",
     "build",
     "check",
@@ -55,6 +58,7 @@ __all__ = [
     "launch",
     "logs",
     "predict",
+    "read_request",
     "reload",
     "replicas",
     "restart",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import mimetypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from denzel import backends
 from denzel.backends.base import Report
@@ -18,24 +19,30 @@ if TYPE_CHECKING:
     from denzel.client import Task
 
 CHECK_TIMEOUT_SECONDS = 60.0
+JSON = "application/json"
 
 
-def predict(project: Project, body: bytes, *, source: str, timeout: float, key: str = "") -> Any:
-    """Return the running API's prediction for ``body``, which came from ``source``.
+class RequestBody(NamedTuple):
+    """A request to be sent; its ``content_type`` is JSON's unless it is something else."""
+
+    content: bytes
+    content_type: str = JSON
+
+
+def predict(project: Project, request: RequestBody, *, timeout: float, key: str = "") -> Any:
+    """Return the running API's prediction for a request; bytes where it is not JSON.
 
     It is waited for, whatever the response mode is, for ``timeout`` seconds.  ``key`` is an API
     key, for a deployment that asks for one.
     """
-    body = parse_body(body, source)
     with project_api(project, key, timeout=timeout) as api:
-        return api.predict(body)
+        return api.predict(request.content, content_type=request.content_type)
 
 
-def submit(project: Project, body: bytes, *, source: str, key: str = "") -> str:
-    """Queue ``body``, which came from ``source``; return its task's id."""
-    body = parse_body(body, source)
+def submit(project: Project, request: RequestBody, *, key: str = "") -> str:
+    """Queue a request; return its task's id."""
     with project_api(project, key) as api:
-        return api.submit(body)
+        return api.submit(request.content, content_type=request.content_type)
 
 
 def result(project: Project, task_id: str, *, wait: float, key: str = "") -> Any:
@@ -50,22 +57,31 @@ def task(project: Project, task_id: str, *, wait: float, key: str = "") -> Task:
         return api.status(task_id, wait=wait)
 
 
-def parse_body(text: bytes, source: str) -> bytes:
-    """Return ``text`` if it is JSON; raise UsageError, naming ``source``, if it is not."""
+def read_request(content: bytes, source: str, content_type: str | None = None) -> RequestBody:
+    """Return what is read from a file called ``source`` as a request.
+
+    Without a ``content_type`` it is JSON, or else what the file's name says.  Raises UsageError for
+    what is neither.
+    """
+    if content_type and content_type != JSON:
+        return RequestBody(content, content_type)
     try:
-        json.loads(text)
+        json.loads(content)
     except RecursionError:
-        return text  # it may well be JSON; the API says how deep it may be nested
+        pass  # it may well be JSON; the API says how deep it may be nested
     except ValueError as error:
-        raise UsageError(f"{source} does not hold JSON: {error}") from error
-    return text
+        guessed = None if content_type else mimetypes.guess_type(source)[0]
+        if guessed and guessed != JSON:
+            return RequestBody(content, guessed)
+        hint = "" if content_type or guessed else "; --content-type tells what else it is"
+        raise UsageError(f"{source} does not hold JSON: {error}{hint}") from error
+    return RequestBody(content)
 
 
 def check(
     project: Project,
-    sample: bytes | None,
+    sample: RequestBody | None,
     *,
-    source: str,
     backend: str | None = None,
     timeout: float = CHECK_TIMEOUT_SECONDS,
     repeat: int = 0,
@@ -76,12 +92,12 @@ def check(
     ``backend`` is as for :func:`launch`, ``timeout`` bounds each step, in seconds, and ``repeat``
     is how many more predictions are made and timed.
     """
-    if sample is not None:
-        sample = parse_body(sample, source)
     check_settings(project, report)
-    answer = backends.choose(project, backend, report).check(
-        sample, "--timeout", str(timeout), "--repeat", str(repeat)
-    )
+    content = None if sample is None else sample.content
+    options = ["--timeout", str(timeout), "--repeat", str(repeat)]
+    if sample is not None and sample.content_type != JSON:
+        options += ["--content-type", sample.content_type]
+    answer = backends.choose(project, backend, report).check(content, *options)
     try:
         result = json.loads(answer)
     except ValueError as error:
@@ -122,15 +138,21 @@ def _callbacks(project: Project, *arguments: str) -> Any:
         raise ServiceError(f"The callbacks cannot be read from: {answer[-500:]}") from error
 
 
-def example(project: Project) -> bytes:
+def example(project: Project) -> RequestBody:
     """Return the request that the deployed pipeline has as its EXAMPLE."""
     answer = launched_backend(project, silent).run("api", "app.runtime.pipeline.trial")
     if answer.strip() == "null":
         raise UsageError(
             "Give a file with a request, or define EXAMPLE in app/logic/pipeline.py: "
-            "a dictionary, which `denzel predict` sends when it is given no file"
+            "a dictionary or a file's Path, which `denzel predict` sends when it is given no file"
         )
-    return answer.encode()
+    value = json.loads(answer)
+    if not isinstance(value, str):
+        return RequestBody(answer.encode())
+    try:
+        return read_request((project.root / value).read_bytes(), value)
+    except OSError as error:
+        raise UsageError(f"EXAMPLE cannot be read: {error}") from error
 
 
 @contextmanager

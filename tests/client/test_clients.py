@@ -117,6 +117,14 @@ def test_a_prediction_is_waited_for_as_long_as_it_says(serve: Serve, ask: Ask) -
     assert api.asked == [("POST", "/predict", "wait=7", b'{"data": 1}')]
 
 
+def test_a_request_may_be_a_file(serve: Serve, ask: Ask) -> None:
+    api = serve([(200, {}, {}), ACCEPTED])
+    ask(api.url, "predict", b"\xff\xd8", content_type="image/jpeg")
+    ask(api.url, "submit", b"a,b", content_type="text/csv")
+    assert [headers["Content-Type"] for headers in api.headers] == ["image/jpeg", "text/csv"]
+    assert [asked[-1] for asked in api.asked] == [b"\xff\xd8", b"a,b"]
+
+
 def test_info_and_load_are_told_as_they_are(serve: Serve, ask: Ask) -> None:
     assert ask(serve([(200, {}, "größe".encode())]).url, "info") == "größe"
     api = serve([(200, {}, {"ready": True})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ settings.register_profile("runtime", database=None, deadline=None)
 settings.load_profile("runtime")
 
 OBEDIENT = (PIPELINES / "obedient.py").read_text(encoding="utf-8")
+SECRET = "whsec_" + base64.b64encode(b"the studio's own secret, 24 bytes").decode()
 LOAD_SECONDS = 5.0
 """More than the 4 s after which Celery by itself gives up a starting process."""
 
@@ -39,6 +41,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         deployment.start_redis()
         deployment.start_worker(wait=False)
         deployment.start_monitor(wait=False)
+        deployment.start_api()
+        deployment.start_callbacks()
+        deployment.wait_for_worker()
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a running deployment that takes files and answers with files."""
+    pipeline = (PIPELINES / "files.py").read_text(encoding="utf-8")
+    settings = {"CALLBACK_SECRET": SECRET}
+    with deployed(tmp_path_factory.mktemp("studio"), pipeline, settings) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
         deployment.start_api()
         deployment.start_callbacks()
         deployment.wait_for_worker()

@@ -50,6 +50,31 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a running deployment that takes images as they are, and answers with images."""
+    pipeline = (PIPELINES / "pictures.py").read_text(encoding="utf-8")
+    with deployed(tmp_path_factory.mktemp("pictures"), pipeline) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_callbacks()
+        deployment.start_api()
+        deployment.wait_for_worker()
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Yield a running deployment that answers in pieces."""
+    pipeline = (PIPELINES / "words.py").read_text(encoding="utf-8")
+    with deployed(tmp_path_factory.mktemp("words"), pipeline) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        deployment.start_api()
+        deployment.wait_for_worker()
+        yield deployment
+
+
 @pytest.fixture(scope="module")  # while it runs, asyncio.run fails in other tests
 def browser() -> Iterator[Browser]:
     """Yield a browser; skips where there is none."""

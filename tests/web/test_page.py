@@ -221,6 +221,54 @@ def run(language: str, code: str, directory: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("field", ["", "image"])
+def test_a_file_is_sent_as_it_is_and_its_answer_shown(
+    pictures: Deployment, browser: Browser, tmp_path: Path, field: str
+) -> None:
+    (tmp_path / "pixel.png").write_bytes(PIXEL)
+    with opened(browser, pictures.url) as page:
+        expect(page.get_by_role("tab", name="Form")).to_be_hidden()
+        predict(page)
+        expect(page.locator("#request-error")).to_have_text("Choose a file first.")
+        page.get_by_label("Choose a file").set_input_files(tmp_path / "pixel.png")
+        page.get_by_label("Form field").fill(field)
+        for delivery in ("Synchronous", "Asynchronous"):
+            page.get_by_label(delivery, exact=True).check()
+            predict(page)
+            shown = page.get_by_alt_text("The prediction")
+            expect(shown).to_be_visible()
+            assert shown.evaluate("image => image.naturalWidth") == 1
+            assert_accessible(page)
+            assert_fits(page)
+        expect(page.get_by_label("The callback's head")).to_contain_text("Content-Type: image/png")
+        page.get_by_label("Synchronous", exact=True).check()
+        codes = {}
+        for language in ("curl", "Python", "JavaScript"):
+            page.get_by_role("tab", name=language).click()
+            codes[language] = page.locator("#code").inner_text()
+    for language, code in codes.items():
+        run(language, code, tmp_path)
+        assert (tmp_path / "prediction").read_bytes() == PIXEL
+        (tmp_path / "prediction").unlink()
+
+
+def test_an_answer_in_pieces_is_shown_as_it_comes(words: Deployment, browser: Browser) -> None:
+    with opened(browser, words.url) as page:
+        editor = page.get_by_label("The request, as JSON")
+        editor.fill('{"words": ["to ", "be "], "seconds": 2}')
+        predict(page)
+        pieces = page.get_by_label("The pieces, as they came")
+        expect(pieces).to_have_text("to be")
+        expect(page.locator("#predict")).to_be_disabled()  # it goes on
+        expect(page.get_by_label("The prediction, as JSON")).to_contain_text('"words": 2')
+        expect(pieces).to_have_text("to be")
+        assert_accessible(page)
+        editor.fill('{"words": ["or "], "raises": true}')
+        predict(page)
+        expect(page.locator("#answer")).to_contain_text("Prediction failed")
+        expect(pieces).to_have_text("or")
+
+
 def test_a_long_request_is_saved_as_a_file_for_the_code(
     images: Deployment, browser: Browser, tmp_path: Path
 ) -> None:

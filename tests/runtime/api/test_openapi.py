@@ -49,7 +49,13 @@ TREE = {
 
 
 def document(
-    request: Any = None, response: Any = None, example: Any = None, **settings: str
+    request: Any = None,
+    response: Any = None,
+    example: Any = None,
+    parse_request: Any = None,
+    response_type: str = "",
+    streams: bool = False,
+    **settings: str,
 ) -> dict[str, Any]:
     pipeline = Pipeline(
         verify_input=dict,
@@ -59,6 +65,9 @@ def document(
         example=example,
         request=read_schema(request),
         response=read_schema(response, of_answers=True),
+        parse_request=parse_request,
+        response_type=response_type,
+        streams=streams,
     )
     return describe_api(parse_settings({"PROJECT_NAME": "iris", **settings}), pipeline)
 
@@ -114,6 +123,25 @@ def test_a_request_is_described_with_its_callback() -> None:
 def test_the_example_is_the_requests() -> None:
     content = document(example={"a": 1})["paths"]["/predict"]["post"]["requestBody"]["content"]
     assert content["application/json"]["example"] == {"a": 1}
+
+
+def test_files_are_described_where_there_are_any() -> None:
+    def contents(described: dict[str, Any]) -> list[set[str]]:
+        operation = described["paths"]["/predict"]["post"]
+        result = described["paths"]["/status/{task_id}/result"]["get"]
+        return [
+            set(operation["requestBody"]["content"]),
+            set(operation["responses"]["200"]["content"]),
+            set(result["responses"]["200"]["content"]),
+        ]
+
+    json = {"application/json"}
+    assert contents(document()) == [json, json, json]
+    assert contents(document(streams=True))[1] == json | {"text/event-stream"}
+    found = contents(document(parse_request=max, response_type="image/png"))
+    assert found == [
+        json | {"multipart/form-data", "*/*"}, json | {"image/png"}, json | {"image/png"}
+    ]  # fmt: skip
 
 
 def test_integers_are_exact_at_any_size() -> None:

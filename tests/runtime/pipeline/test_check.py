@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..conftest import OBEDIENT
-from ..deployment import bare_environment, copy_template
+from ..deployment import PIPELINES, bare_environment, copy_template
 from ..test_broken_pipelines import BROKEN, FUNCTIONS, LOADERS
 
 
@@ -37,6 +37,16 @@ def test_a_good_pipeline_passes_every_step(tmp_path: Path) -> None:
         "predict", "predict's JSON",
     ]  # fmt: skip
     assert all(step["ok"] and step["seconds"] >= 0 for step in report["steps"])
+
+
+def test_a_file_goes_through_parse_request(tmp_path: Path) -> None:
+    pipeline = (PIPELINES / "files.py").read_text(encoding="utf-8")
+    report = check(tmp_path, pipeline, b"\xff\xd8", "--content-type", "image/jpeg")
+    assert report["ok"]
+    assert report["result"]["raw"]["bytes"] == 2
+    assert [step["name"] for step in report["steps"]][1:3] == ["parse_request", "verify_input"]
+    report = check(tmp_path, OBEDIENT, b"\xff\xd8", "--content-type", "image/jpeg")
+    assert "takes JSON alone: define parse_request" in report["steps"][-1]["detail"]
 
 
 def test_without_a_sample_import_and_load_are_tried(tmp_path: Path) -> None:

@@ -64,7 +64,40 @@ def test_an_async_predict_batch_is_refused(project: Path) -> None:
     assert reason.startswith("predict_batch is an `async def`")
 
 
-@pytest.mark.parametrize("name", ["load_model", "predict", "verify_input"])
+@pytest.mark.parametrize("declared", ["image/png", "audio/wav; rate=8000", "text/csv"])
+def test_what_predict_returns_may_be_declared(project: Path, declared: str) -> None:
+    text = FUNCTIONS + f"RESPONSE_CONTENT_TYPE = {declared!r}"
+    assert imported(project, text).response_type == declared
+
+
+@pytest.mark.parametrize(
+    "declared", ["png", "image/png\n", "application/json", "", 1, "a/b\r\nX: y"]
+)
+def test_a_type_that_is_none_is_refused(project: Path, declared: object) -> None:
+    reason = refused(project, FUNCTIONS + f"RESPONSE_CONTENT_TYPE = {declared!r}")
+    assert reason.startswith("RESPONSE_CONTENT_TYPE in app/logic/pipeline.py must be the type")
+
+
+def test_an_async_parse_request_is_refused(project: Path) -> None:
+    reason = refused(project, FUNCTIONS + "async def parse_request(kind, body): return {}")
+    assert reason.startswith("parse_request is an `async def`, which the API does not await")
+
+
+YIELDING = FUNCTIONS.replace("def predict(model, data): return", "def predict(model, data): yield")
+
+
+def test_a_predict_that_yields_answers_in_pieces(project: Path) -> None:
+    assert imported(project, YIELDING).streams
+
+
+@pytest.mark.parametrize(
+    "line", ["def predict_batch(model, batch): return []", 'RESPONSE_CONTENT_TYPE = "image/png"']
+)
+def test_what_does_not_go_with_pieces_is_refused(project: Path, line: str) -> None:
+    assert "does not go with that" in refused(project, YIELDING + line)
+
+
+@pytest.mark.parametrize("name", ["load_model", "verify_input"])
 def test_a_generator_is_refused(project: Path, name: str) -> None:
     lines = [
         line + "; yield" if f"def {name}(" in line else line for line in FUNCTIONS.splitlines()

@@ -20,7 +20,8 @@ import pydantic
 import pydantic.v1
 import pytest
 
-from app.runtime.pipeline.json_codec import dump, dump_verified, loads
+from app.runtime.pipeline.json_codec import dump
+from app.runtime.pipeline.payloads import dump_verified, load_verified
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "pipeline.rst"
 
@@ -244,7 +245,7 @@ def test_process_gets_what_the_documentation_says(returned: str, got: str) -> No
         "datetime": datetime.datetime, "timedelta": datetime.timedelta, "np": np, "pd": pd,
         "Flower": Flower, "Kind": Kind, "Order": Model, "df": FRAME,
     }  # fmt: skip
-    found = loads(dump_verified(eval(returned, names)))
+    found = load_verified(dump_verified(eval(returned, names)))
     expected = eval(got, names)
     assert found == expected
     assert type(found) is type(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,37 @@ def test_with_predict_batch_that_is_what_is_warmed_up() -> None:
 def test_an_example_that_fails_is_told_with_its_step(changes: Any, message: str) -> None:
     with pytest.raises(PipelineError) as raised:
         warm_up(pipeline(**changes, example={"a": 1}), None)
+    assert message in str(raised.value)
+
+
+def test_an_example_may_be_a_file(tmp_path: Path) -> None:
+    cat = tmp_path / "cat.jpg"
+    cat.write_bytes(b"\xff\xd8")
+    seen: list[Any] = []
+
+    def predict(model: Any, data: Any) -> Any:
+        seen.append(data)
+        return {}
+
+    takes = pipeline(predict=predict, parse_request=lambda *request: request, example=cat)
+    warm_up(takes, None)
+    assert seen == [["image/jpeg", b"\xff\xd8"]]
+    assert example_request(takes) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "takes JSON alone: define parse_request"),
+        ({"parse_request": lambda *request: None}, "parse_request returned None"),
+        ({"parse_request": lambda *request: 1 / 0}, "fails in parse_request: ZeroDivisionError"),
+        ({"example": Path("nowhere.jpg")}, "EXAMPLE cannot be read: FileNotFoundError"),
+    ],
+)
+def test_a_file_that_is_no_example_is_told(tmp_path: Path, changes: Any, message: str) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"")
+    with pytest.raises(PipelineError) as raised:
+        warm_up(pipeline(**{"example": tmp_path / "cat.jpg", **changes}), None)
     assert message in str(raised.value)
 
 

@@ -136,6 +136,7 @@ PREDICT: dict[str, Any] = {
     "class": lambda model, data: {"value": np.ndarray},
     "tuple key": lambda model, data: {(1, 2): 3},
     "itself": lambda model, data: _holding_itself(),
+    "just bytes": lambda model, data: b"abc",
     "a list": lambda model, data: [1, 2],
     "None": lambda model, data: None,
     "a number": lambda model, data: 3,

@@ -17,7 +17,13 @@ STARTED = "STARTED"
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
 REVOKED = "REVOKED"
+PIECE = "PIECE"
+"""In place of a state: a part of a prediction that is made; ``body`` is its number and JSON."""
 FINAL_STATES = frozenset({SUCCESS, FAILURE, REVOKED})
+
+BINARY = b"\0"
+"""How a payload or a result begins that is no JSON, which never begins like this."""
+JSON = "application/json"
 
 NOBODY = "-"
 """The owner of what was asked for without an API key."""
@@ -32,21 +38,40 @@ def new_task_id() -> str:
 class Request(NamedTuple):
     """One verified prediction request on its way to a worker.
 
-    ``payload`` is JSON; ``owner`` is who may ask for the outcome (:func:`owner_of`).
+    ``payload`` is what verify_input returned (``pipeline/payloads.py``); ``owner`` is who may ask
+    for the outcome (:func:`owner_of`).  ``streams`` asks for a synchronous one's pieces as they
+    come.
     """
 
     id: str
     payload: bytes
     owner: str = NOBODY
     callback_uri: str | None = None
+    streams: bool = False
 
 
 class Outcome(NamedTuple):
-    """What became of a request; ``body`` is predict's dict or the failure, as JSON."""
+    """What became of a request; ``body`` is the failure as JSON, or predict's result.
+
+    That is JSON, or bytes with their type before them (:func:`typed_body`).
+    """
 
     id: str
     state: str
     body: bytes
+
+
+def typed_body(content_type: str, content: bytes) -> bytes:
+    """Return the body of an outcome that is no JSON: ``NUL TYPE newline BYTES``."""
+    return b"%b%b\n%b" % (BINARY, content_type.encode(), content)
+
+
+def split_body(body: bytes) -> tuple[str, int]:
+    """Return an outcome's type, and where in its body the content begins."""
+    if body[:1] != BINARY:
+        return JSON, 0
+    end = body.index(b"\n")
+    return body[1:end].decode(), end + 1
 
 
 DEFAULT_TIMEOUT_SECONDS = 5.0

@@ -16,7 +16,6 @@ from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
 from app.runtime.api.cors import Cors
 from app.runtime.api.cross_site import CrossSiteGuard
-from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
     ApiError,
@@ -38,7 +37,8 @@ from app.runtime.api.predict import (
     PredictResource,
 )
 from app.runtime.api.probes import LiveResource, Readiness, ReadyResource
-from app.runtime.api.status import CancelResource, StatusResource
+from app.runtime.api.status import CancelResource, ResultResource, StatusResource
+from app.runtime.api.streaming import StreamDispatcher
 from app.runtime.api.verification import Verifier
 from app.runtime.hosts import is_loopback
 from app.runtime.metrics.reading import FigureReader
@@ -151,7 +151,7 @@ def create_app(settings: Settings | None = None) -> Api:
     pipeline, problem = _import_pipeline()
     batch_size = settings.batch_max_size if pipeline and pipeline.predict_batch else 1
     tracing = start_tracing(settings.project_name, "api")
-    dispatcher = Dispatcher(settings, batch_size, tracing)
+    dispatcher = StreamDispatcher(settings, batch_size, tracing)
     admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
     models = Models(dispatcher.client)
     verifier: Verifier | None = None
@@ -159,8 +159,12 @@ def create_app(settings: Settings | None = None) -> Api:
     if pipeline is None:
         predict = BrokenPredictResource(problem)
     else:
-        verifier = Verifier(pipeline.verify_input, settings.verify_threads, pipeline.request)
-        predict = PredictResource(settings, dispatcher, admission, verifier, models)
+        verifier = Verifier(
+            pipeline.verify_input, settings.verify_threads, pipeline.request, pipeline.parse_request
+        )
+        predict = PredictResource(
+            settings, dispatcher, admission, verifier, models, streams=pipeline.streams
+        )
     proxies = TrustedProxies(settings.trusted_proxies)
     parts: list[Part] = [dispatcher, admission, models, proxies]
     middleware: list[Any] = []
@@ -189,8 +193,10 @@ def create_app(settings: Settings | None = None) -> Api:
     if settings.metrics_key:
         app.add_route("/metrics", MetricsResource(settings.metrics_key, reader, models))
     app.add_route("/predict", predict)
-    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
-    app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
+    prefix = settings.api_prefix
+    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission, prefix))
+    app.add_route("/status/{task_id}/result", ResultResource(dispatcher))
+    app.add_route("/cancel/{task_id}", CancelResource(dispatcher, prefix))
     if settings.page:
         add_page(app, settings, dispatcher, pipeline)
     return app

@@ -363,7 +363,10 @@ class Dispatcher:
         if run != self._redis_run:
             self._redis_run = run
             for waiter in self._waiting.unanswered():  # Redis has forgotten them
-                self._leave_soon(waiter)
+                if waiter.can_be_sent_again:
+                    self._leave_soon(waiter)
+                else:
+                    waiter.fail(QueueUnavailable(LOST))
 
     async def _resolve(self, task_ids: Sequence[str]) -> None:
         """Read records, and answer those who wait for one that is final."""

@@ -86,6 +86,13 @@ class UnknownTask(ApiError):
     title = "Unknown task"
 
 
+class NoResultYet(ApiError):
+    """The result of a task was asked for that has not ended."""
+
+    status = 404
+    title = "No result yet"
+
+
 class TooManyWaiting(ApiError):
     """MAX_WAITING clients wait for an answer of this API process."""
 
@@ -122,6 +129,13 @@ class PredictionTimeout(ApiError):
 
     status = 504
     title = "Prediction timed out"
+
+
+class StreamCut(ApiError):
+    """The rest of an answer in pieces cannot be told."""
+
+    status = 500
+    title = "Stream cut off"
 
 
 class PredictionFailed(ApiError):

@@ -18,6 +18,7 @@ import falcon.asgi
 
 from app.runtime.pipeline.json_codec import dump, loads
 from app.runtime.pipeline.loading import Pipeline
+from app.runtime.pipeline.raw_requests import FORM
 from app.runtime.pipeline.schemas import DENZELS_OWN
 from app.runtime.pipeline.trial import usable_example
 from app.runtime.settings import Settings
@@ -70,11 +71,31 @@ def describe_api(settings: Settings, pipeline: Pipeline | None) -> dict[str, Any
     ):
         _add_schema(schemas, name, schema.document if schema else {"type": "object"})
     _allow_callback(schemas[REQUEST])
-    if (example := usable_example(pipeline)) is not None:
-        content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
-        content["application/json"]["example"] = loads(example)
+    if pipeline is not None:
+        _describe_bodies(document["paths"], pipeline)
     _describe_keys(document, settings)
     return document
+
+
+def _describe_bodies(paths: dict[str, Any], pipeline: Pipeline) -> None:
+    """Say what the bodies of requests and answers may be besides JSON."""
+    predict = paths["/predict"]["post"]
+    content = predict["requestBody"]["content"]
+    if (example := usable_example(pipeline)) is not None:
+        content["application/json"]["example"] = loads(example)
+    if pipeline.parse_request is not None:
+        content[FORM] = {"schema": {"type": "object"}}
+        content["*/*"] = {}  # a file of any kind, as it is
+    if pipeline.streams:
+        events = {"schema": {"type": "string", "description": "Server-sent events"}}
+        predict["responses"]["200"]["content"]["text/event-stream"] = events
+    if pipeline.response_type:
+        (callback,) = predict["callbacks"]["prediction"].values()
+        result = paths["/status/{task_id}/result"]["get"]
+        for described in (
+            predict["responses"]["200"], result["responses"]["200"], callback["post"]["requestBody"]
+        ):  # fmt: skip
+            described["content"][pipeline.response_type] = {}
 
 
 def _describe_keys(document: dict[str, Any], settings: Settings) -> None:

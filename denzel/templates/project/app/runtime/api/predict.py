@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import AsyncGenerator
+from typing import Any
 
 import falcon
 import falcon.asgi
@@ -12,9 +14,9 @@ import orjson
 
 from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
-from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
+    ApiError,
     BadInput,
     BrokenPipeline,
     PredictionCancelled,
@@ -24,10 +26,26 @@ from app.runtime.api.errors import (
 from app.runtime.api.models import Models
 from app.runtime.api.preferences import Preference, parse_prefer
 from app.runtime.api.redis_answers import ANSWER_SECONDS
-from app.runtime.api.request_body import find_callback_uri, parse_body, read_body
+from app.runtime.api.request_body import (
+    find_callback_uri,
+    idempotent_body,
+    parse_body,
+    parse_raw_body,
+    raw_callback_uri,
+    read_body,
+)
+from app.runtime.api.streaming import (
+    StreamDispatcher,
+    error_event,
+    events_of,
+    result_event,
+    set_stream,
+    wants_stream,
+)
 from app.runtime.api.verification import Verifier
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import (
+    BINARY,
     CANCELLED,
     FAILURE,
     REVOKED,
@@ -35,8 +53,10 @@ from app.runtime.contract import (
     Request,
     new_task_id,
     owner_of,
+    split_body,
 )
-from app.runtime.requests.errors import QueueUnavailable
+from app.runtime.pipeline.raw_requests import raw_type
+from app.runtime.requests.errors import QueueUnavailable, RequestError
 from app.runtime.settings import Settings
 
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -51,16 +71,22 @@ log = logging.getLogger("denzel.api")
 
 
 class PredictResource:
-    """``POST /predict``: verify, queue, and answer at once or with the prediction."""
+    """``POST /predict``: verify, queue, and answer at once or with the prediction.
+
+    ``streams`` tells that predict yields its answer in pieces.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        dispatcher: Dispatcher,
+        dispatcher: StreamDispatcher,
         admission: Admission,
         verifier: Verifier,
         models: Models,
+        *,
+        streams: bool = False,
     ) -> None:
+        self._streams = streams
         self._settings = settings
         self._dispatcher = dispatcher
         self._admission = admission
@@ -71,9 +97,7 @@ class PredictResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer predict's dict, or the id of the task that will make it."""
-        body = await read_body(req, self._settings.max_body_bytes)
-        json_data = parse_body(body, self._settings.max_json_depth)
-        callback_uri = find_callback_uri(json_data, self._policy)
+        json_data, callback_uri, body = await self._read(req)
         key = read_idempotency_key(req)
         payload = await self._verify(json_data)
         preference = parse_prefer(req.get_header("Prefer"))
@@ -81,13 +105,24 @@ class PredictResource:
             resp.set_header("Preference-Applied", preference.applied)
         resp.content_type = falcon.MEDIA_JSON
         owner = owner_of(caller(req))
-        is_async = self._answers_async(preference)
+        streams = (
+            self._streams
+            and key is None
+            and not preference.respond_async
+            and wants_stream(req.accept)
+        )
+        is_async = not streams and self._answers_async(preference)
         wait = self._wait(preference, is_async)
         if not is_async:
             await self._models.require()
         elif (missing := await self._models.missing()) is not None:
             resp.set_header(MODEL_HEADER, missing.state.rstrip("."))
         self._admission.admit(len(payload))
+        if streams:
+            events = self._stream(resp, payload, owner, wait or 0.0)
+            await anext(events)  # to its first piece: until then errors are answered as ever
+            set_stream(resp, events)
+            return
         if not is_async and key is None:
             await self._predict(resp, payload, owner, wait or 0.0)
             return
@@ -102,7 +137,20 @@ class PredictResource:
             within = min(max(wait, CONFIRM_SECONDS), ANSWER_SECONDS)
             task_id = await self._submit(resp, request, full_key, body, within)
             left = wait - (time.monotonic() - started)
-            resp.data = await self._answer(task_id, left, wait, is_async)
+            show_body(resp, await self._answer(task_id, left, wait, is_async))
+
+    async def _read(self, req: falcon.asgi.Request) -> tuple[Any, str | None, bytes]:
+        """Return what verify_input is called for, a callback's URI, and what a key stands for.
+
+        Raises ApiError for what cannot be read.
+        """
+        body = await read_body(req, self._settings.max_body_bytes)
+        if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
+            request = await parse_raw_body(body, content_type, req)
+            callback_uri = raw_callback_uri(request, req, self._policy)
+            return request, callback_uri, idempotent_body(request, body)
+        json_data = parse_body(body, self._settings.max_json_depth, req)
+        return json_data, find_callback_uri(json_data, self._policy), body
 
     async def _predict(
         self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float
@@ -112,7 +160,42 @@ class PredictResource:
         resp.set_header(TASK_ID_HEADER, task_id)
         if outcome is None:
             self._hint(timeout)
-        resp.data = prediction(task_id, outcome, timeout, self._settings.api_prefix)
+        show_body(resp, self._body(task_id, outcome, timeout))
+
+    async def _stream(
+        self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield nothing once there is something to answer, then the events of a prediction.
+
+        Raises what goes wrong before; afterwards that is an event.
+        """
+        with self._admission.waiting:
+            waiter = self._dispatcher.open_stream(payload, owner, timeout)
+            resp.set_header(TASK_ID_HEADER, waiter.task_id)
+            body = None
+            try:
+                await waiter.wait()
+                if not waiter.received:  # it ended before its first piece
+                    outcome = await self._dispatcher.outcome_of(waiter)
+                    if outcome is None:
+                        self._hint(timeout)
+                    body = self._body(waiter.task_id, outcome, timeout)
+                yield b""
+                if body is None:
+                    async for events in events_of(waiter):
+                        yield events
+                    outcome = await self._dispatcher.outcome_of(waiter)
+                    body = self._body(waiter.task_id, outcome, timeout)
+                yield result_event(body)
+            except (ApiError, RequestError) as error:
+                if not waiter.received:
+                    raise
+                yield error_event(error)
+            finally:
+                self._dispatcher.close_stream(waiter)
+
+    def _body(self, task_id: str, outcome: Outcome | None, timeout: float) -> bytes:
+        return prediction(task_id, outcome, timeout, self._settings.api_prefix)
 
     def _hint(self, timeout: float) -> None:
         """Say once what to do about predictions that take longer than their clients wait."""
@@ -157,7 +240,7 @@ class PredictResource:
             outcome = None  # it is accepted, which is what the client was promised to be told
         if outcome is None and is_async:
             return accepted(task_id)
-        return prediction(task_id, outcome, wait, self._settings.api_prefix)
+        return self._body(task_id, outcome, wait)
 
     def _answers_async(self, preference: Preference) -> bool:
         """Tell how to answer: as the request prefers, else as the deployment is set."""
@@ -196,6 +279,14 @@ def callers_key(name: str, key: str) -> str:
     return f"{len(name)} {name} {key}"
 
 
+def show_body(resp: falcon.asgi.Response, body: bytes) -> None:
+    """Answer an outcome's body, which is JSON or says what it is."""
+    if body[:1] == BINARY:
+        resp.content_type, start = split_body(body)
+        body = body[start:]
+    resp.data = body
+
+
 def accepted(task_id: str) -> bytes:
     """Return the body that says a request was queued."""
     return b'{"status":"success","data":{"task_id":"%b"}}' % task_id.encode()
@@ -218,7 +309,12 @@ def prediction(task_id: str, outcome: Outcome | None, timeout: float, prefix: st
     if outcome.state == REVOKED:
         raise PredictionCancelled("The task was cancelled", task_id=task_id)
     if outcome.state == FAILURE:
-        failure = orjson.loads(outcome.body)
-        message = ", ".join(str(argument) for argument in failure["args"])
-        raise PredictionFailed(f"{failure['type']}: {message}" if message else failure["type"])
+        raise failed(outcome.body)
     return outcome.body
+
+
+def failed(body: bytes) -> PredictionFailed:
+    """Return the error of a prediction that raised, of which ``body`` tells."""
+    failure = orjson.loads(body)
+    message = ", ".join(str(argument) for argument in failure["args"])
+    return PredictionFailed(f"{failure['type']}: {message}" if message else failure["type"])

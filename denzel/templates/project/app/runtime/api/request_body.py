@@ -1,4 +1,4 @@
-"""Read a request's body: its size, its JSON, where its callback may go."""
+"""Read a request's body: its size, its JSON or its form, where its callback may go."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import falcon.asgi
 
 from app.runtime.api.content_encoding import check_encoding, unpack
 from app.runtime.api.errors import BadInput, BodyTooLarge, MalformedJson
+from app.runtime.api.forms import read_form, without_boundary
 from app.runtime.callbacks.addresses import AddressPolicy
 from app.runtime.callbacks.uri import ForbiddenDestination
-from app.runtime.pipeline.json_codec import InvalidJson, NotAnObject, parse_request
+from app.runtime.pipeline.json_codec import InvalidJson, NotAnObject, parse_json_request
+from app.runtime.pipeline.raw_requests import FORM, RawRequest, raw_type
+from app.runtime.pipeline.schemas import DENZELS_OWN
+
+PARSE_IN_THREAD_BYTES = 2**20
+"""A larger form does not hold up the event loop."""
 
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
@@ -43,19 +49,49 @@ async def _receive(req: falcon.asgi.Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def parse_body(body: bytes, max_depth: int) -> dict[str, Any]:
-    """Return the JSON object in a request's body; raises MalformedJson or BadInput."""
+def parse_body(body: bytes, max_depth: int, req: falcon.asgi.Request | None = None) -> Any:
+    """Return the JSON object in a request's body; raises MalformedJson or BadInput.
+
+    ``req`` is asked what it says the body is, where that turns out to be no JSON.
+    """
     try:
-        return parse_request(body, max_depth)
+        return parse_json_request(body, max_depth)
     except NotAnObject as error:
         raise BadInput(str(error)) from error
     except InvalidJson as error:
-        raise MalformedJson(str(error)) from error
+        declared = raw_type(req.content_type) if req else ""
+        hint = f". It came as {declared}, but this model takes JSON alone" if declared else ""
+        raise MalformedJson(f"{error}{hint}") from error
+
+
+async def parse_raw_body(body: bytes, content_type: str, req: falcon.asgi.Request) -> RawRequest:
+    """Return a body that is no JSON as the pipeline's parse_request gets it; raises BadInput."""
+    if not content_type.startswith(FORM):
+        return RawRequest(content_type, body)
+    if len(body) > PARSE_IN_THREAD_BYTES:
+        return RawRequest(content_type, await asyncio.to_thread(read_form, content_type, body))
+    return RawRequest(content_type, read_form(content_type, body))
+
+
+def raw_callback_uri(
+    request: RawRequest, req: falcon.asgi.Request, policy: AddressPolicy
+) -> str | None:
+    """Return the ``callback_uri`` in a form's field or in the query; raises BadInput."""
+    uri = req.get_param(DENZELS_OWN)
+    if isinstance(request.body, dict):
+        uri = request.body.get(DENZELS_OWN, uri)
+    return find_callback_uri({DENZELS_OWN: uri}, policy)
+
+
+def idempotent_body(request: RawRequest, body: bytes) -> bytes:
+    """Return what of a body is the same when a client sends it again."""
+    is_form = request.content_type.startswith(FORM)
+    return without_boundary(request.content_type, body) if is_form else body
 
 
 def find_callback_uri(json_data: dict[str, Any], policy: AddressPolicy) -> str | None:
     """Return the request's ``callback_uri``; raises BadInput when it may not be called."""
-    uri = json_data.get("callback_uri")
+    uri = json_data.get(DENZELS_OWN)
     if uri is None:
         return None
     try:

@@ -11,18 +11,29 @@ import orjson
 from app.runtime.api.access import caller
 from app.runtime.api.admission import Admission
 from app.runtime.api.dispatch import Dispatcher
-from app.runtime.api.errors import TASK_ID_HEADER, BadInput, UnknownTask
+from app.runtime.api.errors import (
+    TASK_ID_HEADER,
+    BadInput,
+    NoResultYet,
+    PredictionCancelled,
+    UnknownTask,
+)
+from app.runtime.api.predict import failed, show_body
 from app.runtime.api.preferences import MAX_WAIT_SECONDS
-from app.runtime.contract import PENDING, owner_of
+from app.runtime.contract import FAILURE, JSON, PENDING, REVOKED, owner_of, split_body
 from app.runtime.store.codecs import Record
 
 
 class StatusResource:
-    """``GET /status/{task_id}``: where a prediction stands, at once or when it has ended."""
+    """``GET /status/{task_id}``: where a prediction stands, at once or when it has ended.
 
-    def __init__(self, dispatcher: Dispatcher, admission: Admission) -> None:
+    ``prefix`` is the path that the API is published under.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, admission: Admission, prefix: str = "") -> None:
         self._dispatcher = dispatcher
         self._admission = admission
+        self._prefix = prefix
 
     async def on_get(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, task_id: str
@@ -35,7 +46,31 @@ class StatusResource:
             with self._admission.waiting:
                 await self._dispatcher.wait(task_id, wait)
             record = await known_record(self._dispatcher, task_id, owner)
-        await show(self._dispatcher, resp, task_id, record)
+        await show(self._dispatcher, resp, task_id, record, self._prefix)
+
+    on_head = on_get
+
+
+class ResultResource:
+    """``GET /status/{task_id}/result``: a prediction by itself, as a synchronous answer has it."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, task_id: str
+    ) -> None:
+        """Answer predict's result, or why there is none."""
+        record = await known_record(self._dispatcher, task_id, owner_of(caller(req)))
+        if not record.is_final:
+            raise NoResultYet(f"Task {task_id} has not ended", task_id=task_id)
+        if record.state == REVOKED:
+            raise PredictionCancelled("It was cancelled, or not begun in time", task_id=task_id)
+        if record.state == FAILURE:
+            raise failed(record.body)
+        resp.set_header(TASK_ID_HEADER, task_id)
+        resp.content_type = falcon.MEDIA_JSON
+        show_body(resp, record.body)
 
     on_head = on_get
 
@@ -43,8 +78,9 @@ class StatusResource:
 class CancelResource:
     """``POST /cancel/{task_id}``: see that a prediction is not made."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, prefix: str = "") -> None:
         self._dispatcher = dispatcher
+        self._prefix = prefix
 
     async def on_post(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, task_id: str
@@ -54,7 +90,7 @@ class CancelResource:
         if not await self._dispatcher.cancel(task_id, owner):
             raise unknown(task_id)
         record = await known_record(self._dispatcher, task_id, owner)
-        await show(self._dispatcher, resp, task_id, record)
+        await show(self._dispatcher, resp, task_id, record, self._prefix)
 
 
 async def known_record(dispatcher: Dispatcher, task_id: str, owner: str) -> Record:
@@ -71,11 +107,16 @@ def unknown(task_id: str) -> UnknownTask:
 
 
 async def show(
-    dispatcher: Dispatcher, resp: falcon.asgi.Response, task_id: str, record: Record
+    dispatcher: Dispatcher,
+    resp: falcon.asgi.Response,
+    task_id: str,
+    record: Record,
+    prefix: str = "",
 ) -> None:
-    """Answer what is known of a task."""
+    """Answer what is known of a task; ``prefix`` is the path that the API is published under."""
     if record.is_final:
-        answer = b'"status":"%b","result":%b' % (record.state.encode(), record.body)
+        url = f"{prefix}/status/{task_id}/result"
+        answer = b'"status":"%b",%b' % (record.state.encode(), shown_result(record.body, url))
     else:
         answer = b'"status":"%b","result":null' % PENDING.encode()
     if record.started is not None:
@@ -90,6 +131,15 @@ async def show(
     resp.content_type = falcon.MEDIA_JSON
     resp.data = b"{%b}" % answer
     resp.set_header(TASK_ID_HEADER, task_id)
+
+
+def shown_result(body: bytes, url: str) -> bytes:
+    """Return the fields of ``/status`` that tell a result: it, or where it is if it is no JSON."""
+    content_type, start = split_body(body)
+    if content_type == JSON:
+        return b'"result":%b' % body
+    file = {"content_type": content_type, "bytes": len(body) - start, "url": url}
+    return b'"result":null,"file":%b' % orjson.dumps(file)
 
 
 def read_wait(req: falcon.asgi.Request) -> float:

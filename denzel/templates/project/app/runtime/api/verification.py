@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.contract import text_of
-from app.runtime.pipeline.json_codec import dump_verified
+from app.runtime.pipeline.payloads import dump_verified
+from app.runtime.pipeline.raw_requests import NOTHING_RETURNED, ParseRequest, RawRequest
 from app.runtime.pipeline.schemas import Mismatch, Schema
 
 SLOW_SECONDS = 0.005
@@ -46,14 +47,19 @@ class Verifier:
 
     Never in both at once: a call on the event loop holds it until it ends, and after the change
     no other begins there.  An ``async def verify_input`` is awaited.  ``schema`` is what a request
-    must be like before it is called.
+    must be like before it is called; for one that is no JSON, ``parse_request`` is called instead.
     """
 
     def __init__(
-        self, verify_input: Callable[[Any], Any], threads: int, schema: Schema | None = None
+        self,
+        verify_input: Callable[[Any], Any],
+        threads: int,
+        schema: Schema | None = None,
+        parse_request: ParseRequest | None = None,
     ) -> None:
         self._verify_input = verify_input
         self._schema = schema
+        self._parse_request = parse_request
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._calls = 0
@@ -61,7 +67,7 @@ class Verifier:
         self._on_loop_since: float | None = None
 
     async def __call__(self, json_data: Any) -> bytes:
-        """Return what verify_input makes of a request's JSON, as JSON.
+        """Return what verify_input makes of a request's JSON, or of a RawRequest, for the worker.
 
         Raises BadInput with the message of any exception, BrokenPipeline when verify_input
         returns something that is not JSON-serializable.
@@ -89,14 +95,32 @@ class Verifier:
             if time.monotonic() - started > SLOW_SECONDS and self._calls > 1:
                 self._observe(usage, thread_usage())
 
+    @property
+    def takes_raw_requests(self) -> bool:
+        """Whether requests may be something else than JSON."""
+        return self._parse_request is not None
+
     def _verify(self, json_data: Any) -> bytes | Awaitable[Any]:
+        is_raw = isinstance(json_data, RawRequest)
+        if is_raw:
+            json_data = self._parse(json_data)
         try:
-            if self._schema is not None:
+            if self._schema is not None and not is_raw:
                 json_data = self._schema.accept_request(json_data)
             verified = self._verify_input(json_data)
         except BaseException as error:
             raise _refuse(error) from error
         return verified if inspect.isawaitable(verified) else _serialize(verified)
+
+    def _parse(self, request: RawRequest) -> Any:
+        assert self._parse_request is not None
+        try:
+            json_data = self._parse_request(request.content_type, request.body)
+        except BaseException as error:
+            raise _refuse(error, "parse_request") from error
+        if json_data is None:
+            raise BrokenPipeline(NOTHING_RETURNED)
+        return json_data
 
     def _observe(self, before: Usage, after: Usage) -> None:
         """Leave the event loop when enough calls were slow; this one took long."""
@@ -144,8 +168,8 @@ def _serialize(verified: Any) -> bytes:
         raise BrokenPipeline(f"What verify_input returned is unusable: {error}") from error
 
 
-def _refuse(error: BaseException) -> BadInput:
-    """Return the answer to a request for which verify_input raised.
+def _refuse(error: BaseException, name: str = "verify_input") -> BadInput:
+    """Return the answer to a request for which the function called ``name`` raised.
 
     A ValueError is how it refuses a request.  Anything else may be a mistake in it, so the
     description has its type, and the log its traceback, without this module's own line.
@@ -155,9 +179,9 @@ def _refuse(error: BaseException) -> BadInput:
         return BadInput(text, path=error.pointer)
     if isinstance(error, ValueError) and text:
         return BadInput(text)
-    name = type(error).__name__
-    described = f"{name}: {text}" if text else name
+    kind = type(error).__name__
+    described = f"{kind}: {text}" if text else kind
     own = error.__traceback__
     lines = own.tb_next if own is not None else None
-    log.error("verify_input raised %s", described, exc_info=(type(error), error, lines))
+    log.error("%s raised %s", name, described, exc_info=(type(error), error, lines))
     return BadInput(described)

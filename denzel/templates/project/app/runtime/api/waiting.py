@@ -27,6 +27,11 @@ class Waiter:
     is_confirmed: bool = False
     was_lost: bool = False
 
+    @property
+    def can_be_sent_again(self) -> bool:
+        """Whether the request may be predicted anew."""
+        return True
+
     def answer(self, outcome: Outcome) -> None:
         """End the wait."""
         if not self.future.done():
@@ -57,8 +62,12 @@ class WaitingRoom:
     def enter(self, task_id: str, deadline: float, request: Request | None = None) -> Waiter:
         """Begin to wait."""
         waiter = Waiter(task_id, deadline, asyncio.get_running_loop().create_future(), request)
-        self._waiters.setdefault(task_id, []).append(waiter)
+        self.add(waiter)
         return waiter
+
+    def add(self, waiter: Waiter) -> None:
+        """Have one wait that was made elsewhere."""
+        self._waiters.setdefault(waiter.task_id, []).append(waiter)
 
     def leave(self, waiter: Waiter) -> None:
         """End the wait, whatever came of it."""
@@ -88,7 +97,9 @@ class WaitingRoom:
             for waiter in self._waiters.get(task_id, ()):
                 if waiter.request is None or waiter.future.done():
                     continue
-                if waiter.was_lost:
+                if not waiter.can_be_sent_again:
+                    waiter.fail(WorkerLost("The worker died in the midst of its answer"))
+                elif waiter.was_lost:
                     waiter.fail(WorkerLost("The worker died while it had the request, twice"))
                 else:
                     waiter.was_lost = True

@@ -23,7 +23,7 @@ import redis.asyncio as redis
 
 from app.runtime.callbacks.batcher import Batcher
 from app.runtime.callbacks.body import Body
-from app.runtime.contract import SUCCESS
+from app.runtime.contract import SUCCESS, split_body
 from app.runtime.settings import Settings
 from app.runtime.store.client import connect_async, database_of
 from app.runtime.store.codecs import decode_record
@@ -161,13 +161,16 @@ class Deliveries:
             return None
         state, body, _ = decode_record(head)
         before, after = _envelope(state)
+        content_type, skipped = split_body(body)
+        body = body[skipped:]
         if length <= CHUNK_BYTES:
-            return state, Body.from_bytes(before + body + after)
+            return state, Body.from_bytes(before + body + after, content_type)
         start = len(head) - len(body)
         return state, Body(
             size=len(before) + length - start + len(after),
             read=lambda: self._read(callback.task_id, start, length, before, after),
             lock=self._reading_large,
+            content_type=content_type,
         )
 
     async def _load_all(self, task_ids: Sequence[str]) -> Sequence[tuple[int, bytes]]:

@@ -118,7 +118,7 @@ class Upload(Payload):
     _value: Body
 
     def __init__(self, body: Body) -> None:
-        super().__init__(body, content_type="application/json")
+        super().__init__(body, content_type=body.content_type)
         self._size = body.size
         self.begun = asyncio.Event()
         self.ended = asyncio.Event()

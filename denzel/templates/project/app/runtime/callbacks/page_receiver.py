@@ -16,12 +16,12 @@ import orjson
 
 from app.runtime.callbacks.body import Body
 from app.runtime.callbacks.schedule import Answer
+from app.runtime.contract import JSON
 
 RECEIVER = re.compile(r"http://page\.denzel\.invalid/([0-9a-f-]{36})")
 """The receiver's URIs; the page makes the token, a random UUID."""
 KEPT_SECONDS = 600
 MAX_SHOWN_BYTES = 64 * 1024
-CONTENT_TYPE = "application/json"
 
 
 def token_of(uri: str) -> str | None:
@@ -44,11 +44,11 @@ class PageReceiver:
     async def receive(self, token: str, headers: Mapping[str, str], body: Body) -> Answer:
         """Keep a callback for the page to show; may raise RedisError."""
         text = None
-        if body.size <= MAX_SHOWN_BYTES:
+        if body.size <= MAX_SHOWN_BYTES and body.content_type == JSON:
             async with body.whole() as content:
                 text = content.decode(errors="replace")
         shown = {
-            "headers": {"Content-Type": CONTENT_TYPE, **headers},
+            "headers": {"Content-Type": body.content_type, **headers},
             "bytes": body.size,
             "body": text,
         }

@@ -1,8 +1,9 @@
 """Try the pipeline the way the worker runs it, without services, and report each step as JSON.
 
-``python -m app.runtime.pipeline.check [--timeout S] [--repeat N] < sample.json``; without a sample,
-EXAMPLE is used; without that, only the import and ``load_model`` are tried.  The pipeline runs in
-another process (``check_process.py``), which may hang, crash or leave: this one watches it.
+``python -m app.runtime.pipeline.check [--timeout S] [--repeat N] [--content-type T] < sample``;
+without a sample, EXAMPLE is used; without that, only the import and ``load_model`` are tried.  The
+pipeline runs in another process (``check_process.py``), which may hang, crash or leave: this one
+watches it.
 """
 
 from __future__ import annotations
@@ -90,27 +91,27 @@ class Report:
         )  # fmt: skip
 
 
-def run_check(sample: bytes, timeout: float, repeat: int) -> bytes:
+def run_check(sample: bytes, timeout: float, repeat: int, content_type: str = "") -> bytes:
     """Return the report of one run through the pipeline, as JSON; ``sample`` may be empty.
 
-    A step that takes longer than ``timeout`` seconds is ended; ``repeat`` is how many more
-    predictions are timed.
+    It is JSON unless ``content_type`` says what else.  A step that takes longer than ``timeout``
+    seconds is ended; ``repeat`` is how many more predictions are timed.
     """
     settings = load_settings()
     report = Report(plan_processes(settings, available_processors()))
     with tempfile.TemporaryDirectory(prefix="denzel-check-") as directory:
         (Path(directory) / "sample").write_bytes(sample)
-        _watch(report, directory, timeout, repeat)
+        _watch(report, directory, timeout, repeat, content_type)
         reason = report.facts.get("not_forkable")
         if reason:
             report.plan = own_copies(settings, available_processors(), reason)
-            _watch(report, directory, timeout, repeat)
+            _watch(report, directory, timeout, repeat, content_type)
     return report.encoded()
 
 
-def _watch(report: Report, directory: str, timeout: float, repeat: int) -> None:
+def _watch(report: Report, directory: str, timeout: float, repeat: int, content_type: str) -> None:
     """Run the pipeline in a process of its own until that ends, or a step takes too long."""
-    with _started(report.plan, directory, repeat) as (process, messages):
+    with _started(report.plan, directory, repeat, content_type) as (process, messages):
         for message in _messages(messages, report):
             report.take(message, timeout)
         stack_file = Path(directory) / "stack"
@@ -128,7 +129,7 @@ def _watch(report: Report, directory: str, timeout: float, repeat: int) -> None:
 
 @contextmanager
 def _started(
-    plan: Plan, directory: str, repeat: int
+    plan: Plan, directory: str, repeat: int, content_type: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Yield the process, and the end of a pipe that its messages come from; end it at last."""
     readable, writable = os.pipe()
@@ -136,6 +137,7 @@ def _started(
         sys.executable, "-P", "app/runtime/start.py", "app.runtime.pipeline.check_process",
         directory, str(writable),
         "--threads", str(plan.threads), "--repeat", str(repeat),
+        "--content-type", content_type,
         *(["--shared"] if plan.shared else []),
     ]  # fmt: skip
     process = subprocess.Popen(
@@ -189,8 +191,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m app.runtime.pipeline.check")
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS)
     parser.add_argument("--repeat", type=int, default=0)
+    parser.add_argument("--content-type", default="")
     chosen = parser.parse_args()
-    report = run_check(sys.stdin.buffer.read(), chosen.timeout, chosen.repeat)
+    sample = sys.stdin.buffer.read()
+    report = run_check(sample, chosen.timeout, chosen.repeat, chosen.content_type)
     sys.stdout.buffer.write(report)
     sys.stdout.flush()
     return 0

@@ -23,17 +23,19 @@ from typing import Any
 
 import orjson
 
+from app.runtime.contract import JSON, split_body
 from app.runtime.gpus.devices import NoGpu, find_gpus, show_alone
 from app.runtime.pipeline.explanations import describe
-from app.runtime.pipeline.json_codec import InvalidJson, loads, parse_request
+from app.runtime.pipeline.json_codec import InvalidJson, dump, loads, parse_json_request
 from app.runtime.pipeline.loading import Pipeline, PipelineError, import_pipeline
 from app.runtime.pipeline.plan import FORK
+from app.runtime.pipeline.raw_requests import RawRequest
 from app.runtime.pipeline.schemas import Mismatch
 from app.runtime.pipeline.threads import limit_threads, why_not_forkable
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.pipeline.tracebacks import user_lines
 from app.runtime.pipeline.trial import (
-    example_request,
+    example,
     predict_alone,
     predict_as_batch,
     verify,
@@ -104,9 +106,12 @@ class Steps:
 
 
 class CheckProcess:
-    """One way through the pipeline; ``shared`` is whether predictions run in a fork."""
+    """One way through the pipeline, for a sample whose ``content_type`` is empty if it is JSON."""
 
-    def __init__(self, steps: Steps, settings: Settings, directory: Path, repeat: int) -> None:
+    def __init__(
+        self, steps: Steps, settings: Settings, directory: Path, repeat: int, content_type: str = ""
+    ) -> None:
+        self._content_type = content_type
         self._steps = steps
         self._settings = settings
         self._directory = directory
@@ -114,7 +119,10 @@ class CheckProcess:
         self._repeat = repeat
 
     def run(self, *, shared: bool) -> None:
-        """Go all the way; raises StepFailed.  Stops early if the model turns out unshareable."""
+        """Go all the way; raises StepFailed.  Stops early if the model turns out unshareable.
+
+        ``shared`` is whether predictions run in a fork.
+        """
         pipeline: Pipeline = self._steps("import", import_pipeline)
         request = self._request(pipeline)
         if request is not None and not self._payload.exists():
@@ -129,18 +137,21 @@ class CheckProcess:
         gc.freeze()
         self._apart(lambda: self._predict(pipeline, model), forks=shared)
 
-    def _request(self, pipeline: Pipeline) -> dict[str, Any] | None:
+    def _request(self, pipeline: Pipeline) -> Any:
         sample = (self._directory / "sample").read_bytes()
+        if sample and self._content_type:
+            self._steps.say({"source": "sample"})
+            return RawRequest(self._content_type, sample)
         if sample:
             self._steps.say({"source": "sample"})
             depth = self._settings.max_json_depth
-            return dict(self._steps("sample", parse_request, sample, depth))
+            return dict(self._steps("sample", parse_json_request, sample, depth))
         if pipeline.example is None:
             return None
         self._steps.say({"source": "EXAMPLE"})
-        return dict(loads(self._steps("EXAMPLE", example_request, pipeline)))
+        return self._steps("EXAMPLE", example, pipeline)
 
-    def _verify(self, pipeline: Pipeline, request: dict[str, Any]) -> None:
+    def _verify(self, pipeline: Pipeline, request: Any) -> None:
         self._payload.write_bytes(verify(self._steps, pipeline, request))
 
     def _predict(self, pipeline: Pipeline, model: Any) -> None:
@@ -149,7 +160,10 @@ class CheckProcess:
             result = predict_alone(self._steps, pipeline, model, payload)
             if pipeline.predict_batch is not None:
                 result = predict_as_batch(self._steps.but_process, pipeline, model, payload)
-            if pipeline.response is not None:
+            content_type, start = split_body(result)
+            if content_type != JSON:
+                result = dump({"content_type": content_type, "bytes": len(result) - start})
+            elif pipeline.response is not None:
                 self._steps("RESPONSE", pipeline.response.accept, loads(result), "result")
             self._steps.say({"result": result.decode()})
             if self._repeat:
@@ -225,6 +239,7 @@ def main() -> int:
     parser.add_argument("messages", type=int)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--repeat", type=int, required=True)
+    parser.add_argument("--content-type", default="")
     parser.add_argument("--shared", action="store_true")
     chosen = parser.parse_args()
     settings = load_settings()
@@ -239,7 +254,10 @@ def main() -> int:
         faulthandler.enable(stack)
         steps = Steps(chosen.messages, TimeLimit(settings.prediction_timeout))
         with suppress(StepFailed):
-            CheckProcess(steps, settings, chosen.directory, chosen.repeat).run(shared=chosen.shared)
+            process = CheckProcess(
+                steps, settings, chosen.directory, chosen.repeat, chosen.content_type
+            )
+            process.run(shared=chosen.shared)
     return 0
 
 

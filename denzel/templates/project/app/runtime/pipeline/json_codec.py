@@ -1,4 +1,4 @@
-"""Read and write the pipeline's JSON exactly: requests, verify_input's value, predict's result."""
+"""Read and write the pipeline's JSON exactly: requests and predict's result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from app.runtime.contract import typed_body
 from app.runtime.pipeline.conversions import is_record, phrase, simplify
 from app.runtime.pipeline.plain_values import is_plain_and_finite, to_plain
 
@@ -30,7 +31,7 @@ class NotAnObject(InvalidJson):
 # -------- Reading --------
 
 
-def parse_request(body: bytes, max_depth: int) -> dict[str, Any]:
+def parse_json_request(body: bytes, max_depth: int) -> dict[str, Any]:
     """Return the JSON object in a request's body, its integers exact.
 
     Raises InvalidJson, also for NaN, infinities, and lists and objects nested more than
@@ -169,9 +170,14 @@ def dump(value: Any) -> bytes:
     return text
 
 
-def dump_result(result: Any) -> bytes:
-    """Return predict's result as JSON; raises as :func:`dump` does, and TypeError for no object."""
+def dump_result(result: Any, content_type: str = "") -> bytes:
+    """Return predict's result as an outcome's body: JSON, or bytes of the ``content_type``.
+
+    Raises as :func:`dump` does, and TypeError for what is neither an object nor such bytes.
+    """
     if not isinstance(result, dict) and not is_record(result):
+        if content_type and isinstance(result, (bytes, bytearray, memoryview)):
+            return typed_body(content_type, bytes(result))
         raise TypeError(f"predict must return a dict, not {_seen(result)}")
     text = dump(result)
     if text[:1] != b"{":
@@ -179,19 +185,13 @@ def dump_result(result: Any) -> bytes:
     return text
 
 
-def dump_verified(value: Any) -> bytes:
-    """Return what verify_input returned as JSON; raises as :func:`dump`, and TypeError for None."""
-    if value is None:
-        raise TypeError("verify_input returned None: does it end with `return json_data`?")
-    return dump(value)
-
-
 def _seen(result: Any) -> str:
     name = type(result).__name__
     advice = {
         "NoneType": "is its `return` missing?",
         "coroutine": "write `def predict`, not `async def predict`",
-        "generator": "use `return` in place of `yield`",
+        "bytes": 'say what they are, such as RESPONSE_CONTENT_TYPE = "image/png"',
+        "generator": "write a `yield from` into predict itself to answer in pieces",
         "DataFrame": 'put it into one, such as {"rows": frame}',
         "list": 'put it into one, such as {"predictions": […]}',
         "ndarray": 'put it into one, such as {"predictions": array}',

@@ -10,7 +10,7 @@ import decimal
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -50,9 +50,10 @@ class _Pending(NamedTuple):
     path: Path
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, convert: Callable[[Any], Any] = simplify) -> Any:
     """Return a copy of ``value`` that orjson writes without further options.
 
+    ``convert`` returns something simpler for a type that JSON has not, or raises NotSerializable.
     Raises TypeError and ValueError with the path of what JSON cannot hold.  Works without
     recursion, which Python limits to about as many levels as a request may have.
     """
@@ -63,7 +64,7 @@ def to_plain(value: Any) -> Any:
         value, target, slot, path = pending.pop()
         if path.depth > MAX_DEPTH:
             raise ValueError("the result is nested too deeply, or contains itself")
-        value = _shaped(value, path)
+        value = _shaped(value, path, convert)
         if isinstance(value, dict):
             value = _fill_dict(value, path, pending)
         elif isinstance(value, (list, tuple)):
@@ -99,7 +100,7 @@ def is_plain_and_finite(value: Any) -> bool:
 # -------- One value after the other --------
 
 
-def _shaped(value: Any, path: Path) -> Any:
+def _shaped(value: Any, path: Path, convert: Callable[[Any], Any]) -> Any:
     """Convert ``value`` until it is a dict, a list, a tuple or something final."""
     for _ in range(_MAX_CONVERSIONS):
         if value is None or isinstance(value, (dict, list, tuple)):
@@ -110,7 +111,7 @@ def _shaped(value: Any, path: Path) -> Any:
         if kind in (int, float, str):
             return _exact(value, path)
         try:
-            value = simplify(value)
+            value = convert(value)
         except NotSerializable as error:
             raise TypeError(f"{path} is {error}") from None
         except Exception as error:  # it is a method of the user's or a library's

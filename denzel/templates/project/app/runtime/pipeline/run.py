@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.contract import CANCELLED, FAILURE, REVOKED, SUCCESS, Outcome, failure_body
 from app.runtime.gpus.errors import free_memory, is_out_of_memory, lost_context
 from app.runtime.logs import current_task
 from app.runtime.pipeline.explanations import NO_GPU_MEMORY, advice
-from app.runtime.pipeline.json_codec import dump_result, loads
+from app.runtime.pipeline.json_codec import dump_result
 from app.runtime.pipeline.loading import Pipeline
+from app.runtime.pipeline.payloads import load_verified
+from app.runtime.pipeline.streams import Send, Unwanted, consume
 from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
 from app.runtime.pipeline.tracebacks import without_our_frames
 
@@ -27,12 +30,14 @@ def predict_group(
     model: Any,
     requests: Sequence[tuple[str, bytes | str]],
     limit: TimeLimit = NO_LIMIT,
+    sends: Mapping[str, Send] = MappingProxyType({}),
 ) -> list[Outcome]:
-    """Return the outcome of each ``(id, JSON)`` request, in order.
+    """Return the outcome of each ``(id, payload)`` request, in order.
 
     A request that fails, or takes longer than ``limit``, fails alone.  With ``predict_batch``
-    those whose ``process`` succeeded are predicted together.  Raises GpuContextLost when this
-    process cannot go on: then there are no outcomes.
+    those whose ``process`` succeeded are predicted together.  ``sends`` are for those, by id, whose
+    pieces are wanted as they come.  Raises GpuContextLost when this process cannot go
+    on: then there are no outcomes.
     """
     failures: dict[str, Outcome] = {}
     processed: dict[str, _Processed] = {}
@@ -41,12 +46,12 @@ def predict_group(
         started = time.monotonic()
         try:
             with limit.of(started):
-                data = pipeline.process(model, loads(payload))
+                data = pipeline.process(model, load_verified(payload))
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             failures[task_id] = _failure(task_id, error)
         else:
             processed[task_id] = _Processed(data, time.monotonic() - started)
-    outcomes = {**failures, **_predict(pipeline, model, processed, limit)}
+    outcomes = {**failures, **_predict(pipeline, model, processed, limit, sends)}
     current_task.set("")
     return [outcomes[task_id] for task_id, _ in requests]
 
@@ -59,17 +64,24 @@ class _Processed(NamedTuple):
 
 
 def _predict(
-    pipeline: Pipeline, model: Any, processed: dict[str, _Processed], limit: TimeLimit
+    pipeline: Pipeline,
+    model: Any,
+    processed: dict[str, _Processed],
+    limit: TimeLimit,
+    sends: Mapping[str, Send],
 ) -> dict[str, Outcome]:
     if pipeline.predict_batch is not None and processed:
-        return _predict_batch(pipeline.predict_batch, model, processed, limit)
+        return _predict_batch(pipeline, model, processed, limit)
     outcomes = {}
     for task_id, each in processed.items():
         current_task.set(task_id)
+        if pipeline.streams:
+            outcomes[task_id] = _stream(pipeline, model, task_id, each, limit, sends.get(task_id))
+            continue
         memory_is_full = False
         try:
             with limit.of(time.monotonic() - each.seconds):
-                result = dump_result(pipeline.predict(model, each.data))
+                result = dump_result(pipeline.predict(model, each.data), pipeline.response_type)
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             outcomes[task_id] = _failure(task_id, error)
             memory_is_full = is_out_of_memory(error)
@@ -80,8 +92,33 @@ def _predict(
     return outcomes
 
 
+def _stream(
+    pipeline: Pipeline,
+    model: Any,
+    task_id: str,
+    processed: _Processed,
+    limit: TimeLimit,
+    send: Send | None,
+) -> Outcome:
+    """Predict with a predict that yields."""
+    started = time.monotonic() - processed.seconds
+    try:
+        body = consume(pipeline.predict(model, processed.data), send, limit, started)
+    except Unwanted:
+        log.info("Prediction %s ended: its client has gone", task_id)
+        return Outcome(task_id, REVOKED, CANCELLED)
+    except BaseException as error:  # noqa: BLE001 - it is the user's code
+        outcome = _failure(task_id, error)
+        memory_is_full = is_out_of_memory(error)
+    else:
+        return Outcome(task_id, SUCCESS, body)
+    if memory_is_full:  # not while the exception is held, which holds what was on the GPU
+        free_memory()
+    return outcome
+
+
 def _predict_batch(
-    predict_batch: Callable[[Any, list[Any]], Sequence[Any]],
+    pipeline: Pipeline,
     model: Any,
     processed: dict[str, _Processed],
     limit: TimeLimit,
@@ -91,13 +128,14 @@ def _predict_batch(
     It counts as raising when there are not as many results as requests, since nobody can tell
     whose is whose.
     """
+    assert pipeline.predict_batch is not None
     batch = [each.data for each in processed.values()]
     current_task.set(next(iter(processed)) if len(processed) == 1 else "")
     seconds = min(each.seconds for each in processed.values())
     outcomes: dict[str, Outcome] = {}
     try:
         with limit.of(time.monotonic() - seconds):
-            results = _checked_batch(predict_batch(model, batch), len(batch))
+            results = _checked_batch(pipeline.predict_batch(model, batch), len(batch))
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         memory_is_full = is_out_of_memory(error)
         if len(processed) == 1:
@@ -108,14 +146,14 @@ def _predict_batch(
             _give_up_if_lost(error)
     else:
         return {
-            task_id: _outcome(task_id, result)
+            task_id: _outcome(task_id, result, pipeline.response_type)
             for task_id, result in zip(processed, results, strict=True)
         }
     if memory_is_full:  # not while the exception is held, which holds what was on the GPU
         free_memory()
     if not outcomes:
         for task_id, each in processed.items():
-            outcomes |= _predict_batch(predict_batch, model, {task_id: each}, limit)
+            outcomes |= _predict_batch(pipeline, model, {task_id: each}, limit)
     return outcomes
 
 
@@ -127,9 +165,9 @@ def _checked_batch(results: Any, expected: int) -> list[Any]:
     return results
 
 
-def _outcome(task_id: str, result: Any) -> Outcome:
+def _outcome(task_id: str, result: Any, content_type: str) -> Outcome:
     try:
-        return Outcome(task_id, SUCCESS, dump_result(result))
+        return Outcome(task_id, SUCCESS, dump_result(result, content_type))
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         return _failure(task_id, error)
 

@@ -17,7 +17,7 @@ from typing import Any
 from app.runtime.contract import Request
 from app.runtime.requests.errors import KeyReused, NotReplicated, QueueFull
 from app.runtime.store.codecs import encode_stored_request
-from app.runtime.store.messages import is_large, rest_of_async_message, rest_of_sync_message
+from app.runtime.store.messages import rest_of_async_message, rest_of_sync_message, stands_beside
 
 KEY_SECONDS = 86400
 """How long an Idempotency-Key is remembered."""
@@ -118,7 +118,7 @@ class Acceptance:
         large: list[str | bytes | int] = []
         messages: list[str | bytes] = []
         for request, timeout in requests:
-            if is_large(request):
+            if stands_beside(request):
                 large += [request.id, math.ceil(timeout) + TIMED_OUT_SECONDS, request.payload]
             messages += [request.id, rest_of_sync_message(request, self._name, timeout)]
         return self._run("enqueue_sync", self._batch_size, len(large) // 3, *large, *messages)

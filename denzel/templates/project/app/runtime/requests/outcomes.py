@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import redis
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from app.runtime.contract import Outcome
+from app.runtime.contract import NOBODY, PIECE, Outcome
 from app.runtime.logs import Outage
 from app.runtime.store.client import ScriptRunner
 from app.runtime.store.codecs import decode_stored_request, encode_record
@@ -74,6 +74,18 @@ class OutcomeStore:
         """Return the spans under which requests were asked for, '' where none was noted."""
         found = self._redis.mget([trace_key(each) for each in task_ids])
         return ["" if each is None else each.decode() for each in found]
+
+    def send_piece(self, task_id: str, reply_to: str, number: int, piece: bytes) -> bool:
+        """Tell a piece of a synchronous prediction to the API process whose client waits.
+
+        Returns whether the client is still there, as far as can be told.
+        """
+        record = encode_record(PIECE, NOBODY, b"%d %b" % (number, piece))
+        try:
+            return bool(self._run("send_piece", task_id, reply_to, record))
+        except redis.exceptions.RedisError as error:
+            log.warning("A piece of %s could not be sent: %s", task_id, error)
+            return False
 
     def finish(self, ended: Sequence[Ended], *, outage_seconds: float = 0.0) -> None:
         """End asynchronous requests; may raise RedisError.

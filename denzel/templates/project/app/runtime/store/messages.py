@@ -6,7 +6,7 @@ for each call.  Format: Celery's message protocol 2
 
 The headers come first, and the id and the time of sending first among them, at fixed places: the
 Lua scripts read them there (``lua/messages.lua``), and write them: the time is Redis's.  ``alone``,
-``timeout``, ``bytes``, ``reply_to`` and ``owner`` are denzel's own headers.
+``timeout``, ``bytes``, ``reply_to``, ``owner``, ``binary`` and ``stream`` are denzel's own headers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.runtime.contract import INVOKE_PREDICT, Request
+from app.runtime.contract import BINARY, INVOKE_PREDICT, Request
 from app.runtime.store.keys import PREDICTIONS_QUEUE
 
 INLINE_PAYLOAD_BYTES = 32 * 1024
@@ -24,6 +24,8 @@ INLINE_PAYLOAD_BYTES = 32 * 1024
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALONE = b',"alone":true'
+_BINARY = b',"binary":true'
+_STREAM = b',"stream":true'
 _TIME_END = 80
 """Where the time of sending ends in every message."""
 _TASK = b',"lang":"py","task":"%b"}' % INVOKE_PREDICT.encode()
@@ -70,13 +72,21 @@ def rest_of_sync_message(request: Request, reply_to: str, timeout: float) -> byt
     headers = b',"timeout":%.3f,"bytes":%d,"reply_to":"%b","owner":"%b"' % (
         timeout, len(payload), reply_to.encode(), request.owner.encode()
     )  # fmt: skip
-    body = _body(b"null" if is_large(request) else payload)
+    if _is_binary(payload):
+        headers += _BINARY
+    if request.streams:  # alone, so that its end need not wait for others
+        headers = _ALONE + headers + _STREAM
+    body = _body(b"null" if stands_beside(request) else payload)
     return b"%b%b%b}" % (headers, _BEFORE_BODY, body)
 
 
-def is_large(request: Request) -> bool:
-    """Tell whether a request's payload stands beside its message."""
-    return len(request.payload) > INLINE_PAYLOAD_BYTES
+def stands_beside(request: Request) -> bool:
+    """Tell whether a request's payload stands beside its message: a large one, or no text."""
+    return len(request.payload) > INLINE_PAYLOAD_BYTES or _is_binary(request.payload)
+
+
+def _is_binary(payload: bytes) -> bool:
+    return payload[:1] == BINARY
 
 
 def marked_alone(message: bytes) -> bytes:
@@ -111,5 +121,5 @@ def decode_message(encoded: bytes) -> Message:
     if not (isinstance(body, str) and body.startswith(_BODY_START) and body.endswith(_BODY_END)):
         raise ValueError("not a prediction's arguments")
     payload = body[len(_BODY_START) : -len(_BODY_END)].encode()
-    is_large = headers.get("bytes", 0) > INLINE_PAYLOAD_BYTES
-    return Message(task_id, headers, None if is_large else payload)
+    is_beside = headers.get("bytes", 0) > INLINE_PAYLOAD_BYTES or "binary" in headers
+    return Message(task_id, headers, None if is_beside else payload)

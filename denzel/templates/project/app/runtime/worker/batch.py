@@ -12,6 +12,7 @@ from weakref import ref
 from celery.worker import state
 from celery.worker.request import Request
 
+from app.runtime.pipeline.payloads import shown
 from app.runtime.store.codecs import decode_stored_request
 from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
 from app.runtime.store.messages import Message
@@ -51,11 +52,21 @@ class PredictionRequest(Request):  # Celery has no types
             self.callback_uri, self.payload = decode_stored_request(stored)
         self.owner: str = message.headers.get("owner", "")
         self.api: str = message.headers.get("reply_to", "")
-        shown = (self.payload or b"")[:SHOWN_CHARACTERS].decode(errors="ignore") or message.id
-        headers = {**message.headers, "argsrepr": shown, "kwargsrepr": "{}", "root_id": message.id}
+        self.streams: bool = "stream" in message.headers
+        arguments = shown(self.payload or b"", SHOWN_CHARACTERS) or message.id
+        headers = {
+            **message.headers,
+            "argsrepr": arguments,
+            "kwargsrepr": "{}",
+            "root_id": message.id,
+        }
         self._on_revoked = on_revoked
         super().__init__(
-            _DELIVERIES[is_sync], headers=headers, body=((shown,), {}, None), decoded=True, **celery
+            _DELIVERIES[is_sync],
+            headers=headers,
+            body=((arguments,), {}, None),
+            decoded=True,
+            **celery,
         )
 
     acknowledged: bool = False

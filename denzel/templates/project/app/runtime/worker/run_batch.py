@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from typing import Any, NamedTuple
 
-from app.runtime.contract import FAILURE, SUCCESS, Outcome, failure_body
+from app.runtime.contract import FAILURE, JSON, SUCCESS, Outcome, failure_body, split_body
 from app.runtime.pipeline.run import predict_group
+from app.runtime.pipeline.streams import Send
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.worker.context import current_context
 from app.runtime.worker.spans import traced
@@ -21,7 +23,7 @@ OUTAGE_SECONDS = 20.0
 
 
 class WorkItem(NamedTuple):
-    """One request of a batch, as its process is given it.
+    """One request of a batch, as its process is given it; ``streams`` if its pieces are wanted.
 
     ``payload`` is None when it is large, and to be read from Redis.
     """
@@ -31,6 +33,7 @@ class WorkItem(NamedTuple):
     api: str
     owner: str
     callback_uri: str | None
+    streams: bool = False
 
 
 class BatchResult(NamedTuple):
@@ -67,9 +70,10 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     # Redis is not waited for within this: where that took long, batches that count as slow would
     # become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
+    sends = {item.id: _sender(context.outcomes, item) for item in work_items if item.streams}
     with traced(context, [task_id for task_id, _ in work.payloads]) as predicted:
         predicted += predict_group(
-            context.pipeline, context.model, work.payloads, context.time_limit
+            context.pipeline, context.model, work.payloads, context.time_limit, sends
         )
     seconds = time.perf_counter() - started if predicted else 0.0
     outcomes = [*work.expired, *predicted]
@@ -85,6 +89,12 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     by_id = {each.id: each for each in outcomes}
     results = [_shown(by_id.get(item.id), is_told) for item in work_items]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
+
+
+def _sender(outcomes: OutcomeStore, item: WorkItem) -> Send:
+    """Return what sends a request's pieces, one after the other."""
+    numbers = count()
+    return lambda piece: outcomes.send_piece(item.id, item.api, next(numbers), piece)
 
 
 @cache
@@ -122,5 +132,12 @@ def _collect(outcomes: OutcomeStore, items: Sequence[WorkItem], is_sync: bool) -
 def _shown(outcome: Outcome | None, is_told: bool) -> tuple[bool, str] | None:
     if outcome is None:
         return None
-    text = outcome.body[:SHOWN_BYTES].decode(errors="replace") if is_told else ""
-    return outcome.state == SUCCESS, text
+    return outcome.state == SUCCESS, _text(outcome.body) if is_told else ""
+
+
+def _text(body: bytes) -> str:
+    """Return what people are shown of an outcome."""
+    content_type, start = split_body(body)
+    if content_type != JSON:
+        return f"{content_type}, {len(body) - start} bytes"
+    return body[:SHOWN_BYTES].decode(errors="replace")

@@ -67,6 +67,32 @@ export function showPrediction(text) {
   return parts;
 }
 
+/** Show pieces of a prediction in `place` as they come: `add` takes one, `shown` returns what shows them, if any came. */
+export function showPieces(place) {
+  const box = make("pre", { className: "code", tabIndex: 0, "aria-label": "The pieces, as they came" });
+  return {
+    add(json) {
+      if (!box.isConnected) place.replaceChildren(box);
+      const piece = JSON.parse(json);
+      box.append(typeof piece === "string" ? piece : `${json}\n`);
+    },
+    shown: () => (box.hasChildNodes() ? [box] : []),
+  };
+}
+
+/** Return what shows a prediction that is no JSON: an image, or a link to save it. */
+export function showBlob(blob) {
+  const url = URL.createObjectURL(blob);
+  const name = `prediction.${blob.type.split(/[/;+]/)[1] ?? "bin"}`;
+  const link = make("a", { href: url, download: name, className: "button quiet" }, `Save ${name}`);
+  const parts = [make("p", {}, `${blob.type}, ${blob.size.toLocaleString("en")} bytes `, link)];
+  if (blob.type.startsWith("image/")) {
+    const image = make("img", { src: url, alt: "The prediction" });
+    parts.unshift(make("div", { className: "gallery" }, make("figure", {}, image)));
+  }
+  return parts;
+}
+
 /** Return the line above an answer: what came, after how long, of which task. */
 export function showHead({ status, statusText, milliseconds, taskId }) {
   const kind = status >= 500 ? "bad" : status >= 400 ? "warn" : "good";

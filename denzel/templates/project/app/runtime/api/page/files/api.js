@@ -1,5 +1,8 @@
 // Requests to this API.  Its address is the page's own: see <base>.
 
+import { readEvents } from "./events.js";
+
+export const EVENT_STREAM = "text/event-stream";
 const KEY = "denzel-api-key";
 
 export const key = {
@@ -22,15 +25,21 @@ export function address(path) {
   return new URL(path, document.baseURI).href;
 }
 
-/** Ask the API; return { status, headers, text, milliseconds } of any answer. */
-export async function ask(path, options = {}) {
+/** Ask the API; return { status, headers, text, blob, milliseconds } of any answer; a blob where it is no text. `onPiece` is called with each piece of one that comes in pieces. */
+export async function ask(path, { onPiece, ...options } = {}) {
   const headers = { ...options.headers };
   if (key.get()) headers["X-API-Key"] = key.get();
   const started = performance.now();
   const response = await fetch(address(path), { cache: "no-store", ...options, headers });
-  const text = await response.text();
+  const shared = { status: response.status, headers: response.headers };
+  if (response.headers.get("Content-Type")?.startsWith(EVENT_STREAM)) {
+    return { ...shared, ...(await readEvents(response, onPiece)), milliseconds: performance.now() - started };
+  }
+  const blob = await response.blob();
   const milliseconds = performance.now() - started;
-  return { status: response.status, headers: response.headers, text, milliseconds };
+  const isText = /^(application\/json|text\/)/.test(response.headers.get("Content-Type") ?? "text/");
+  const body = isText ? { text: await blob.text() } : { text: "", blob };
+  return { ...shared, milliseconds, ...body };
 }
 
 /** Return the JSON of an answer; throws ApiError for 400 and above. */

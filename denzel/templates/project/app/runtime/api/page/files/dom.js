@@ -26,7 +26,7 @@ export const newId = () => `field-${++count}`;
 
 /** Let a list of tabs be used with mouse and arrow keys; `chosen` is called with the tab. */
 export function wireTabs(list, chosen) {
-  const tabs = [...list.querySelectorAll('[role="tab"]')];
+  const tabs = [...list.querySelectorAll('[role="tab"]:not([hidden])')];
   const choose = (tab, focus) => {
     for (const each of tabs) {
       each.setAttribute("aria-selected", String(each === tab));

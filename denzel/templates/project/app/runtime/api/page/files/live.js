@@ -1,7 +1,7 @@
 // An asynchronous request, from the moment it is accepted until its callback is delivered.
 
 import { ask, askJson, errorOf, parse } from "./api.js";
-import { duration, showError, showHead, showJson, showPrediction } from "./answer.js";
+import { duration, showBlob, showError, showHead, showJson, showPrediction } from "./answer.js";
 import { make, newId } from "./dom.js";
 
 const QUICK_MILLISECONDS = 200;
@@ -80,12 +80,19 @@ export async function follow(place, { taskId, started, token, hasCallback, signa
       hasEnded = true;
       cancel.hidden = true;
       timeline.reach(2, task.status === "SUCCESS" ? "" : task.status, task.status !== "SUCCESS");
-      outcome.append(...showOutcome(task, answer.text));
+      outcome.append(...(task.file ? await showFile(taskId) : showOutcome(task, answer.text)));
     }
     if (hasEnded && (!hasCallback || (await showCallback(task.callback, token, timeline, outcome)))) return;
     const quick = performance.now() - started < QUICK_FOR_MILLISECONDS;
     await new Promise((resolve) => setTimeout(resolve, quick ? QUICK_MILLISECONDS : SLOW_MILLISECONDS));
   }
+}
+
+/** Show a prediction that is no JSON, and so stands elsewhere. */
+async function showFile(taskId) {
+  const answer = await ask(`status/${encodeURIComponent(taskId)}/result`);
+  const error = errorOf(answer);
+  return error ? [showError(error)] : showBlob(answer.blob);
 }
 
 function showOutcome(task, text) {

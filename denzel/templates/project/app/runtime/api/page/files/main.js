@@ -1,7 +1,7 @@
 // The page: put together from the API's own description.
 
-import { ask, askJson, errorOf, key, parse as parsePlain } from "./api.js";
-import { showError, showHead, showPrediction } from "./answer.js";
+import { EVENT_STREAM, ask, askJson, errorOf, key, parse as parsePlain } from "./api.js";
+import { showBlob, showError, showHead, showPieces, showPrediction } from "./answer.js";
 import { copy, find, say, wireTabs } from "./dom.js";
 import { Unreadable } from "./fields.js";
 import { canMakeForm, makeForm, markError } from "./form.js";
@@ -50,12 +50,13 @@ function wireRequest() {
   find("json").value = page.config.example ?? "{\n}";
   if (page.config.is_async) document.querySelector('[name="delivery"][value="async"]').checked = true;
   const hasForm = canMakeForm(schema, page.description);
-  find("request-tabs").hidden = !hasForm;
-  const chooseRequestTab = wireTabs(find("request-tabs"), (tab) => showTab(tab.id === "tab-form" ? "form" : "json"));
-  if (hasForm) {
-    fillForm();
-    chooseRequestTab(find("tab-form"));
-  }
+  const takesFiles = "*/*" in page.description.paths["/predict"].post.requestBody.content;
+  find("tab-form").hidden = !hasForm;
+  find("tab-file").hidden = !takesFiles;
+  find("request-tabs").hidden = !(hasForm || takesFiles);
+  const chooseRequestTab = wireTabs(find("request-tabs"), (tab) => showTab(tab.id.slice("tab-".length)));
+  if (hasForm) fillForm();
+  chooseRequestTab(find(hasForm ? "tab-form" : page.config.example || !takesFiles ? "tab-json" : "tab-file"));
   wireTabs(find("code-tabs"), (tab) => {
     page.language = tab.id.slice("tab-".length);
     find("panel-code").setAttribute("aria-labelledby", tab.id);
@@ -89,18 +90,16 @@ function fillForm() {
 
 function showTab(name) {
   if (name === page.shownTab) return;
-  if (name === "json") {
+  if (page.shownTab === "form") {
     try {
       find("json").value = stringify(page.form.read());
     } catch {
       // What the form cannot tell yet stays as it was in the JSON.
     }
-  } else {
-    fillForm();
   }
+  if (name === "form") fillForm();
   page.shownTab = name;
-  find("panel-form").hidden = name !== "form";
-  find("panel-json").hidden = name !== "json";
+  for (const each of ["form", "json", "file"]) find(`panel-${each}`).hidden = name !== each;
   changed();
 }
 
@@ -128,8 +127,9 @@ function changed() {
 
 const delivery = () => document.querySelector('[name="delivery"]:checked').value;
 
-/** Return the request as { text, value, token }; throws Unreadable or SyntaxError. */
+/** Return the request as { text, value, token }, or { file, field, value, token }; throws Unreadable or SyntaxError. */
 function readRequest({ forCode }) {
+  if (page.shownTab === "file") return readFile({ forCode });
   let value = page.shownTab === "form" ? page.form.read() : parse(find("json").value);
   let token = "";
   if (delivery() === "async" && typeof value === "object" && value !== null && !Array.isArray(value)) {
@@ -146,6 +146,19 @@ function readRequest({ forCode }) {
   return { text: isAsWritten ? find("json").value : stringify(value), value, token };
 }
 
+function readFile({ forCode }) {
+  const [file] = find("file").files;
+  if (!file && !forCode) throw new Unreadable("", "Choose a file first.");
+  const value = {};
+  let token = "";
+  if (delivery() === "async") {
+    const chosen = find("callback").value;
+    if (chosen === "page" && !forCode) ({ token, uri: value.callback_uri } = ownReceiver());
+    if (chosen === "uri" && find("callback-uri").value.trim()) value.callback_uri = find("callback-uri").value.trim();
+  }
+  return { file: file ?? { name: "cat.jpg", type: "image/jpeg" }, field: find("file-field").value.trim(), value, token };
+}
+
 const preference = () => (delivery() === "async" ? "respond-async" : page.config.is_async ? "wait=60" : "");
 
 function showCode() {
@@ -156,10 +169,10 @@ function showCode() {
     find("code").textContent = "The request cannot be read yet.";
     return;
   }
-  const { text, value } = request;
-  find("code").textContent = snippet(page.language, { text, value, prefer: preference(), needsKey: page.needsKey });
+  const { text } = request;
+  find("code").textContent = snippet(page.language, { ...request, prefer: preference(), needsKey: page.needsKey });
   const download = find("download");
-  download.hidden = !isLong(text);
+  download.hidden = text === undefined || !isLong(text);
   if (!download.hidden) {
     URL.revokeObjectURL(download.href);
     download.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
@@ -196,16 +209,34 @@ async function predict() {
   }
 }
 
-async function send({ text, value, token }, signal) {
+/** Return where a request goes, its body and that body's type. */
+function encode({ text, file, field, value }) {
+  if (!file) return { path: "predict", body: text, type: "application/json" };
+  if (field) {
+    const body = new FormData();
+    body.append(field, file);
+    if (value.callback_uri) body.append("callback_uri", value.callback_uri);
+    return { path: "predict", body, type: "" };
+  }
+  const query = value.callback_uri ? `?callback_uri=${encodeURIComponent(value.callback_uri)}` : "";
+  return { path: `predict${query}`, body: file, type: file.type || "application/octet-stream" };
+}
+
+async function send(request, signal) {
+  const { value, token } = request;
+  const { path, body, type } = encode(request);
   const prefer = preference();
-  const headers = { "Content-Type": "application/json", ...(prefer ? { Prefer: prefer } : {}) };
+  const headers = { ...(type ? { "Content-Type": type } : {}), ...(prefer ? { Prefer: prefer } : {}) };
+  const streams = delivery() === "sync" && EVENT_STREAM in page.description.paths["/predict"].post.responses[200].content;
+  if (streams) headers.Accept = EVENT_STREAM;
   const started = performance.now();
-  const answer = await ask("predict", { method: "POST", body: text, headers });
   const place = find("answer");
+  const pieces = showPieces(place);
+  const answer = await ask(path, { method: "POST", body, headers, onPiece: pieces.add });
   const error = errorOf(answer);
   const taskId = answer.headers.get("Denzel-Task-Id") ?? error?.body.task_id ?? "";
   if (error) {
-    place.replaceChildren(showHead({ ...answer, statusText: "", taskId }), showError(error));
+    place.replaceChildren(showHead({ ...answer, statusText: "", taskId }), ...pieces.shown(), showError(error));
     if (error.status === 401) openKeyDialog("The API does not know this key.");
     if (error.body.path !== undefined && page.shownTab === "form") {
       markError(find("panel-form"), error.body.path, error.message);
@@ -221,7 +252,8 @@ async function send({ text, value, token }, signal) {
     });
     return;
   }
-  place.replaceChildren(showHead({ ...answer, statusText: "OK", taskId }), ...showPrediction(answer.text));
+  const shown = answer.blob ? showBlob(answer.blob) : showPrediction(answer.text);
+  place.replaceChildren(showHead({ ...answer, statusText: "OK", taskId }), ...pieces.shown(), ...shown);
 }
 
 // -------- The API key --------

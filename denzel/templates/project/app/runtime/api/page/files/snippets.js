@@ -11,10 +11,68 @@ export const isLong = (text) => text.length > MOST_CHARACTERS;
 
 const LANGUAGES = { curl, python, javascript };
 
-/** Return code for a request: its JSON as text and value, its Prefer header, whether a key is asked for. */
+/**
+ * Return code for a request: its JSON as text and value, or its file and that one's field; its Prefer header, whether
+ * a key is asked for.
+ */
 export function snippet(language, request) {
-  return LANGUAGES[language](request);
+  return (request.file ? FILE_LANGUAGES : LANGUAGES)[language](request);
 }
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const typeOf = (file) => file.type || "application/octet-stream";
+const uriOf = ({ value, field }) =>
+  address("predict") + (value.callback_uri && !field ? `?callback_uri=${encodeURIComponent(value.callback_uri)}` : "");
+
+function curlFile({ file, field, value, prefer, needsKey }) {
+  const lines = [`curl ${quoted(uriOf({ value, field }))}`];
+  if (needsKey) lines.push('-H "X-API-Key: $DENZEL_API_KEY"');
+  if (prefer) lines.push(`-H 'Prefer: ${prefer}'`);
+  if (field) {
+    lines.push(`-F ${quoted(`${field}=@"${file.name}"`)}`);
+    if (value.callback_uri) lines.push(`-F ${quoted(`callback_uri=${value.callback_uri}`)}`);
+  } else {
+    lines.push(`-H 'Content-Type: ${typeOf(file)}'`, `--data-binary ${quoted(`@${file.name}`)}`);
+  }
+  return [...lines, "-o prediction"].join(" \\\n  ");
+}
+
+function pythonFile({ file, field, value, prefer, needsKey }) {
+  const path = `Path(${JSON.stringify(file.name)})`;
+  const headers = field ? [] : [`"Content-Type": "${typeOf(file)}"`];
+  if (needsKey) headers.push('"X-API-Key": os.environ["DENZEL_API_KEY"]');
+  if (prefer) headers.push(`"Prefer": "${prefer}"`);
+  const body = field ? `files={${JSON.stringify(field)}: ${path}.open("rb")}` : `data=${path}.read_bytes()`;
+  const fields = field && value.callback_uri ? `, data={"callback_uri": ${JSON.stringify(value.callback_uri)}}` : "";
+  return [
+    ...(needsKey ? ["import os"] : []),
+    "from pathlib import Path", "", "import requests", "",
+    `headers = {${headers.join(", ")}}`,
+    `answer = requests.post("${uriOf({ value, field })}", ${body}${fields}, headers=headers, timeout=60)`,
+    "answer.raise_for_status()",
+    'Path("prediction").write_bytes(answer.content)',
+  ].join("\n");
+}
+
+function javascriptFile({ file, field, value, prefer, needsKey }) {
+  const headers = field ? [] : [`"Content-Type": "${typeOf(file)}"`];
+  if (needsKey) headers.push('"X-API-Key": process.env.DENZEL_API_KEY');
+  if (prefer) headers.push(`"Prefer": "${prefer}"`);
+  const name = JSON.stringify(file.name);
+  const form = ["const body = new FormData();", `body.append(${JSON.stringify(field)}, new Blob([content]), ${name});`];
+  if (value.callback_uri) form.push(`body.append("callback_uri", ${JSON.stringify(value.callback_uri)});`);
+  return [
+    'import { readFile, writeFile } from "node:fs/promises";', "",
+    `const content = await readFile(${name});`,
+    ...(field ? form : ["const body = content;"]),
+    `const headers = { ${headers.join(", ")} };`,
+    `const answer = await fetch("${uriOf({ value, field })}", { method: "POST", headers, body });`,
+    "if (!answer.ok) throw new Error(await answer.text());",
+    'await writeFile("prediction", Buffer.from(await answer.arrayBuffer()));',
+  ].join("\n");
+}
+
+const FILE_LANGUAGES = { curl: curlFile, python: pythonFile, javascript: javascriptFile };
 
 function curl({ text, prefer, needsKey }) {
   const lines = [`curl ${address("predict")}`, "-H 'Content-Type: application/json'"];
