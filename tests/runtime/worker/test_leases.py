@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from app.runtime.store.keys import PREDICTIONS_QUEUE, WORKERS_KEY
+from app.runtime.worker import leases
 from app.runtime.worker.batch import Batches
 from app.runtime.worker.leases import SETTLING_SECONDS, STOPPING_SECONDS, UNKNOWN_SECONDS, Leases
 
-from ..deployment import Deployment
+from ..deployment import Deployment, wait_until
 from ..queues import LEASE_SECONDS, LOST_CHANNEL, Api, states, take, worker
 
 ME = "lab/host/me"
@@ -151,3 +152,16 @@ def test_one_whose_processes_are_at_something_keeps_it_for_a_while(client: Any, 
     lab.leases.end()
     left = client.zscore(WORKERS_KEY, ME) - client.time()[0]
     assert STOPPING_SECONDS - 2 < left < STOPPING_SECONDS + 2
+
+
+def test_it_keeps_it_as_long_as_they_take(
+    client: Any, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL_SECONDS", 0.01)
+    lab.held.ids = {"running"}
+    lab.leases.end()
+    client.zadd(WORKERS_KEY, {ME: 0})
+    wait_until(lambda: client.zscore(WORKERS_KEY, ME) > 0, 30, what="the lease is renewed")
+    lab.held.ids = set()
+    lab.leases.end()
+    assert client.zscore(WORKERS_KEY, ME) is None

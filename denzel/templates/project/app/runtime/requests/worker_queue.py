@@ -6,7 +6,9 @@ renewed every few seconds; when it ends, another worker puts the requests back (
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +112,13 @@ class WorkerQueue:
     def extend(self, seconds: float) -> None:
         """Renew the lease for so long: until then nobody will."""
         self._run("heartbeat", self.holder, seconds)
+
+    def keep_extending(self, seconds: float, every: float, is_over: threading.Event) -> None:
+        """Renew the lease for so long, again and again; to be run in a thread of its own."""
+        run = ScriptRunner(self._redis)  # one is for one thread
+        while not is_over.wait(every):
+            with suppress(redis.RedisError):
+                run("heartbeat", self.holder, seconds)
 
     def recover(self, predecessors: str = "") -> tuple[int, int]:
         """Put back what dead workers held; return how many of each kind that were.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -15,8 +16,10 @@ SETTLING_SECONDS = 3 * BEAT_SECONDS
 UNKNOWN_SECONDS = 2 * BEAT_SECONDS
 """How long Redis may say that this worker holds a request that it knows nothing of."""
 STOPPING_SECONDS = 40.0
-"""How long the processes of a worker that ends may take for what they have begun: as long as
-Docker and supervisor let it (docker-compose.yml, stop_grace_period)."""
+"""How long the lease of a worker that ends lasts, each time it is renewed: as long as Docker and
+supervisor let it take (docker-compose.yml, stop_grace_period).  Swarm and Kubernetes let it take as
+long as a prediction may."""
+RENEWAL_SECONDS = 10.0
 
 log = logging.getLogger("denzel.leases")
 
@@ -40,10 +43,12 @@ class Leases:
         self._clock = clock
         self._connected = clock()
         self._unknown: dict[str, float] = {}
+        self._is_over = threading.Event()
 
     def connected(self) -> None:
         """Begin anew: Redis has been away, and with it every worker's lease may have ended."""
         self._connected = self._clock()
+        self._is_over.set()
 
     def beat(self) -> None:
         """Renew the lease, then put back what no living worker holds."""
@@ -56,11 +61,18 @@ class Leases:
             self._recover("")
 
     def end(self) -> None:
-        """Let go of the lease, or keep it for what processes are still at."""
-        if self._batches:
-            self._queue.extend(STOPPING_SECONDS)
-        else:
+        """Let go of the lease, or keep it as long as processes are at something.
+
+        The loop that beats stands still then, so a thread renews it, until this process ends.
+        """
+        self._is_over.set()
+        if not self._batches:
             self._queue.withdraw()
+            return
+        self._queue.extend(STOPPING_SECONDS)
+        self._is_over = threading.Event()
+        arguments = (STOPPING_SECONDS, RENEWAL_SECONDS, self._is_over)
+        threading.Thread(target=self._queue.keep_extending, args=arguments, daemon=True).start()
 
     def _recover(self, predecessors: str) -> None:
         requeued = RECOVERY_LIMIT
