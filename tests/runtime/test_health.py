@@ -94,6 +94,24 @@ def test_a_heartbeat_keeps_a_service_up_until_it_stays_away(
     assert "no heartbeat for 17 s" in detail
 
 
+@pytest.mark.parametrize(
+    ("redis", "age", "fails"),
+    [("", 2, False), ("", 17, True), ("Redis does not answer", 17, False)],
+    ids=["beats", "hangs", "without Redis"],
+)
+def test_a_liveness_probe_fails_where_a_new_start_helps(
+    settings: Settings, run_directory: Path, monkeypatch: pytest.MonkeyPatch,
+    redis: str, age: float, fails: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(health, "redis_problem", lambda _url: redis)
+    monkeypatch.setattr(health, "load_settings", lambda: settings)
+    state.write_state("worker", state.LOADING)
+    assert health.main(["--live", "denzel"]) == 0
+    state.write_state("worker", state.UP)
+    backdate(run_directory / "worker.beat", age)
+    assert health.main(["--live", "denzel"]) == int(fails)
+
+
 def test_up_is_the_first_heartbeat(settings: Settings, run_directory: Path) -> None:
     """Else what hangs right after it would be up for good."""
     state.write_state("callbacks", state.UP)

@@ -3,6 +3,8 @@
 The module ``app.runtime.health SERVICE`` is the containers' health check: it exits with 0 when the
 service works, and else prints what is wrong and exits with 1.  Without a service it prints
 the state of each service that has one in ``$DENZEL_RUN_DIR``, as ``denzel status`` reads them.
+``app.runtime.health --live SERVICE`` fails only where a new start would help: the service hangs
+although Redis answers.  A Kubernetes liveness probe asks that.
 
 It starts every few seconds in every container, so it uses little of the standard library; and
 relative imports alone, since ``denzel`` asks about local processes by the same functions.
@@ -107,9 +109,23 @@ def redis_state(address: RedisAddress) -> tuple[str, str]:
     return state.UP, ""
 
 
+def hang(settings: Settings, service: str) -> str:
+    """Return how long a service that has heartbeats has given none although Redis answers."""
+    directory = Path(settings.denzel_run_dir)
+    name = BEATS[service]
+    if state.read_state(directory / f"{name}.json")[0] != state.UP:
+        return ""
+    problem = _beat_problem(directory / f"{name}.beat")
+    return "" if problem and redis_problem(settings.redis_url) else problem
+
+
 def main(arguments: list[str]) -> int:
     """Check one service, or print the states of all."""
     settings = load_settings()
+    if arguments[:1] == ["--live"]:
+        if problem := hang(settings, arguments[1]):
+            print(f"{arguments[1]} {problem}")
+        return int(bool(problem))
     found = examine(settings)
     if not arguments:
         for name, (shown, detail) in found.items():
