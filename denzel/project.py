@@ -183,6 +183,10 @@ class Project:
         """Return what ``.env`` alone sets, but for what cannot be used."""
         return self._env_files[0].read(lenient=True)
 
+    def read_secrets_file(self) -> dict[str, str]:
+        """Return what ``.env.secrets`` alone sets, but for what cannot be used."""
+        return self._env_files[1].read(lenient=True)
+
     @property
     def manifest(self) -> Manifest:
         """What denzel recorded in the project; nothing when that cannot be read.

@@ -56,6 +56,7 @@ IN_PROJECT = [
     ["predict", "-"],
     ["result", "19e39afe-0729-43a8-b4c5-6a60281157bc"],
     ["check"],
+    ["export", "swarm", "deploy"],
     ["upgrade"],
 ]
 

@@ -66,6 +66,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "callbacks": Entry("predictions", "List undelivered callbacks, retry or drop them."),
         "apikey": Entry("predictions", "Make an API key called NAME and print it."),
     },
+    "Many machines": {
+        "export": Entry("export", "Write what Swarm or Kubernetes deploys the project from."),
+    },
     "First steps": {
         "demo": Entry("demo", "Serve an iris classifier and ask it for two predictions."),
         "doctor": Entry("doctor", "Look for what this machine lacks to run projects."),

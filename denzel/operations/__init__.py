@@ -1,6 +1,8 @@
 """The verbs: one function a command.  They print nothing and ask nothing."""
 
 from denzel.operations.deployment import front_page, silent
+from denzel.operations.exporting import TARGETS as EXPORT_TARGETS
+from denzel.operations.exporting import Exported, write_export
 from denzel.operations.lifecycle import (
     Deployment,
     available_ports,
@@ -43,7 +45,9 @@ from denzel.operations.upgrading import upgrade
 
 __all__ = [
     "CHECK_TIMEOUT_SECONDS",
+    "EXPORT_TARGETS",
     "Deployment",
+    "Exported",
     "Release",
     "Replacement",
     "RequestBody",
@@ -83,4 +87,5 @@ __all__ = [
     "versions",
     "wait_until_ready",
     "worker_log",
+    "write_export",
 ]

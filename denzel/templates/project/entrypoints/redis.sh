@@ -2,6 +2,7 @@
 # Starts Redis in its container, after making what is missing in .env.secrets.  Every service waits
 # for Redis, so all of them find the secrets.  `denzel` makes them before it starts anything; here
 # it is done where there is no denzel: a clone, started by `docker compose up -d`.
+# In a Swarm and in Kubernetes the project is not here, and the secrets are files in /run/secrets.
 set -eu
 project=/opt/denzel/project
 secrets=$project/.env.secrets
@@ -14,8 +15,9 @@ value() {
             -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//'
 }
 
-# Print the value in .env, or else in .env.secrets.
+# Print the value in /run/secrets, in .env, or else in .env.secrets.
 setting() {
+    [ ! -f "/run/secrets/$1" ] || { cat "/run/secrets/$1"; return; }
     found=$(value "$1" "$project/.env")
     [ -n "$found" ] && printf %s "$found" || value "$1" "$secrets"
 }
@@ -31,7 +33,9 @@ make() {
 
 umask 077
 new=$secrets.new
-if { [ ! -f "$secrets" ] || cat "$secrets"; } > "$new" 2> /dev/null; then
+if [ ! -d "$project" ]; then
+    :  # what is missing was made when the project was exported
+elif { [ ! -f "$secrets" ] || cat "$secrets"; } > "$new" 2> /dev/null; then
     [ ! -s "$new" ] || [ -z "$(tail -c 1 "$new")" ] || echo >> "$new"
     [ -n "$(setting REDIS_URL)" ] || make REDIS_PASSWORD "$(random | tr '+/' '_-' | tr -d '=')"
     make CALLBACK_SECRET "whsec_$(random)"

@@ -1,0 +1,134 @@
+"""Kubernetes' manifests: a Kustomize base, components, and an overlay that is the user's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from denzel.errors import UsageError
+from denzel.export.directory import Export, fill
+from denzel.export.images import split_reference
+from denzel.export.values import (
+    callbacks_stop_seconds,
+    env_lines,
+    external_redis,
+    megabytes,
+    redis_megabytes,
+    redis_script,
+    split_environment,
+    worker_stop_seconds,
+)
+from denzel.project import Project
+
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+"""What Kubernetes takes for the name of a namespace (RFC 1123, a label)."""
+LONGEST_NAMESPACE = 63
+TAKEN = ("default", "kube-")
+"""How the names of Kubernetes' own namespaces begin."""
+SECRETS_FILE = "base/secrets.env"
+OVERLAY = "overlays/production"
+EXAMPLE_HOST = "predict.example.com"
+REDIS_PORTS = (6379, 6380, 26379)
+
+
+def namespace_of(project: Project, chosen: str | None) -> str:
+    """Return the namespace, made from the project's name where none is chosen.
+
+    Raises UsageError for a name that Kubernetes refuses.
+    """
+    name = chosen if chosen is not None else project.name.replace("_", "-").strip("-")
+    if not NAMESPACE.fullmatch(name) or len(name) > LONGEST_NAMESPACE:
+        raise UsageError(
+            f"{name!r} cannot be a namespace in Kubernetes: at most {LONGEST_NAMESPACE} lower-case "
+            "letters, digits and -, beginning and ending with a letter or digit; choose one with "
+            "--namespace"
+        )
+    if name == TAKEN[0] or name.startswith(TAKEN[1]):
+        raise UsageError(
+            f"The namespace {name} is not for one deployment alone, as its network policies need "
+            "it to be; choose another with --namespace"
+        )
+    return name
+
+
+def kubernetes_files(project: Project, image: str, namespace: str) -> Export:
+    """Return the manifests of a project's image."""
+    settings, secrets = split_environment(project)
+    values = {
+        "NAMESPACE": namespace,
+        "IMAGE": _image(image),
+        "REDIS_IMAGE": _image(project.settings.redis_image),
+        "HOST": project.settings.https_domain or EXAMPLE_HOST,
+        "API_PATH": project.settings.api_prefix or "/",
+        "MONITOR_PATH": project.settings.monitor_prefix or "/monitor",
+        **_resources(project),
+        **_redis(project, namespace),
+        **_overlay(project),
+    }
+    files = fill("export/kubernetes", values)
+    files["base/redis.sh"] = redis_script()
+    files["base/settings.env"] = env_lines(settings, "From .env, by `denzel export kubernetes`.")
+    files[SECRETS_FILE] = env_lines(secrets, "From .env.secrets.  Not for version control.")
+    return Export(
+        "kubernetes", files, frozenset({SECRETS_FILE}), frozenset({f"{OVERLAY}/kustomization.yaml"})
+    )
+
+
+def _image(reference: str) -> str:
+    """Return an image's lines in a list of Kustomize's ``images``."""
+    name, tag, digest = split_reference(reference)
+    version = f"digest: {digest}" if digest else f'newTag: "{tag}"'
+    return f"newName: {name}\n    {version}"
+
+
+def _resources(project: Project) -> dict[str, Any]:
+    settings = project.settings
+    found: dict[str, Any] = {
+        "PROGRESS_SECONDS": int(settings.model_load_timeout) + 600,
+        "WORKER_STOP_SECONDS": worker_stop_seconds(project),
+        "CALLBACKS_STOP_SECONDS": callbacks_stop_seconds(project),
+        "REDIS_MEMORY": f"{redis_megabytes(project)}Mi",
+        "REDIS_DISK": f"{max(10, megabytes(settings.redis_max_memory) * 4 // 1024)}Gi",
+    }
+    for name, cpus, memory, usual_cpus, usual_memory in (
+        ("API", settings.api_cpus, settings.api_memory, "500m", "512Mi"),
+        ("WORKER", settings.worker_cpus, settings.worker_memory, "1", "1Gi"),
+    ):
+        # Processes are started for as many processors as the limit has, so there is one always.
+        size = f"{megabytes(memory)}Mi" if memory else ""
+        found[f"{name}_CPU_REQUEST"] = f'"{cpus:g}"' if cpus else f'"{usual_cpus}"'
+        found[f"{name}_CPU_LIMIT"] = f'"{cpus or 2:g}"'
+        found[f"{name}_MEMORY_REQUEST"] = size or usual_memory
+        found[f"{name}_MEMORY_LIMIT"] = size or "null  # none, without a setting"
+    return found
+
+
+def _redis(project: Project, namespace: str) -> dict[str, str]:
+    url = external_redis(project)
+    parts = urlsplit(url)
+    ports = {int(port) for port in re.findall(r":(\d+)(?=[,/]|$)", parts.netloc)}
+    host = parts.netloc.rpartition("@")[2].split(",")[0] if url else f"redis.{namespace}.svc:6379"
+    return {
+        "REDIS_ADDRESS": host if ":" in host else f"{host}:6379",
+        "REDIS_TLS": "true" if parts.scheme.startswith("rediss") else "false",
+        "REDIS_PORTS": str([{"port": each} for each in sorted(ports | {*REDIS_PORTS})]),
+    }
+
+
+def _overlay(project: Project) -> dict[str, str]:
+    """Return what the overlay begins with; the rest of it stands there as comments."""
+    settings = project.settings
+    used = {
+        "external-redis": bool(external_redis(project)),
+        "gpu": settings.gpu,
+        "ingress": bool(settings.https_domain),
+        "monitor": settings.serves_monitor,
+    }
+    names = ["external-redis", "gpu", "ingress", "monitor", "hpa-api", "hpa-worker", "keda"]
+    lines = [f"{' ' if used.get(each) else '#'} - ../../components/{each}" for each in names]
+    heading = "components:" if any(used.values()) else "# components:"
+    return {
+        "COMPONENTS": "\n".join([heading, *lines]),
+        "CPU_WORKERS": "0" if settings.gpu else "2",
+    }

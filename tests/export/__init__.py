@@ -1,0 +1,1 @@
+"""Tests of what runs a project on many machines."""

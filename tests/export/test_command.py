@@ -1,0 +1,75 @@
+"""``denzel export`` as its user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from command_line import Denzel
+from denzel.project import Project
+
+IMAGE = "registry.example/shop:1"
+
+
+def test_it_says_how_to_deploy_what_it_wrote(denzel: Denzel, project: Project) -> None:
+    done = denzel("export", "swarm", "../my swarm", "--image", IMAGE, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Successfully exported to ../my swarm\n"
+    assert done.stderr == (
+        "There will be no monitoring page: it needs MONITOR_USER, as every machine shows it\n"
+        "Deploy it with: cd '../my swarm' && docker stack deploy --with-registry-auth "
+        "-c stack.yml -c redis.yml shop_window\n"
+    )
+    done = denzel("export", "kubernetes", "../k8s", "--image", IMAGE, cwd=project.root)
+    assert done.stderr == "Deploy it with: kubectl apply -k ../k8s/overlays/production\n"
+    assert (project.root.parent / "k8s/overlays/production/kustomization.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["swarm", "deploy"], "lies in the project"),
+        (["swarm", "."], "lies in the project"),
+        (["kubernetes", "../full"], "is not empty"),
+        (["swarm", "../full/file"], "is no directory"),
+        (["swarm", "../new", "--namespace", "shop"], "--namespace is for Kubernetes"),
+        (["kubernetes", "../new", "--namespace", "Shop"], "cannot be a namespace"),
+        (["swarm", "../new", "--image", "Shop:1"], "cannot be an image's name"),
+        (["nomad", "../new"], "'nomad' is not one of 'swarm', 'kubernetes'"),
+    ],
+)
+def test_what_cannot_be_done_is_told_and_nothing_written(
+    denzel: Denzel, project: Project, arguments: list[str], said: str
+) -> None:
+    full = project.root.parent / "full"
+    full.mkdir()
+    (full / "file").touch()
+    before = _files(project.root.parent)
+    if "--image" not in arguments:
+        arguments = [*arguments, "--image", IMAGE]
+    done = denzel("export", *arguments, cwd=project.root)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert _files(project.root.parent) == before
+
+
+def test_without_an_image_it_says_which_option_names_one(denzel: Denzel, project: Project) -> None:
+    done = denzel("export", "swarm", "../new", cwd=project.root)
+    assert done.returncode == 2
+    assert "--image REGISTRY/NAME:TAG" in done.stderr
+    assert not (project.root.parent / "new").exists()
+
+
+def test_a_monitor_without_a_password_is_refused_as_at_launch(
+    denzel: Denzel, project: Project
+) -> None:
+    project.set_environment(MONITOR_HOST="0.0.0.0")
+    done = denzel("export", "swarm", "../new", "--image", IMAGE, cwd=project.root)
+    assert done.returncode == 2
+    assert "MONITOR_USER" in done.stderr
+
+
+def _files(directory: Path) -> set[Path]:
+    return set(directory.rglob("*"))
