@@ -1,0 +1,211 @@
+"""The iris example on a Docker Swarm of three machines, one of which is killed under load.
+
+The engines run in privileged containers.  Where the kernel has no IPVS there are neither virtual
+addresses nor the ingress network, so a file beside the exported ones has the services do without;
+the rest is deployed as it was exported.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from denzel.export import swarm_files, write
+from denzel.polling import polls
+from denzel.project import Project
+from engine import docker
+
+from .clients import Clients, seconds_until_all_ended
+from .nodes import Node, load_everywhere
+
+NETWORK = "denzel-test-swarm"
+STACK = "iris"
+READY_SECONDS = 180
+WORKERS = 6
+BEFORE_SECONDS, AFTER_SECONDS = 8.0, 10.0
+WITHOUT_IPVS = """
+version: "3.9"
+services:
+  api:
+    ports: [{target: 8000, published: 8000, mode: host}]
+    deploy: {endpoint_mode: dnsrr}
+  worker:
+    deploy: {endpoint_mode: dnsrr}
+  callbacks:
+    deploy: {endpoint_mode: dnsrr}
+  monitor:
+    ports: [{target: 5555, published: 5555, mode: host}]
+    deploy: {endpoint_mode: dnsrr}
+"""
+
+
+class Swarm:
+    """Three machines, all of them managers; Redis is on the first."""
+
+    def __init__(self) -> None:
+        docker("network", "create", NETWORK)
+        self.nodes = [Node(f"{NETWORK}-{n}", NETWORK, "dockerd") for n in (1, 2, 3)]
+        for node in self.nodes:
+            node.wait_until("docker", "version")
+        first, *others = self.nodes
+        first.run("docker", "swarm", "init", "--advertise-addr", first.address)
+        token = first.run("docker", "swarm", "join-token", "--quiet", "manager").strip()
+        for node in others:
+            node.run("docker", "swarm", "join", "--token", token, f"{first.address}:2377")
+        first.run("docker", "node", "update", "--label-add", "denzel-redis=true", first.name)
+
+    def deploy(self, directory: Path) -> None:
+        """Deploy what was exported into a directory."""
+        self.nodes[0].copy(directory, "/root")
+        files = ("stack.yml", "redis.yml", "test.yml")
+        options = " ".join(f"-c {name}" for name in files)
+        command = f"docker stack deploy --detach=true --resolve-image never {options} {STACK}"
+        self.nodes[0].run("sh", "-c", f"cd /root/{directory.name} && {command}")
+
+    def where(self, service: str) -> dict[str, str]:
+        """Return the running tasks of a service, and the machine each runs on."""
+        form = "{{json .}}"
+        lines = self.nodes[0].run(
+            "docker", "service", "ps", "--filter", "desired-state=running", "--format", form,
+            f"{STACK}_{service}",
+        )  # fmt: skip
+        tasks = [json.loads(line) for line in lines.splitlines()]
+        return {
+            each["ID"]: each["Node"] for each in tasks if each["CurrentState"].startswith("Running")
+        }
+
+    def wait_until_running(self, service: str, count: int) -> dict[str, str]:
+        """Wait until so many tasks of a service are healthy; return them."""
+        for _ in polls(0.5, timeout=READY_SECONDS):
+            if len(tasks := self.where(service)) == count:
+                return tasks
+        evidence = self.nodes[0].attempt("docker", "stack", "ps", "--no-trunc", STACK)
+        logs = self.nodes[0].attempt("docker", "service", "logs", f"{STACK}_{service}")
+        raise AssertionError(f"{tasks}\n{evidence.stdout.decode()}\n{logs.stdout.decode()}")
+
+    def scale(self, service: str, count: int) -> dict[str, str]:
+        """Have so many tasks of a service; return them when they are healthy."""
+        self.nodes[0].run("docker", "service", "scale", "--detach", f"{STACK}_{service}={count}")
+        return self.wait_until_running(service, count)
+
+    def holders(self) -> int:
+        """Return how many workers hold accepted requests at this moment."""
+        ask = 'REDISCLI_AUTH="$(cat /opt/denzel/password)" redis-cli keys "denzel:held:*"'
+        find = f"docker exec $(docker ps --quiet --filter name={STACK}_redis) sh -c '{ask}'"
+        return len(self.nodes[0].run("sh", "-c", find).split())
+
+    def said(self, service: str) -> str:
+        """Return what a service's tasks on the living machines have logged."""
+        command = ("timeout", "20", "docker", "service", "logs", "--raw", f"{STACK}_{service}")
+        return self.nodes[0].attempt(*command).stdout.decode()
+
+    def remove(self) -> None:
+        """Leave nothing."""
+        for node in self.nodes:
+            node.remove()
+        docker("network", "rm", NETWORK)
+
+
+@pytest.fixture(scope="module")
+def swarm(iris: Project, image: str) -> Iterator[Swarm]:
+    """A Swarm on which the example is deployed, with a worker and an API on every machine."""
+    directory = iris.root.parent / "swarm"
+    write(swarm_files(iris, image), directory, force=False)
+    (directory / "test.yml").write_text(WITHOUT_IPVS, encoding="utf-8")
+    made = Swarm()
+    try:
+        load_everywhere(made.nodes, "docker", image, iris.settings.redis_image)
+        made.deploy(directory)
+        made.wait_until_running("worker", 2)
+        made.wait_until_running("api", 2)
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def request_body(iris: Project) -> Any:
+    """The example's request."""
+    return json.loads((iris.root / "request.json").read_text(encoding="utf-8"))
+
+
+def test_every_machine_with_an_api_predicts(swarm: Swarm, request_body: Any) -> None:
+    serving = set(swarm.where("api").values())
+    assert len(serving) == 2
+    for node in swarm.nodes:
+        if node.name in serving:
+            url = f"http://{node.address}:8000/predict"
+            answer = requests.post(url, json=request_body, timeout=30)
+            assert answer.json() == {"a123": "Iris-setosa", "b456": "Iris-virginica"}
+
+
+def test_workers_spread_over_the_machines(swarm: Swarm) -> None:
+    names = {node.name for node in swarm.nodes}
+    assert set(swarm.scale("worker", WORKERS).values()) == names
+    assert set(swarm.scale("api", 3).values()) == names
+
+
+def test_a_version_that_cannot_load_its_model_is_rolled_back(
+    swarm: Swarm, image: str, request_body: Any
+) -> None:
+    broken = "denzel-test-iris:broken"
+    dockerfile = (
+        f"FROM {image}\nUSER root\n"
+        "RUN printf 'def load_model():\\n    raise OSError(\"no such model\")\\n' "
+        ">> app/logic/pipeline.py\nUSER 10001:10001\n"
+    )
+    build = ("env", "DOCKER_BUILDKIT=0", "docker", "build", "--quiet", "--tag", broken, "-")
+    for node in swarm.nodes:
+        node.run(*build, stdin=dockerfile.encode())
+    service = f"{STACK}_worker"
+    first = swarm.nodes[0]
+    first.run(
+        "docker", "service", "update", "--detach", "--no-resolve-image", "--image", broken, service
+    )
+    inspect = ("docker", "service", "inspect", "--format", "{{json .UpdateStatus.State}}", service)
+    states = (first.run(*inspect).strip() for _ in polls(1.0, timeout=READY_SECONDS))
+    assert any(state == '"rollback_completed"' for state in states)
+    url = f"http://{first.address}:8000/predict"
+    assert requests.post(url, json=request_body, timeout=30).ok
+    swarm.wait_until_running("worker", WORKERS)
+
+
+def test_a_killed_machine_loses_no_accepted_request(
+    swarm: Swarm, iris: Project, request_body: Any, record_property: Any
+) -> None:
+    *_, victim = swarm.nodes
+    assert victim.name in swarm.where("worker").values()
+    clients = Clients(
+        [node.address for node in swarm.nodes], request_body, threads=6, pause=0.5
+    )  # fmt: skip
+    try:
+        _run_for(BEFORE_SECONDS)
+        assert any(swarm.holders() == WORKERS for _ in polls(0.1, timeout=60))
+        victim.kill()
+        killed = time.monotonic()
+        _run_for(AFTER_SECONDS)
+    finally:
+        clients.stop()
+    seconds = seconds_until_all_ended(
+        swarm.nodes[0].address, clients.accepted, since=killed
+    )  # fmt: skip
+    figures = f"{len(clients.accepted)} accepted, {clients.retries} tried again, 0 lost; "
+    print(figures + f"the last had ended {seconds:.1f} s after a machine was killed")
+    record_property("seconds_until_drained", seconds)
+    assert len(clients.accepted) > 100
+    assert seconds < iris.settings.recovery_seconds + 10
+    assert "A worker has died" in swarm.said("worker")  # it held some of them
+    # The others take over what ran there.
+    swarm.wait_until_running("worker", WORKERS)
+    assert victim.name not in swarm.where("worker").values()
+
+
+def _run_for(seconds: float) -> None:
+    for _ in polls(0.5, timeout=seconds):
+        pass
