@@ -21,7 +21,7 @@ _predict = predict
 
 
 def predict(model, data):
-    time.sleep(0.8)  # a machine that is killed has requests at hand
+    time.sleep(0.3)  # a machine that is killed has requests at hand
     return _predict(model, data)
 """
 

@@ -27,7 +27,7 @@ from .nodes import Node, load_everywhere
 NETWORK = "denzel-test-swarm"
 STACK = "iris"
 READY_SECONDS = 180
-WORKERS = 6
+WORKERS = 3
 BEFORE_SECONDS, AFTER_SECONDS = 8.0, 10.0
 WITHOUT_IPVS = """
 version: "3.9"
@@ -46,7 +46,10 @@ services:
 
 
 class Swarm:
-    """Three machines, all of them managers; Redis is on the first."""
+    """Three machines.  The first is the manager, and Redis is on it.
+
+    Several managers would have to answer each other in time, also where processors are short.
+    """
 
     def __init__(self) -> None:
         docker("network", "create", NETWORK)
@@ -55,7 +58,7 @@ class Swarm:
             node.wait_until("docker", "version")
         first, *others = self.nodes
         first.run("docker", "swarm", "init", "--advertise-addr", first.address)
-        token = first.run("docker", "swarm", "join-token", "--quiet", "manager").strip()
+        token = first.run("docker", "swarm", "join-token", "--quiet", "worker").strip()
         for node in others:
             node.run("docker", "swarm", "join", "--token", token, f"{first.address}:2377")
         first.run("docker", "node", "update", "--label-add", "denzel-redis=true", first.name)
@@ -122,8 +125,8 @@ def swarm(iris: Project, image: str) -> Iterator[Swarm]:
     try:
         load_everywhere(made.nodes, "docker", image, iris.settings.redis_image)
         made.deploy(directory)
-        made.wait_until_running("worker", 2)
         made.wait_until_running("api", 2)
+        made.wait_until_running("worker", 2)
         yield made
     finally:
         made.remove()
@@ -182,7 +185,7 @@ def test_a_killed_machine_loses_no_accepted_request(
     *_, victim = swarm.nodes
     assert victim.name in swarm.where("worker").values()
     clients = Clients(
-        [node.address for node in swarm.nodes], request_body, threads=6, pause=0.5
+        [node.address for node in swarm.nodes], request_body, threads=4, pause=0.3
     )  # fmt: skip
     try:
         _run_for(BEFORE_SECONDS)
@@ -198,7 +201,7 @@ def test_a_killed_machine_loses_no_accepted_request(
     figures = f"{len(clients.accepted)} accepted, {clients.retries} tried again, 0 lost; "
     print(figures + f"the last had ended {seconds:.1f} s after a machine was killed")
     record_property("seconds_until_drained", seconds)
-    assert len(clients.accepted) > 100
+    assert len(clients.accepted) > 50
     assert seconds < iris.settings.recovery_seconds + 10
     assert "A worker has died" in swarm.said("worker")  # it held some of them
     # The others take over what ran there.
