@@ -53,6 +53,15 @@ class Clients:
                 self.retries += 1
 
 
+def submit(address: str, body: Any) -> str:
+    """Send one asynchronous request; return its id."""
+    answer = requests.post(
+        f"http://{address}:8000/predict", json=body, headers={"Prefer": "respond-async"},
+        timeout=ANSWER_SECONDS,
+    )  # fmt: skip
+    return str(answer.json()["data"]["task_id"])
+
+
 def unfinished(address: str, task_ids: list[str]) -> list[str]:
     """Return the requests that have not ended; one that failed or is unknown fails the test."""
     left = []

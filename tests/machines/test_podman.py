@@ -78,13 +78,19 @@ class Cluster:
 
     def __init__(self, manifests: list[Manifest], *images: str) -> None:
         self.manifests = manifests
+        self._images = images
         self.node = Node("denzel-test-podman", "bridge", "sleep", "infinity")
-        load_everywhere([self.node], "podman", *images)
-        self.podman("network", "create", NETWORK)
         self._redis_user = tuple(
             int(docker("run", "--rm", "--entrypoint", "id", images[-1], option, "redis"))
             for option in ("-u", "-g")
         )
+
+    def start(self) -> None:
+        """Load the images and start every Deployment."""
+        load_everywhere([self.node], "podman", *self._images)
+        self.podman("network", "create", NETWORK)
+        for name in ORDER:
+            self.play(name)
 
     def podman(self, *arguments: str, stdin: str = "") -> str:
         """Run a Podman command."""
@@ -120,8 +126,7 @@ def cluster(iris: Project, image: str) -> Iterator[Cluster]:
     write(kubernetes_files(iris, image, "iris-classifier"), directory, force=False)
     made = Cluster(build(directory / OVERLAY), image, iris.settings.redis_image)
     try:
-        for name in ORDER:
-            made.play(name)
+        made.start()
         url = f"http://{made.node.address}:8000/health/ready"
         for _ in polls(0.5, timeout=READY_SECONDS):
             if _status(url) == 200:

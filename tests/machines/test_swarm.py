@@ -21,7 +21,7 @@ from denzel.polling import polls
 from denzel.project import Project
 from engine import docker
 
-from .clients import Clients, seconds_until_all_ended
+from .clients import Clients, seconds_until_all_ended, submit
 from .nodes import Node, load_everywhere
 
 NETWORK = "denzel-test-swarm"
@@ -52,8 +52,13 @@ class Swarm:
     """
 
     def __init__(self) -> None:
+        self.nodes: list[Node] = []
         docker("network", "create", NETWORK)
-        self.nodes = [Node(f"{NETWORK}-{n}", NETWORK, "dockerd") for n in (1, 2, 3)]
+
+    def start(self) -> None:
+        """Start the machines and join them."""
+        for number in (1, 2, 3):
+            self.nodes.append(Node(f"{NETWORK}-{number}", NETWORK, "dockerd"))
         for node in self.nodes:
             node.wait_until("docker", "version")
         first, *others = self.nodes
@@ -123,6 +128,7 @@ def swarm(iris: Project, image: str) -> Iterator[Swarm]:
     (directory / "test.yml").write_text(WITHOUT_IPVS, encoding="utf-8")
     made = Swarm()
     try:
+        made.start()
         load_everywhere(made.nodes, "docker", image, iris.settings.redis_image)
         made.deploy(directory)
         made.wait_until_running("api", 2)
@@ -182,21 +188,28 @@ def test_a_version_that_cannot_load_its_model_is_rolled_back(
 def test_a_killed_machine_loses_no_accepted_request(
     swarm: Swarm, iris: Project, request_body: Any, record_property: Any
 ) -> None:
-    *_, victim = swarm.nodes
-    assert victim.name in swarm.where("worker").values()
+    at_work = swarm.where("worker").values()
+    first, *others = swarm.nodes
+    victim = next(node for node in others if node.name in at_work)
+    flower = next(iter(request_body["data"].values()))
+    long = {"data": {f"flower{number}": flower for number in range(20)}}
     clients = Clients(
         [node.address for node in swarm.nodes], request_body, threads=4, pause=0.3
     )  # fmt: skip
     try:
         _run_for(BEFORE_SECONDS)
-        assert any(swarm.holders() == WORKERS for _ in polls(0.1, timeout=60))
+        # Long ones, until every worker holds one.
+        for _ in polls(0.1, timeout=60):
+            clients.accepted += [submit(first.address, long) for _ in at_work]
+            if swarm.holders() == len(at_work):
+                break
         victim.kill()
         killed = time.monotonic()
         _run_for(AFTER_SECONDS)
     finally:
         clients.stop()
     seconds = seconds_until_all_ended(
-        swarm.nodes[0].address, clients.accepted, since=killed
+        first.address, clients.accepted, since=killed
     )  # fmt: skip
     figures = f"{len(clients.accepted)} accepted, {clients.retries} tried again, 0 lost; "
     print(figures + f"the last had ended {seconds:.1f} s after a machine was killed")
