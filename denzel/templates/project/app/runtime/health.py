@@ -116,7 +116,7 @@ def hang(settings: Settings, service: str) -> str:
     if state.read_state(directory / f"{name}.json")[0] != state.UP:
         return ""
     problem = _beat_problem(directory / f"{name}.beat")
-    return "" if problem and redis_problem(settings.redis_url) else problem
+    return "" if problem and redis_state(settings.redis)[0] != state.UP else problem
 
 
 def main(arguments: list[str]) -> int:
