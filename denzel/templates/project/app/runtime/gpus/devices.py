@@ -25,7 +25,6 @@ KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 END_OF_LIST = ("-1", "none", "void")
 """What ends a list of GPUs: to CUDA, any name that is no GPU's does."""
 
-
 log = logging.getLogger("denzel.gpu")
 
 

@@ -38,7 +38,7 @@ _MEMORY = re.compile(
 _ABOUT_GPUS = re.compile(r"(?i:cuda|cublas|cudnn)|NCCL|\bcu[A-Z]|\bHIP\b|\bhip[A-Z]|GPU")
 _LOST_CONTEXT = re.compile(
     r"device-side assert|illegal memory access|unspecified launch failure|misaligned address"
-    r"|illegal instruction|invalid program counter|launch timed out|the launch timed out"
+    r"|illegal instruction|invalid program counter|launch timed out"
     r"|operation not supported on global/shared address space|hardware stack error"
     r"|cudaErrorAssert|ERROR_ASSERT|IllegalAddress|ILLEGAL_ADDRESS|LaunchFailure|LAUNCH_FAILED"
     r"|LaunchTimeOut|LAUNCH_TIMEOUT|MISALIGNED_ADDRESS|ILLEGAL_INSTRUCTION"

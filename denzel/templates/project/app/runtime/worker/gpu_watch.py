@@ -67,22 +67,26 @@ class GpuWatch:
     def _describe(
         self, gpu: Gpu, reading: Reading | None, processes: Mapping[int, int]
     ) -> dict[str, Any]:
-        reading = reading or Reading()
         pids = [pid for place, pid in sorted(processes.items()) if self._gpu(place) is gpu]
-        if reading.problem and gpu.uuid not in self._lost:
-            self._lost.add(gpu.uuid)
-            log.error("%s, %s, is lost (%s): its processes are ended, and the other GPUs get "
-                      "what they were asked for", gpu, gpu.uuid, reading.problem)  # fmt: skip
-            _end(pids)
-        elif gpu.uuid in self._lost and not reading.problem:
-            self._lost.discard(gpu.uuid)
-            log.warning("%s, %s, is back", gpu, gpu.uuid)
+        if reading is not None:
+            self._note_loss(gpu, reading.problem, pids)
+        reading = reading or Reading()
         return {
             "label": gpu.label, "name": gpu.name, "uuid": gpu.uuid or None,
             "memory_used_bytes": reading.memory_used, "memory_total_bytes": reading.memory_total,
             "utilization_percent": reading.utilization_percent,
             "problem": reading.problem, "pids": pids,
         }  # fmt: skip
+
+    def _note_loss(self, gpu: Gpu, problem: str, pids: Sequence[int]) -> None:
+        if problem and gpu.uuid not in self._lost:
+            self._lost.add(gpu.uuid)
+            log.error("%s, %s, is lost (%s): its processes are ended, and what they were at is "
+                      "done on other GPUs", gpu, gpu.uuid, problem)  # fmt: skip
+            _end(pids)
+        elif gpu.uuid in self._lost and not problem:
+            self._lost.discard(gpu.uuid)
+            log.warning("%s, %s, is back", gpu, gpu.uuid)
 
     def _read_on(self) -> None:
         """Read in one session until a GPU is lost: only a new session learns that it is back."""
