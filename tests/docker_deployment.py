@@ -125,10 +125,10 @@ class Deployment:
         assert done.returncode == 1, done.stdout
         return done.stdout
 
-    def launch(self) -> str:
+    def launch(self, *options: str) -> str:
         """Launch on this deployment's ports; return what was printed."""
         ports = ["--api-port", str(self.api_port), "--monitor-port", str(self.monitor_port)]
-        return self.run("launch", "--docker", *ports)
+        return self.run("launch", "--docker", *ports, *options)
 
     def states(self) -> dict[str, str]:
         """Return the state of each service and worker by name."""

@@ -18,7 +18,7 @@ import requests
 
 from denzel.ports import free_port
 from denzel.project import Project
-from denzel.services import SERVICES, START_ORDER, State
+from denzel.services import METRICS_SERVICES, SERVICES, START_ORDER, State
 from docker_deployment import READY_SECONDS, SOON, Deployment, Receiver, clone, wait_for
 from engine import docker, end_deployment, left_behind, require_engine
 from runtime.load import SteadyLoad
@@ -37,6 +37,12 @@ def load_model():
     time.sleep(4)  # long enough for a status to be asked for meanwhile
     return _load_model()
 """
+METRICS_DOCKERFILE = """\
+FROM python:3.13-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends prometheus wget
+RUN mkdir -p /www/api && ln -s /etc/denzel/dashboards/denzel.json /www/api/health
+CMD ["python3", "-m", "http.server", "--directory", "/www", "3000"]
+"""
 OS_COMMANDS = "sleep 3\ndate +%s%N >> /etc/applied\n"
 
 
@@ -50,6 +56,18 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
+
+
+@pytest.fixture(scope="module")
+def metrics_image() -> Iterator[str]:
+    """Debian's Prometheus; in place of Grafana, which no package has, who shows its dashboard."""
+    name = f"metrics-e2e-{os.getpid()}:1"
+    subprocess.run(
+        ["docker", "build", "--tag", name, "-"],
+        input=METRICS_DOCKERFILE, text=True, check=True, capture_output=True,
+    )  # fmt: skip
+    yield name
+    docker("rmi", "--force", name)
 
 
 @pytest.fixture(scope="module")
@@ -419,12 +437,33 @@ class TestLife:
             end_deployment(name)
             life.project.set_environment(API_KEYS="")
 
-    def test_a_launch_after_a_shutdown_uses_the_image_that_is_there(self, life: Deployment) -> None:
+    def test_a_launch_with_metrics_after_a_shutdown_builds_no_image_again(
+        self, life: Deployment, metrics_image: str
+    ) -> None:
         life.run("shutdown")
         assert "Haven't been created yet" in life.run("status")
-        printed = life.launch()
+        life.project.set_environment(
+            PROMETHEUS_IMAGE=metrics_image, GRAFANA_IMAGE=metrics_image,
+            GRAFANA_PORT=str(free_port(life.monitor_port + 1)),
+        )  # fmt: skip
+        printed = life.launch("--with-metrics")
         assert "Building the image" not in printed
         life.wait_until_ready()
+
+    def test_prometheus_has_the_figures_of_the_services(self, life: Deployment) -> None:
+        assert life.predict().json() == SPECIES
+        prometheus = f"{life.name}-prometheus-1"
+
+        def value(query: str) -> str:
+            found = docker(
+                "exec", prometheus, "promtool", "query", "instant", "http://localhost:9090", query
+            )
+            return found.partition("=> ")[2].partition(" ")[0]
+
+        assert wait_for(lambda: value("denzel_worker_up") == "1")
+        answered = 'denzel_http_requests_total{route="/predict",status="200"}'
+        assert wait_for(lambda: value(answered) == "1")
+        assert life.run("status").count("UP") == len(SERVICES) + len(METRICS_SERVICES) + 1
 
     def test_a_purge_leaves_nothing_but_files(self, life: Deployment) -> None:
         ours, others = f"{life.name}:1.0.0", f"registry.invalid/{life.name}:2"
@@ -434,7 +473,7 @@ class TestLife:
         (derived / "Dockerfile").write_text(f"FROM {ours}\nRUN true\n")
         docker("build", "--quiet", "--tag", f"{others}-derived", str(derived))
         printed = life.run("shutdown", "--purge")
-        names = [f"{life.name}-{name}-1" for name in START_ORDER]
+        names = [f"{life.name}-{name}-1" for name in (*START_ORDER, *METRICS_SERVICES)]
         for verb in ("Stopping", "Removing"):
             lines = [line.split()[1:] for line in printed.splitlines() if line.startswith(verb)]
             assert sorted(line for line in lines if line[-1] == "done") == [
