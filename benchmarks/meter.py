@@ -41,13 +41,13 @@ class Meter:
         """Measure with so many connections, each of which waits for its answer."""
         if self.warm_up:
             self.load(connections, self.warm_up)
-            self._drain()
+            self.drain()
         before = cpu_seconds(self.running.pids)
         measured = self.load(connections, self.seconds)
         if self.workload.prefer:
-            self._drain()  # what was only accepted is to be paid for, too
+            self.drain()  # what was only accepted is to be paid for, too
         cpu_ms = (cpu_seconds(self.running.pids) - before) / max(measured.requests, 1) * 1e3
-        self._drain()
+        self.drain()
         return Sample(self.name, self.side, self.repeat, connections, measured, cpu_ms)
 
     def open(self, rate: float) -> Sample:
@@ -69,7 +69,7 @@ class Meter:
             prefer=self.workload.prefer,
         )  # fmt: skip
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Wait until the server is done with what the load left behind.
 
         wrk leaves a request on every connection when its time is up.  Requests are served about
