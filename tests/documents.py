@@ -14,7 +14,7 @@ from pathlib import Path
 
 DIRECTIVE = re.compile(r"^( *)\.\. (code-block|literalinclude|tab-item):: *(.*)$")
 LITERAL = re.compile(r"^(?! *\.\. )( *)(?:.*\S)?::$")
-"""A paragraph's end, or one of its own, after which text stands as it is: commands, in our pages."""
+"""The end of a paragraph that is followed by a literal block: commands, on our pages."""
 HINT = re.compile(r"^ *\.\. run: (.+)$")
 COMMAND = re.compile(r"^\$ ", re.MULTILINE)
 
@@ -65,7 +65,8 @@ def blocks(path: Path) -> Iterator[Block]:
             continue
         language, text = directive[3], _content(lines, number + 1, indent)
         if directive[2] == "literalinclude":
-            language, text = "", (path.parent / directive[3]).read_text(encoding="utf-8")
+            language = "python" if directive[3].endswith(".py") else "text"
+            text = (path.parent / directive[3]).read_text(encoding="utf-8")
         yield Block(path.name, number + 1, tab, language, text, hint)
         hint = ""
 

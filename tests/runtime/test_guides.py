@@ -1,7 +1,7 @@
 """docs/from_flask.rst and docs/callbacks.rst, word for word, with Flask and with FastAPI.
 
-The application of the first page answers what the pipeline beside it answers, which is deployed; the
-receiver of the second gets that deployment's callbacks.
+The application of the first page answers what the pipeline beside it answers, which is deployed;
+the receiver of the second gets that deployment's callbacks.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def serve(deployment: Deployment, command: str, file: Path, code: str) -> str:
     file.write_text(code, encoding="utf-8")
     program, *arguments = shlex.split(command.replace("9000", str(port := free_port())))
     environment = {**deployment.environment, "CALLBACK_SECRET": SECRET}
-    service = Service(program, [sys.executable, "-m", program, *arguments], file.parent, environment)
+    service = Service(
+        program, [sys.executable, "-m", program, *arguments], file.parent, environment
+    )
     deployment.services[file.name] = service
     url = f"http://127.0.0.1:{port}"
 
