@@ -20,7 +20,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
 PICTURES = Path(__file__).parent / "_static"
-COLUMNS, LINES = 76, 14
+COLUMNS, LINES = 60, 14
 WAIT_SECONDS = 30
 FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """They would be loaded from another site."""
@@ -63,4 +63,4 @@ def save(name: str, title: str, text: str) -> None:
 if __name__ == "__main__":
     project = Path(sys.argv[1])
     shown = capture(project, "denzel status --live", r"Worker: .*UP")
-    save("status_live", f"{project.resolve().name}", shown)
+    save("status_live", project.resolve().name, shown)
