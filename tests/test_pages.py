@@ -77,7 +77,7 @@ ROUTES = routes()
 def simple_commands(line: str) -> Iterator[list[str]]:
     """Yield the simple commands of a line that a shell runs, as words."""
     lexer = shlex.shlex(line.replace("\n", " "), posix=True, punctuation_chars=True)
-    lexer.commenters = "#"
+    lexer.commenters, lexer.whitespace_split = "#", True
     words: list[str] = []
     for word in chain(lexer, ";"):
         if word in REDIRECTIONS:
