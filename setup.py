@@ -14,6 +14,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - pip compares python_requires las
 ROOT = Path(__file__).parent
 TEMPLATES = ROOT / "denzel" / "templates"
 CACHES = ("__pycache__", "_cache")
+PICTURE = re.compile(r"^\.\. image:: docs/.+\n(?: +.+\n)+\n?", re.MULTILINE)
 
 
 def version() -> str:
@@ -38,9 +39,12 @@ def template_files() -> list[str]:
 
 
 def long_description() -> str:
-    """Return README and changelog, which is what an index of packages shows."""
+    """Return README and changelog, which is what an index of packages shows.
+
+    It shows no pictures that are files of the repository, so README's are left out.
+    """
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.rst", "CHANGELOG.rst")]
-    return "\n\n".join(page.strip() for page in pages) + "\n"
+    return "\n\n".join(PICTURE.sub("", page).strip() for page in pages) + "\n"
 
 
 setup(

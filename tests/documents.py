@@ -2,6 +2,7 @@
 
 A comment before a block says it: ``.. run: save as train.py``.  Without one, the commands of a
 ``console`` block are typed, and what stands under a command must be among what it printed.
+``test_pages.py`` looks at all pages; which of them are followed from end to end it says, too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DIRECTIVE = re.compile(r"^( *)\.\. (code-block|literalinclude|tab-item):: *(.*)$")
+LITERAL = re.compile(r"^(?! *\.\. )( *)(?:.*\S)?::$")
+"""The end of a paragraph that is followed by a literal block: commands, on our pages."""
 HINT = re.compile(r"^ *\.\. run: (.+)$")
 COMMAND = re.compile(r"^\$ ", re.MULTILINE)
 
@@ -51,6 +54,10 @@ def blocks(path: Path) -> Iterator[Block]:
             tab, tab_indent = "", -1
         if said := HINT.match(line):
             hint = said[1]
+        if literal := LITERAL.match(line):
+            text = _content(lines, number + 1, len(literal[1]))
+            yield Block(path.name, number + 1, tab, "shell", text, hint)
+            hint = ""
         if not (directive := DIRECTIVE.match(line)):
             continue
         if directive[2] == "tab-item":
@@ -58,7 +65,8 @@ def blocks(path: Path) -> Iterator[Block]:
             continue
         language, text = directive[3], _content(lines, number + 1, indent)
         if directive[2] == "literalinclude":
-            language, text = "", (path.parent / directive[3]).read_text(encoding="utf-8")
+            language = "python" if directive[3].endswith(".py") else "text"
+            text = (path.parent / directive[3]).read_text(encoding="utf-8")
         yield Block(path.name, number + 1, tab, language, text, hint)
         hint = ""
 
@@ -77,7 +85,13 @@ def _content(lines: list[str], start: int, indent: int) -> str:
 
 
 def commands(block: Block) -> list[Command]:
-    """Return the commands of a ``console`` block: after ``$``, and after ``>`` where they go on."""
+    """Return the commands of a ``console`` block: after ``$``, and after ``>`` where they go on.
+
+    Each line of a ``shell`` block is one, unless a backslash ends the line before it.
+    """
+    if block.language in ("shell", "bash"):
+        lines = block.text.replace("\\\n", " ").splitlines()
+        return [Command(line, "") for line in lines if line.strip()]
     found = []
     for typed in COMMAND.split(block.text)[1:]:
         first, *rest = typed.splitlines()
