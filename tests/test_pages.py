@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.rst")), *sorted((ROOT / "docs").glob("*.rst"))]
 FOLLOWED = {
     "callbacks.rst": "runtime/test_guides.py",
+    "files.rst": "runtime/test_files_guide.py",
     "from_flask.rst": "runtime/test_guides.py",
     "models.rst": "models/test_recipes.py",
     "tutorial.rst": "e2e/test_tutorial.py",
@@ -59,7 +60,7 @@ LINK = re.compile(r"https?://[^\s>`\"',)]+")
 PICTURE = re.compile(
     r"^( *)\.\. (?:image|figure):: (\S+)\n((?:\1 +:.+\n(?:\1 {6,}\S.*\n)*)*)", re.M
 )
-LOCAL = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal|[a-z-]+|.+\.example")
+LOCAL = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal|[a-z0-9-]+|.+\.example")
 
 
 def routes() -> list[str]:
