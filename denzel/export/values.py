@@ -23,7 +23,7 @@ OF_THIS_MACHINE = frozenset(
 """Settings of how this machine runs and publishes the services, and of what images are built."""
 FOR_BUILDING = ("PIP_", "COMPOSE_", "DOCKER_")
 """How the names of the variables begin that pip, Compose and Docker read."""
-REDIS_URL = "redis://redis:6379/0"
+OWN_REDIS_URL = "redis://redis:6379/0"
 STOP_MARGIN_SECONDS = 60
 """Besides PREDICTION_TIMEOUT: what cannot be interrupted is ended 10 s later, and all is stored."""
 UNLIMITED_STOP_SECONDS = 86400
@@ -68,7 +68,7 @@ def _inside(project: Project) -> dict[str, str]:
         "REDIS_FSYNC": settings.redis_fsync,
     }
     if not external_redis(project):
-        inside["REDIS_URL"] = REDIS_URL
+        inside["OWN_REDIS_URL"] = OWN_REDIS_URL
     if settings.serves_monitor:
         inside["MONITOR_PREFIX"] = settings.monitor_prefix
     return inside

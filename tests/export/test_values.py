@@ -16,7 +16,7 @@ def test_services_get_their_settings_and_the_users_own_variables(project: Projec
     assert settings["BATCH_MAX_SIZE"] == "8"
     assert settings["MODEL_BUCKET"] == "s3://models"
     assert settings["PROJECT_NAME"] == "shop_window"
-    assert settings["REDIS_URL"] == "redis://redis:6379/0"
+    assert settings["OWN_REDIS_URL"] == "redis://redis:6379/0"
     # What concerns this machine, or the building of images, stays here.
     assert not {"API_CPUS", "PIP_INDEX_URL", "IMAGE", "HTTPS_DOMAIN"} & settings.keys()
 

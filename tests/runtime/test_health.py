@@ -96,14 +96,14 @@ def test_a_heartbeat_keeps_a_service_up_until_it_stays_away(
 
 @pytest.mark.parametrize(
     ("redis", "age", "fails"),
-    [("", 2, False), ("", 17, True), ("Redis does not answer", 17, False)],
+    [(state.UP, 2, False), (state.UP, 17, True), (state.DOWN, 17, False)],
     ids=["beats", "hangs", "without Redis"],
 )
 def test_a_liveness_probe_fails_where_a_new_start_helps(
     settings: Settings, run_directory: Path, monkeypatch: pytest.MonkeyPatch,
     redis: str, age: float, fails: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(health, "redis_problem", lambda _url: redis)
+    monkeypatch.setattr(health, "redis_state", lambda _address: (redis, ""))
     monkeypatch.setattr(health, "load_settings", lambda: settings)
     state.write_state("worker", state.LOADING)
     assert health.main(["--live", "denzel"]) == 0
