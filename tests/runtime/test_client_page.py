@@ -1,4 +1,4 @@
-"""The code of docs/client.rst and the commands of docs/endpoints.rst, on the iris example, served."""
+"""The code of docs/client.rst and the requests of docs/endpoints.rst, to the iris example."""
 
 from __future__ import annotations
 
