@@ -16,7 +16,7 @@ DIRECTIVE = re.compile(r"^( *)\.\. (code-block|literalinclude|tab-item):: *(.*)$
 LITERAL = re.compile(r"^(?! *\.\. )( *)(?:.*\S)?::$")
 """The end of a paragraph that is followed by a literal block: commands, on our pages."""
 HINT = re.compile(r"^ *\.\. run: (.+)$")
-COMMAND = re.compile(r"^\$ ", re.MULTILINE)
+COMMAND = re.compile(r"^(?:node\d)?\$ ", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ FOLLOWED = {
     "tutorial.rst": "e2e/test_tutorial.py",
 }
 NOT_RUN = re.compile(r"not, \S+ \S+")
+TEST = re.compile(r"tests/[\w/.]+\w")
 PARSERS = {setting.name: setting.parse for setting in SETTINGS}
 SHELL = {
     ".",
@@ -224,6 +225,8 @@ def test_every_block_is_checked_or_marked(page: Path) -> None:
     for block in blocks(page):
         if block.hint.startswith("not"):
             assert NOT_RUN.match(block.hint), f"{block}: why is it not run?"
+            for test in TEST.findall(block.hint):
+                assert (ROOT / test).exists(), f"{block}: there is no {test}"
             if block.language not in ("console", "shell"):
                 continue
         elif block.hint:
