@@ -39,19 +39,9 @@ NOT_RUN = re.compile(r"not, \S+ \S+")
 TEST = re.compile(r"tests/[\w/.]+\w")
 PARSERS = {setting.name: setting.parse for setting in SETTINGS}
 SHELL = {
-    ".",
-    "cd",
-    "cp",
-    "echo",
-    "export",
-    "eval",
-    "git",
-    "ls",
-    "nano",
-    "openssl",
+    ".", "cd", "cp", "echo", "eval", "export", "git", "ls", "nano", "openssl", "pre-commit",
     "pytest",
-    "pre-commit",
-}
+}  # fmt: skip
 """Programs whose commands on our pages need no check."""
 EXTRAS = set(importlib.metadata.metadata("denzel").get_all("Provides-Extra") or [])
 ENDS = {"&&", "||", "|", ";", "(", ")"}
