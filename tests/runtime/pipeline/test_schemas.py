@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 
 from app.runtime.pipeline.schemas import BadSchema, Mismatch, Schema, read_schema
+from documents import blocks
 
 FLOWERS = {
     "type": "object",
@@ -133,3 +136,18 @@ def test_an_error_of_a_models_own_code_is_no_mismatch() -> None:
 def test_what_is_no_schema_is_told(declared: Any, reason: str) -> None:
     with pytest.raises(BadSchema, match=reason):
         read_schema(declared)
+
+
+def test_the_schemas_of_the_documentation_refuse_as_it_shows() -> None:
+    page = list(blocks(Path(__file__).parents[3] / "docs" / "pipeline.rst"))
+    json_schema, model = [block.text for block in page if "REQUEST" in block.text]
+    (shown,) = [json.loads(block.text) for block in page if '"path": ' in block.text]
+    names: dict[str, Any] = {}
+    exec(json_schema, names)
+    with pytest.raises(Mismatch) as raised:
+        schema(names["REQUEST"]).accept_request({"data": {"a123": "x"}})
+    assert (str(raised.value), raised.value.pointer) == (shown["description"], shown["path"])
+    # Its annotations are evaluated, as a pipeline's are, though those of this file are not.
+    exec(compile(model, "pipeline.py", "exec", dont_inherit=True), names)
+    accepted = schema(names["REQUEST"]).accept_request({"data": {"a123": {"sepal_length": "4.6"}}})
+    assert accepted.data["a123"].sepal_width == 3.0
