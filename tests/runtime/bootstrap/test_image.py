@@ -8,7 +8,7 @@ import pytest
 
 from .project import Project
 
-NAMES = ("REDIS_URL", "TOKEN", "MINE", "EMPTY", "TWO_LINES")
+NAMES = ("OWN_REDIS_URL", "REDIS_URL", "TOKEN", "MINE", "EMPTY", "TWO_LINES")
 PRINT = ("python", "-c", f"import os; print([os.environ.get(n) for n in {NAMES!r}])")
 
 
@@ -21,7 +21,7 @@ def image(project: Project, tmp_path: Path) -> Project:
         DENZEL_BACKEND="image",
         DENZEL_SECRETS=str(tmp_path / "secrets"),
         DENZEL_OS_COMMANDS=str(tmp_path / "os"),
-        REDIS_URL="redis://redis:6379/0",
+        OWN_REDIS_URL="redis://redis:6379/0",
     )
     return project
 
@@ -60,7 +60,7 @@ def test_secrets_are_files_named_as_settings_beside_the_environment(image: Proje
     secret(image, "..data", b"of Kubernetes")
     (Path(image.environment["DENZEL_SECRETS"]) / "directory").mkdir()
     (image.directory / ".env.secrets").write_text("REDIS_URL=redis://elsewhere/0\n")
-    expected = ["redis://redis:6379/0", "t1 ", "from the environment", "", "a\nb"]
+    expected = ["redis://redis:6379/0", None, "t1 ", "from the environment", "", "a\nb"]
     assert image.run("api", program=PRINT).stdout.strip() == str(expected)
     # What is run beside the service, such as its health check, has them, too.
     beside = image.run("python", "--run", program=PRINT[1:])
@@ -68,7 +68,7 @@ def test_secrets_are_files_named_as_settings_beside_the_environment(image: Proje
 
 
 def test_where_redis_is_must_be_said(image: Project) -> None:
-    del image.environment["REDIS_URL"]
+    del image.environment["OWN_REDIS_URL"]
     assert failure(image).startswith("REDIS_URL is not set, and this image has no Redis of its own")
     secret(image, "REDIS_URL", b"redis://of-a-file:6379/0\n")
     assert "redis://of-a-file:6379/0" in image.run("api", program=PRINT).stdout
