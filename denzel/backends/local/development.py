@@ -65,6 +65,7 @@ class DevelopmentProject(Project):
             "API_PORT": str(self._api_port), "API_HOST": LOOPBACK, "REDIS_FSYNC": "everysec",
             "HTTPS_DOMAIN": "", "API_PREFIX": "",  # no proxy stands in front of it
             "REDIS_URL": "", "REDIS_WAIT_REPLICAS": "0",  # which holds what others rely on
+            "REDIS_CA": "", "REDIS_CERTIFICATE": "", "REDIS_KEY": "",
             "DENZEL_VERSION": "0",  # the files themselves, not a copy of them
         }  # fmt: skip
         return {**super().environment, **changed}

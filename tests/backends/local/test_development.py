@@ -15,7 +15,7 @@ import pytest
 from backends.contract import wait_until, wait_until_ready
 from backends.stand_in_project import Launched, make_venv, stand_in_project
 from command_line import Denzel, running
-from denzel.backends.local.development import DIRECTORY
+from denzel.backends.local.development import DIRECTORY, DevelopmentProject
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.process_table import find_processes
 from denzel.project import Project
@@ -30,6 +30,16 @@ def project(tmp_path: Path) -> Project:
     project = stand_in_project(tmp_path)
     make_venv(project)
     return project
+
+
+def test_development_has_a_redis_of_its_own_also_where_another_is_used(project: Project) -> None:
+    """What others rely on is left alone, and certificates that are shown to it do no harm."""
+    project.set_environment(
+        REDIS_URL="rediss://cache.example/3", REDIS_CA="ca.pem", REDIS_CERTIFICATE="own.pem",
+        REDIS_KEY="own.key",
+    )  # fmt: skip
+    settings = DevelopmentProject(project.root, api_port=8001).settings
+    assert (settings.redis_url, settings.redis.tls, settings.redis.certificate) == ("", False, "")
 
 
 def processes(project: Project) -> list[int]:
