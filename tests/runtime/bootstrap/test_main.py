@@ -81,4 +81,9 @@ def test_a_redis_that_cannot_serve_is_shown_as_an_error_before_anything_else(
         project.environment["REDIS_PASSWORD"] = "secret"
         asked = project.run("api", "--check-redis", program=())
         assert (asked.returncode, "no append-only file" in asked.stdout) == (0, True)
+    project.environment["MAX_QUEUE"] = "many"
+    asked = project.run("api", "--check-redis", program=())
+    assert (asked.returncode, "Traceback" in asked.stderr) == (1, False)
+    assert asked.stderr.startswith("MAX_QUEUE=many cannot be used")
+    del project.environment["MAX_QUEUE"]
     assert project.run("api").returncode == 0

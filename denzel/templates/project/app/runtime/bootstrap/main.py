@@ -45,9 +45,7 @@ def main() -> int:
         choose_environment()
         _execute([arguments.service, *arguments.program])
     if arguments.check_redis:
-        adopt_owner()
-        provide_secrets()
-        return redis_check.main()
+        return _ask_redis()
     if arguments.install or arguments.switch:
         return _change(arguments)
     try:
@@ -84,6 +82,18 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("service")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     return parser.parse_args()
+
+
+def _ask_redis() -> int:
+    """Ask a Redis of the user's whether it can serve, and print what it answers; 1 if it cannot."""
+    try:
+        adopt_owner()
+        provide_secrets()
+        _check_settings()
+    except (PreparationFailed, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return redis_check.main()
 
 
 def _check_run_directory() -> None:
