@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from denzel.errors import UsageError
 from denzel.export.directory import Export, fill
@@ -20,6 +19,7 @@ from denzel.export.values import (
     worker_stop_seconds,
 )
 from denzel.project import Project
+from denzel.templates.project.app.runtime.settings.redis_address import REDIS_PORT, SENTINEL_PORT
 
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 """What Kubernetes takes for the name of a namespace (RFC 1123, a label)."""
@@ -29,7 +29,8 @@ TAKEN = ("default", "kube-")
 SECRETS_FILE = "base/secrets.env"
 OVERLAY = "overlays/production"
 EXAMPLE_HOST = "predict.example.com"
-REDIS_PORTS = (6379, 6380, 26379)
+TLS_PORT = 6380
+"""On which managed Redis usually speaks TLS."""
 
 
 def namespace_of(project: Project, chosen: str | None) -> str:
@@ -105,14 +106,20 @@ def _resources(project: Project) -> dict[str, Any]:
 
 
 def _redis(project: Project, namespace: str) -> dict[str, str]:
-    url = external_redis(project)
-    parts = urlsplit(url)
-    ports = {int(port) for port in re.findall(r":(\d+)(?=[,/]|$)", parts.netloc)}
-    host = parts.netloc.rpartition("@")[2].split(",")[0] if url else f"redis.{namespace}.svc:6379"
+    """Return where KEDA finds Redis, and which ports services need to reach."""
+    address = project.settings.redis
+    hosts = address.hosts if external_redis(project) else ((f"redis.{namespace}.svc", REDIS_PORT),)
+    ports = {REDIS_PORT, TLS_PORT, SENTINEL_PORT, *(port for _, port in hosts)}
+    by_sentinel = bool(address.master)
     return {
-        "REDIS_ADDRESS": host if ":" in host else f"{host}:6379",
-        "REDIS_TLS": "true" if parts.scheme.startswith("rediss") else "false",
-        "REDIS_PORTS": str([{"port": each} for each in sorted(ports | {*REDIS_PORTS})]),
+        "REDIS_TRIGGER": "redis-sentinel" if by_sentinel else "redis",
+        "REDIS_ADDRESSES": "addresses" if by_sentinel else "address",
+        "REDIS_ADDRESS": ",".join(f"{host}:{port}" for host, port in hosts),
+        "REDIS_MASTER": address.master,
+        "REDIS_USER": address.username,
+        "REDIS_DATABASE": str(address.database),
+        "REDIS_TLS": str(address.tls).lower(),
+        "REDIS_PORTS": str([{"port": each} for each in sorted(ports)]),
     }
 
 

@@ -10,6 +10,8 @@ from denzel.errors import UsageError
 from denzel.project import Project
 from denzel.settings import SECRETS
 from denzel.templates import TEMPLATES
+from denzel.templates.project.app.runtime.settings import INTERNAL
+from denzel.templates.project.app.runtime.settings.table import MOST_REPLICAS
 
 OF_THIS_MACHINE = frozenset(
     {
@@ -17,10 +19,16 @@ OF_THIS_MACHINE = frozenset(
         "HTTPS_CERTIFICATES", "HTTPS_PORT", "HTTP_PORT", "GRAFANA_PORT", "WITH_METRICS",
         "BASE_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "IMAGE",
         "RELEASE_IMAGE", "API_MEMORY", "API_CPUS", "WORKER_MEMORY", "WORKER_CPUS", "VERSIONS_KEPT",
-        "GPU",
+        "GPU", "GPU_COUNT", "API_REPLICAS", "WORKER_REPLICAS",
+        "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
     }
+    | {each.name for each in INTERNAL}
 )  # fmt: skip
-"""Settings of how this machine runs and publishes the services, and of what images are built."""
+"""Settings of how this machine runs and publishes the services, and of what images are built.
+
+Which of its GPUs they use is one: elsewhere the cluster gives each worker its GPU.
+"""
 FOR_BUILDING = ("PIP_", "COMPOSE_", "DOCKER_")
 """How the names of the variables begin that pip, Compose and Docker read."""
 OWN_REDIS_URL = "redis://redis:6379/0"
@@ -32,8 +40,15 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 def external_redis(project: Project) -> str:
-    """Return the URL of the Redis that the project names; empty: it has its own."""
-    return project.environment.get("REDIS_URL", "")
+    """Return the URL of the Redis that the project names; empty: it has its own.
+
+    Raises UsageError for one that no other machine reaches.
+    """
+    if project.settings.redis_url and project.settings.redis.socket_path:
+        raise UsageError(
+            "REDIS_URL names a Unix socket, which other machines do not reach; name a host there"
+        )
+    return project.settings.redis_url
 
 
 def split_environment(project: Project) -> tuple[dict[str, str], dict[str, str]]:
@@ -66,6 +81,8 @@ def _inside(project: Project) -> dict[str, str]:
         "MONITOR_PORT": "5555",
         "REDIS_MAX_MEMORY": settings.redis_max_memory,
         "REDIS_FSYNC": settings.redis_fsync,
+        # There may be any number of workers, so none waits for the name of another to be free.
+        "WORKER_REPLICAS": str(MOST_REPLICAS),
     }
     if not external_redis(project):
         inside["OWN_REDIS_URL"] = OWN_REDIS_URL

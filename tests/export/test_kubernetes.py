@@ -185,6 +185,31 @@ def test_a_redis_outside_takes_the_place_of_the_one_inside(
     assert {"port": 7000} in ports
 
 
+@pytest.mark.parametrize(
+    ("url", "trigger", "told"),
+    [
+        ("rediss://denzel@cache.example/3", "redis",
+         {"address": "cache.example:6379", "databaseIndex": "3", "enableTLS": "true",
+          "username": "denzel"}),
+        ("redis+sentinel://a.example,b.example:7/first/2", "redis-sentinel",
+         {"addresses": "a.example:26379,b.example:7", "databaseIndex": "2",
+          "sentinelMaster": "first", "enableTLS": "false"}),
+        ("", "redis", {"address": "redis.shop-window.svc:6379", "databaseIndex": "0"}),
+    ],
+)  # fmt: skip
+def test_keda_counts_the_queues_where_they_are(
+    project: Project, tmp_path: Path, url: str, trigger: str, told: dict[str, str]
+) -> None:
+    project.set_environment(REDIS_URL=url)
+    scaled = one(build(export(project, tmp_path / "deploy", "keda")), "ScaledObject", "worker")
+    assert {each["metadata"]["listName"] for each in scaled["spec"]["triggers"]} == {
+        "predictions", "predictions.sync",
+    }  # fmt: skip
+    for each in scaled["spec"]["triggers"]:
+        assert each["type"] == trigger
+        assert each["metadata"] == {**each["metadata"], **told}
+
+
 def test_https_gets_an_ingress(project: Project, tmp_path: Path) -> None:
     project.set_environment(
         HTTPS_DOMAIN="predict.shop.example", API_PREFIX="/window", MONITOR_USER="ada",

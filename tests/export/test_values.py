@@ -21,6 +21,29 @@ def test_services_get_their_settings_and_the_users_own_variables(project: Projec
     assert not {"API_CPUS", "PIP_INDEX_URL", "IMAGE", "HTTPS_DOMAIN"} & settings.keys()
 
 
+def test_what_chooses_among_this_machines_parts_stays_here(project: Project) -> None:
+    """A pod has one GPU, whose number is 0; no balancer stands there, whom an API would trust."""
+    here = {"CUDA_VISIBLE_DEVICES": "1", "GPU_COUNT": "1", "API_REPLICAS": "2"}
+    project.set_environment(**here, API_REPLICA_PORT="0", API_REPLICA_HOST="127.0.0.1")
+    project.set_environment(COMPOSE_PROFILES="balancer", DENZEL_RUN_DIR="elsewhere")
+    settings, secrets = split_environment(project)
+    given = settings.keys() | secrets.keys()
+    assert not given & {*here, "API_REPLICA_PORT", "API_REPLICA_HOST", "COMPOSE_PROFILES"}
+    assert "DENZEL_RUN_DIR" not in given
+
+
+def test_no_worker_waits_for_the_name_of_another(project: Project) -> None:
+    """How many there are is for the cluster to say, and changes."""
+    project.set_environment(WORKER_REPLICAS="3")
+    assert split_environment(project)[0]["WORKER_REPLICAS"] == "100"
+
+
+def test_a_unix_socket_is_refused(project: Project) -> None:
+    project.set_environment(REDIS_URL="unix:///run/redis.sock?db=1")
+    with pytest.raises(UsageError, match="other machines do not reach"):
+        split_environment(project)
+
+
 def test_inside_names_and_ports_are_always_the_same(project: Project) -> None:
     project.set_environment(API_PORT="80", API_HOST="10.1.2.3", MONITOR_PORT="81")
     settings, _ = split_environment(project)
