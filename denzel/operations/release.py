@@ -73,6 +73,11 @@ def build(
             f"{reference} names no registry to push to; name one by --tag REGISTRY/NAME:TAG, or "
             "--tag USER/NAME:TAG for Docker Hub"
         )
+    if key := private_key_in_project(project):
+        report(
+            f"{key}, a private key, will be in the image: list it in .dockerignore, and mount it "
+            "where the image runs"
+        )
     arguments = _arguments(project, revision)
     labels = _labels(project, reference, revision)
     images = ReleaseImages(project, report)
@@ -91,6 +96,18 @@ def build(
             images.forget(candidate)
         digest = images.push(reference, platforms, arguments, labels) if push else ""
         return Release(str(reference), *images.facts(str(reference)), digest)
+
+
+def private_key_in_project(project: Project) -> str:
+    """Return the file with Redis's client key if an image would hold it; empty if it would not."""
+    named = project.environment.get("REDIS_KEY") or project.environment.get("REDIS_CERTIFICATE", "")
+    root, ignored = project.root.resolve(), project.root / ".dockerignore"
+    file = (root / named).resolve()
+    if not file.is_file() or not file.is_relative_to(root):
+        return ""
+    relative = file.relative_to(root).as_posix()
+    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
+    return "" if relative in (line.strip().strip("/") for line in lines) else relative
 
 
 def _try(

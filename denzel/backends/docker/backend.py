@@ -294,6 +294,7 @@ class ComposeBackend(Backend):
     def _ask_redis(self) -> str:
         """Run the project's own check of Redis in a container; return what it prints."""
         name = f"{self._name}-redis-{os.getpid()}"
+        self._hand_out_secrets()
         try:
             return self._compose.output(self._commands().check_redis(name, "api"))
         except KeyboardInterrupt:
@@ -393,9 +394,13 @@ class ComposeBackend(Backend):
 
     def _up(self) -> list[str]:
         """Return what creates and starts everything, once the services can find their secrets."""
+        self._hand_out_secrets()
+        return self._commands().up()
+
+    def _hand_out_secrets(self) -> None:
+        """Put the secrets where containers of an image look for them; others read the project's."""
         if self.project.launch.image is not None:
             write_secret_files(self.project)
-        return self._commands().up()
 
     def _stop_containers(self) -> int:
         """Stop this project's containers, Redis's last; return how many there were."""

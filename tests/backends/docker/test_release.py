@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from denzel.backends.docker import release_commands as commands
+from denzel.backends.docker.backend import ComposeBackend
 from denzel.backends.docker.environment import write_secret_files
 from denzel.backends.docker.errors import explain_pull, explain_push, release_failure
 from denzel.backends.docker.release import Builder, ReleaseImages, read_builder
 from denzel.errors import EngineError, UsageError
+from denzel.operations.release import private_key_in_project
 from denzel.project import Project
 
 LISTING = """Name:          default
@@ -22,6 +24,39 @@ Name:             default
 Platforms:        linux/amd64*, linux/amd64/v2, linux/386
 """
 KEPT = "the image is on this machine"
+
+
+def test_an_image_is_given_its_secrets_before_it_asks_a_redis_of_the_users(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold the password; nothing has been started yet that would have needed them."""
+    password = project.private / "secrets" / "REDIS_PASSWORD"
+    docker = tmp_path / "docker"
+    docker.write_text(
+        f"#!/bin/sh\ncase \"$*\" in 'compose version'*) echo 2.30.0;; *) cat {password};; esac\n"
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    project.set_environment(REDIS_URL="redis://cache.example/1", REDIS_PASSWORD="theirs")
+    project.record_backend("docker", image="host/iris:1")
+    told: list[object] = []
+    ComposeBackend(project, told.append).check_redis()
+    assert told == ["theirs"]
+
+
+def test_a_private_key_that_an_image_would_hold_is_told(project: Project) -> None:
+    assert private_key_in_project(project) == ""
+    project.set_environment(REDIS_URL="rediss://cache.example", REDIS_CERTIFICATE="tls/own.pem")
+    assert private_key_in_project(project) == ""  # it is not there
+    (project.root / "tls").mkdir()
+    (project.root / "tls/own.pem").touch()
+    assert private_key_in_project(project) == "tls/own.pem"
+    project.set_environment(REDIS_KEY="/run/keys/own.key")
+    assert private_key_in_project(project) == ""
+    project.set_environment(REDIS_KEY="tls/own.pem")
+    with (project.root / ".dockerignore").open("a", encoding="utf-8") as file:
+        file.write("tls/own.pem\n")
+    assert private_key_in_project(project) == ""
 
 
 def test_the_command_that_builds() -> None:
