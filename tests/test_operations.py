@@ -239,6 +239,21 @@ def test_another_image_takes_its_place_on_the_same_ports(
     assert (project.launch.image, project.launch.api_port) == (NEWER, ports[0])
 
 
+def test_another_image_may_have_other_ports_and_metrics(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    launch_image(project, IMAGE, ports)
+    other = free_port(ports[0] + 1, avoid=ports)
+    operations.launch(
+        project, backend=None, api_port=other, monitor_port=None, image=NEWER,
+        with_metrics=True, report=silent,
+    )  # fmt: skip
+    launched = project.launch
+    assert (launched.api_port, launched.monitor_port) == (other, ports[1])
+    assert project.settings.with_metrics
+    assert project.settings.metrics_key
+
+
 def test_an_image_that_cannot_take_its_place_is_not_remembered(
     project: Project,
     ports: tuple[int, int],

@@ -71,7 +71,8 @@ def launch(
             parse_reference(image)
             backend = backend or backends.DOCKER
             if _runs_image(project):
-                return _move_to_image(project, image, report)
+                with _metrics_turned_on(project, with_metrics):
+                    return _move_to_image(project, image, report, api_port, monitor_port)
         _forget_lost_deployment(project, backend)
         ports = _wanted_ports(project, api_port, monitor_port)
         chosen = backends.choose(project, backend, report)
@@ -226,16 +227,25 @@ def _runs_image(project: Project) -> bool:
     return bool(project.launch.image) and backends.choose(project, None, silent).launched()
 
 
-def _move_to_image(project: Project, image: str, report: Report) -> Deployment:
-    """Have services that run from one image go on with another one; queue and results stay."""
+def _move_to_image(
+    project: Project, image: str, report: Report, api_port: int | None, monitor_port: int | None
+) -> Deployment:
+    """Have services that run from one image go on with another one; queue and results stay.
+
+    Ports that are None stay, too.
+    """
     backend, before = launched_backend(project, report), project.launch
     backend.fetch(image)
-    ports = {"api_port": before.api_port, "monitor_port": before.monitor_port}
-    project.record_backend(backend.name, **ports, image=image)
+    api = before.api_port if api_port is None else api_port
+    monitor = before.monitor_port if monitor_port is None else monitor_port
+    project.record_backend(backend.name, api_port=api, monitor_port=monitor, image=image)
     try:
         backend.start()
     except BaseException:
-        project.record_backend(backend.name, **ports, image=before.image)
+        project.record_backend(
+            backend.name, api_port=before.api_port, monitor_port=before.monitor_port,
+            image=before.image,
+        )  # fmt: skip
         report(f"Going back to {before.image}: `denzel start` starts what does not run")
         raise
     return deployment(project, backend)
