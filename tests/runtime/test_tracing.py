@@ -170,6 +170,15 @@ def test_missing_packages_are_said_and_nothing_else_changes(
     assert all(package in caplog.text for package in PACKAGES)
 
 
+def test_a_setting_of_opentelemetrys_that_cannot_be_used_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-4")
+    assert start_tracing("lab", "api") is None
+    assert "max_queue_size must be a positive integer" in caplog.text
+
+
 @pytest.mark.parametrize(
     "settings",
     [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}],

@@ -56,7 +56,9 @@ def start_tracing(project: str, service: str) -> Tracing | None:
             "There are no traces: %s. Add to requirements.txt %s, and run `denzel updatepipreqs`",
             error, ", ".join(PACKAGES),
         )  # fmt: skip
-        return None
+    except ValueError as error:
+        log.error("There are no traces: %s Correct the settings that begin with OTEL_", error)
+    return None
 
 
 def _provider(project: str, service: str) -> TracerProvider:
