@@ -140,10 +140,11 @@ def test_a_task_keeps_its_rate_limit(extended: Deployment) -> None:
 
 def test_a_waiting_task_is_revoked(extended: Deployment) -> None:
     mark = str(uuid4())
-    task_id = call(extended, f"print(note.apply_async(({mark!r},), countdown=4).id)")
+    # Long enough for a machine under load to start the next program.
+    task_id = call(extended, f"print(note.apply_async(({mark!r},), countdown=10).id)")
     call(extended, f"celery_app.control.revoke({task_id!r})")
     later = str(uuid4())
-    call(extended, f"note.apply_async(({later!r},), countdown=4)")
+    call(extended, f"note.apply_async(({later!r},), countdown=10)")
     wait_for_notes(extended, later, 1)
     assert notes(extended, mark) == []
     assert_predicts(extended)
@@ -151,7 +152,7 @@ def test_a_waiting_task_is_revoked(extended: Deployment) -> None:
 
 def test_a_running_task_is_terminated(extended: Deployment) -> None:
     mark = str(uuid4())
-    task_id = call(extended, f"print(sleep.delay({mark!r}, 6).id)")
+    task_id = call(extended, f"print(sleep.delay({mark!r}, 15).id)")
     wait_for_notes(extended, mark, 1)
     call(extended, f"celery_app.control.revoke({task_id!r}, terminate=True)")
     assert_predicts(extended)
