@@ -17,6 +17,24 @@ LITERAL = re.compile(r"^(?! *\.\. )( *)(?:.*\S)?::$")
 """The end of a paragraph that is followed by a literal block: commands, on our pages."""
 HINT = re.compile(r"^ *\.\. run: (.+)$")
 COMMAND = re.compile(r"^(?:node\d)?\$ ", re.MULTILINE)
+TYPED = (
+    "docs/changes.rst",
+    "docs/callbacks.rst",
+    "docs/cli.rst",
+    "docs/gpu.rst",
+    "docs/install.rst",
+    "docs/reliability.rst",
+    "docs/troubleshooting.rst",
+    "README.rst",
+    "docs/monitoring.rst",
+    "docs/endpoints.rst",
+    "docs/scaling.rst",
+)
+"""Pages whose commands ``e2e/test_documentation.py`` types into a launched project, in its order:
+the versions that are shown are the first ones, ids are asked for when they were given, and what
+changes the answers of others, keys and replicas, comes last."""
+TYPED_HINTS = ("", "edited", "elsewhere", "until-shown")
+"""How they are typed: as they are, after a file was edited, where no project is, until shown."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,11 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+    @property
+    def is_commands(self) -> bool:
+        """Tell whether a reader is to type it."""
+        return self.language in ("bash", "console", "shell")
 
 
 @dataclass(frozen=True)
@@ -89,7 +112,7 @@ def commands(block: Block) -> list[Command]:
 
     Each line of a ``shell`` block is one, unless a backslash ends the line before it.
     """
-    if block.language in ("shell", "bash"):
+    if block.language != "console":
         lines = block.text.replace("\\\n", " ").splitlines()
         return [Command(line, "") for line in lines if line.strip()]
     found = []

@@ -67,7 +67,7 @@ class Reader:
             case "docker" if self.backend != "docker":
                 return
             case "until-shown" | "docker" | "":
-                assert block.language == "console", f"{block}: what is to be done with it?"
+                assert block.is_commands, f"{block}: what is to be done with it?"
                 for command in commands(block):
                     self.type(command, block, again=hint == "until-shown")
             case _:
@@ -88,6 +88,7 @@ class Reader:
         for _ in polls(0.3, timeout=SHOWN_SECONDS if again else 0):
             self.outputs.append(self.run(self.mine(command.text), block))
             if shows(self.outputs[-1], expected):
+                self.remember(command.output, self.outputs[-1])
                 return
         pytest.fail(f"{block}: $ {command.text}\n{self.outputs[-1]}\nThe page shows\n{expected}")
 
@@ -114,10 +115,13 @@ class Reader:
         """Find what a block shows among what was printed; its ids are those from now on."""
         for output in reversed(self.outputs):
             if shows(output, self.mine(block.text)):
-                own = UUID.findall(output)
-                self.ids.update(zip(UUID.findall(block.text), own, strict=False))
+                self.remember(block.text, output)
                 return
         pytest.fail(f"{block}: not in\n" + "\n".join(self.outputs[-3:]))
+
+    def remember(self, shown: str, printed: str) -> None:
+        """Take the ids that were printed for those that the page shows, from now on."""
+        self.ids.update(zip(UUID.findall(shown), UUID.findall(printed), strict=False))
 
     def environment(self) -> dict[str, str]:
         """Return the shell's environment: denzel's programs, after those of the reader."""

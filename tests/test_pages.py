@@ -24,7 +24,7 @@ import yaml
 
 from denzel.cli import main
 from denzel.templates.project.app.runtime.settings import SETTINGS
-from documents import Block, blocks, commands
+from documents import TYPED, TYPED_HINTS, Block, blocks, commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.rst")), *sorted((ROOT / "docs").glob("*.rst"))]
@@ -35,6 +35,12 @@ FOLLOWED = {
     "models.rst": "models/test_recipes.py",
     "tutorial.rst": "e2e/test_tutorial.py",
 }
+TYPED_THERE = {
+    "callbacks.rst": ("serve", "stored"),
+    "files.rst": ("",),
+    "tutorial.rst": ("", "docker", "until-shown", "second-terminal"),
+}
+"""The hints of the commands that the tests of FOLLOWED type, where they type any."""
 NOT_RUN = re.compile(r"not, \S+ \S+")
 TEST = re.compile(r"tests/[\w/.]+\w")
 PARSERS = {setting.name: setting.parse for setting in SETTINGS}
@@ -220,7 +226,8 @@ def test_every_block_is_checked_or_marked(page: Path) -> None:
             if block.language not in ("console", "shell"):
                 continue
         elif block.hint:
-            assert page.name in FOLLOWED, f"{block}: no test follows this page"
+            followed = page.name in FOLLOWED or block.hint in TYPED_HINTS
+            assert followed, f"{block}: no test follows this page"
             if block.language == "text":
                 continue
         assert block.language in CHECKS, f"{block}: mark it, nothing checks {block.language!r}"
@@ -236,6 +243,16 @@ def test_commands_within_sentences_exist(page: Path) -> None:
                 parse(words, strict=False)
         except click.UsageError as error:
             pytest.fail(f"{page.name}: ``{line}``: {error.format_message()}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_typed_by_a_test_or_marked(page: Path) -> None:
+    hints = TYPED_THERE.get(page.name, ())
+    if str(page.relative_to(ROOT)) in TYPED:
+        hints += TYPED_HINTS
+    for block in blocks(page):
+        if block.is_commands and not block.hint.startswith("not"):
+            assert block.hint.split(" ")[0] in hints, f"{block}: no test types it; mark it"
 
 
 def test_what_follows_a_page_names_it() -> None:
