@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import trustme
 
@@ -22,7 +22,8 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 
         def serve() -> None:
             connection, _ = listener.accept()
-            with connection:
+            # Who asks may have hung up by then.
+            with connection, suppress(OSError):
                 answer(connection)
 
         thread = threading.Thread(target=serve)
