@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,57 +22,55 @@ PIPELINES = Path(__file__).parent / "pipelines"
 KEY = "dz_the-pages-key"
 
 
+@contextmanager
+def serving(
+    factory: pytest.TempPathFactory,
+    name: str,
+    *,
+    callbacks: bool,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Deployment]:
+    """Yield a running deployment of the pipeline called ``name``."""
+    pipeline = (PIPELINES / f"{name}.py").read_text(encoding="utf-8")
+    with deployed(factory.mktemp(name), pipeline, settings) as deployment:
+        deployment.start_redis()
+        deployment.start_worker(wait=False)
+        if callbacks:
+            deployment.start_callbacks()
+        deployment.start_api()
+        deployment.wait_for_worker()
+        yield deployment
+
+
 @pytest.fixture(scope="session")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Yield a running deployment that describes its requests and answers.
 
     It delivers no callbacks: the tests make up receivers.
     """
-    pipeline = (PIPELINES / "flowers.py").read_text(encoding="utf-8")
-    with deployed(tmp_path_factory.mktemp("flowers"), pipeline) as deployment:
-        deployment.start_redis()
-        deployment.start_worker(wait=False)
-        deployment.start_api()
-        deployment.wait_for_worker()
+    with serving(tmp_path_factory, "flowers", callbacks=False) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Yield a running deployment that takes images, and asks for a key."""
-    pipeline = (PIPELINES / "images.py").read_text(encoding="utf-8")
     settings = {"API_KEYS": f"page:{hashlib.sha256(KEY.encode()).hexdigest()}"}
-    with deployed(tmp_path_factory.mktemp("images"), pipeline, settings) as deployment:
-        deployment.start_redis()
-        deployment.start_worker(wait=False)
-        deployment.start_callbacks()
-        deployment.start_api()
-        deployment.wait_for_worker()
+    with serving(tmp_path_factory, "images", callbacks=True, settings=settings) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Yield a running deployment that takes images as they are, and answers with images."""
-    pipeline = (PIPELINES / "pictures.py").read_text(encoding="utf-8")
-    with deployed(tmp_path_factory.mktemp("pictures"), pipeline) as deployment:
-        deployment.start_redis()
-        deployment.start_worker(wait=False)
-        deployment.start_callbacks()
-        deployment.start_api()
-        deployment.wait_for_worker()
+    with serving(tmp_path_factory, "pictures", callbacks=True) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="session")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Yield a running deployment that answers in pieces."""
-    pipeline = (PIPELINES / "words.py").read_text(encoding="utf-8")
-    with deployed(tmp_path_factory.mktemp("words"), pipeline) as deployment:
-        deployment.start_redis()
-        deployment.start_worker(wait=False)
-        deployment.start_api()
-        deployment.wait_for_worker()
+    with serving(tmp_path_factory, "words", callbacks=False) as deployment:
         yield deployment
 
 
