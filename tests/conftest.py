@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from command_line import Denzel
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.scaffold import start_project
-
-FIRST_TEST_PORT = 21000
+from port_range import FIRST_PORT
 
 
 def pytest_configure() -> None:
@@ -37,4 +35,4 @@ def denzel(tmp_path: Path) -> Denzel:
 @pytest.fixture
 def unused_port() -> int:
     """A port that nothing listens on."""
-    return free_port(FIRST_TEST_PORT + os.getpid() % 10000)
+    return free_port(FIRST_PORT)

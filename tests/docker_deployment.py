@@ -20,11 +20,11 @@ from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project
 from engine import docker, end_deployment
+from port_range import FIRST_PORT
 
 COMMAND_SECONDS = 600
 READY_SECONDS = 300
 SOON = 60
-FIRST_PORT = 24000 + os.getpid() % 5000
 
 
 class Receiver:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -14,9 +13,9 @@ import pytest
 
 from denzel.polling import polls
 from denzel.ports import free_port
+from port_range import FIRST_PORT
 
 PROGRAM = "docker-registry"
-FIRST_PORT = 29000 + os.getpid() % 2000
 READY_SECONDS = 30
 SOMEBODY = "somebody:$2y$05$" + "a" * 53
 """A line of an htpasswd file; nobody logs in with it."""

@@ -19,6 +19,7 @@ from denzel.ports import free_port
 from denzel.project import Project
 from denzel.scaffold import start_project
 from denzel.services import SERVICES, ServiceStatus
+from port_range import FIRST_PORT
 
 SOON = 30.0
 ENTRYPOINT = """\
@@ -37,7 +38,7 @@ def stand_in_project(parent: Path, name: str = "stand_in") -> Project:
     for service in set(SERVICES) - {"redis"}:
         script = project.root / "entrypoints" / f"{service}.sh"
         script.write_text(ENTRYPOINT.format(service=service), encoding="utf-8")
-    api = free_port(22000 + os.getpid() % 10000)
+    api = free_port(FIRST_PORT)
     project.set_environment(API_PORT=str(api), MONITOR_PORT=str(free_port(api + 1)))
     return project
 

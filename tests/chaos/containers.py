@@ -15,6 +15,7 @@ from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project
 from engine import docker, end_deployment
+from port_range import FIRST_PORT
 
 from .kills import Kill
 from .stage import PIPELINE
@@ -24,7 +25,6 @@ READY_SECONDS = 300
 RECOVERY_SECONDS = 120
 AWAY_SECONDS = 3.0
 SERVICES = ("api", "denzel", "callbacks", "redis")
-FIRST_PORT = 31000 + os.getpid() % 1000
 
 
 class Containers:

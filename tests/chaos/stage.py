@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,12 +15,12 @@ from denzel.backends.local.layout import Layout
 from denzel.backends.local.process_table import find_processes
 from denzel.ports import free_port
 from denzel.project import Project
+from port_range import FIRST_PORT
 
 PIPELINE = Path(__file__).with_name("pipeline.py")
 COMMAND_SECONDS = 240
 READY_SECONDS = 180
 ANSWER_SECONDS = 30
-FIRST_PORT = 26000 + os.getpid() % 5000
 
 WORKER = "worker"
 WORKER_CHILD = "worker child"

@@ -6,7 +6,6 @@ page; ``tests/test_pages.py`` demands of every other command a reason why it is 
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 
 from denzel.ports import free_port
 from documents import TYPED, TYPED_HINTS, Block, blocks
+from port_range import FIRST_PORT
 from reader import Reader
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ class Visitor(Reader):
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     start = tmp_path_factory.mktemp("reader") / "start"
     start.mkdir()
-    api = free_port(24000 + os.getpid() % 5000)
+    api = free_port(FIRST_PORT)
     monitor = free_port(api + 1)
     # An answer that refuses the request is a command that failed.
     options = {"curl": "--silent --show-error --fail-with-body"}

@@ -29,6 +29,7 @@ from denzel.polling import polls
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import SERVICES
+from port_range import FIRST_PORT
 from runtime.load import SteadyLoad
 
 COMMAND_SECONDS = 240
@@ -140,7 +141,7 @@ class Life:
     def __init__(self, parent: Path) -> None:
         self.parent = parent
         self.root = parent / "iris_classifier"
-        self.api_port = free_port(23000 + os.getpid() % 10000)
+        self.api_port = free_port(FIRST_PORT)
         self.monitor_port = free_port(self.api_port + 1)
         self.api = f"http://127.0.0.1:{self.api_port}"
         self.task_id = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from denzel.ports import free_port
 from documents import blocks
 from engine import end_deployment, require_engine
+from port_range import FIRST_PORT
 from reader import Reader
 
 TUTORIAL = Path(__file__).parent.parent.parent / "docs" / "tutorial.rst"
@@ -33,7 +33,7 @@ def reader(backend: str, tmp_path: Path) -> Iterator[Reader]:
     subprocess.run([sys.executable, "-m", "venv", str(training)], check=True)
     start = tmp_path / "start"
     start.mkdir()
-    api = free_port(24000 + os.getpid() % 5000)
+    api = free_port(FIRST_PORT)
     monitor = free_port(api + 1)
     receiver = free_port(monitor + 1)
     ports = {"8000": str(api), "5555": str(monitor), "9000": str(receiver)}

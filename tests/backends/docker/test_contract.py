@@ -14,6 +14,7 @@ from denzel.ports import free_port
 from denzel.scaffold import start_project
 from denzel.services import number_of, service_of
 from engine import docker, end_deployment, left_behind, require_engine
+from port_range import FIRST_PORT
 
 pytestmark = pytest.mark.docker
 
@@ -34,7 +35,7 @@ def backend(
     require_engine()
     project = start_project(tmp_path_factory.mktemp("contract"), NAME)
     write_probe(project)
-    api = free_port(23000)
+    api = free_port(FIRST_PORT)
     docker("tag", project.settings.redis_image, KEPT_IMAGE)
     project.set_environment(
         API_PORT=str(api), MONITOR_PORT=str(free_port(api + 1)), REDIS_IMAGE=KEPT_IMAGE

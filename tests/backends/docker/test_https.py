@@ -19,6 +19,7 @@ from denzel.project import Project
 from denzel.scaffold import start_project
 from denzel.services import State
 from engine import docker, end_deployment, require_engine
+from port_range import FIRST_PORT
 
 NAME = f"https-{os.getpid()}"
 IMAGE = f"{NAME}-caddy:2"
@@ -34,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Yield a project whose Caddy can be started alone."""
     require_engine()
     project = start_project(tmp_path_factory.mktemp("https"), NAME)
-    https = free_port(24000)
+    https = free_port(FIRST_PORT)
     project.set_environment(
         HTTPS_DOMAIN=DOMAIN,
         HTTPS_CERTIFICATES="internal",
