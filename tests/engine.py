@@ -12,6 +12,8 @@ from denzel.backends.docker.engine import connect
 from denzel.backends.docker.program import find_compose
 from denzel.errors import DenzelError
 
+KILLED = 137
+"""The exit code of a program that a signal 9 ended."""
 BASE_IMAGES = ("python:3.13-slim", "redis:8")
 
 
@@ -39,6 +41,15 @@ def docker(*arguments: str) -> str:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout
+
+
+def crash(container: str) -> None:
+    """Kill what a container runs, as if it had died by itself."""
+    kill = "kill -9 $(cat /proc/1/task/1/children)"
+    command = ["docker", "exec", "--user", "root", container, "sh", "-c", kill]
+    # The container may have gone, and this shell with it, before the engine tells how it ended.
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode in (0, KILLED), done.stderr
 
 
 def left_behind(project_name: str) -> list[str]:

@@ -16,7 +16,7 @@ import requests
 
 from denzel.polling import polls
 from docker_deployment import SOON, Deployment, wait_for
-from engine import docker, require_engine
+from engine import crash, docker, require_engine
 
 pytestmark = pytest.mark.docker
 
@@ -144,8 +144,7 @@ def test_flower_shows_all_workers(life: Deployment) -> None:
 
 def test_the_other_replicas_answer_when_one_dies(life: Deployment) -> None:
     with load(life) as found:
-        kill = "kill -9 $(cat /proc/1/task/1/children)"
-        docker("exec", "--user", "root", f"{life.name}-api-2", "sh", "-c", kill)
+        crash(f"{life.name}-api-2")
         assert wait_for(lambda: found["200"] > 60)
     assert sum(found.values()) - found["200"] <= 2 * CLIENTS  # what was under way on it
     wait_until_scaled(life, denzel=2, api=2)

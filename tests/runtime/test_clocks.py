@@ -26,7 +26,7 @@ LEASE = 5
 def wrong_clock(deployment: Deployment, shift: int) -> Iterator[None]:
     """Have what is started meanwhile believe that it is so many seconds later."""
     directory = deployment.directory / f"clock{shift}"
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     (directory / "sitecustomize.py").write_text(SHIFT.format(shift=shift), encoding="utf-8")
     deployment.environment["PYTHONPATH"] = str(directory)
     try:
@@ -81,30 +81,32 @@ def test_requests_are_served_whatever_the_clock_says(
         assert_serves(deployment)
 
 
-@pytest.mark.parametrize("shift", [-HOUR, HOUR])
-@pytest.mark.parametrize("whose", ["the dead one's", "the living one's"])
-def test_a_lease_ends_in_its_time_and_not_before(tmp_path: Path, whose: str, shift: int) -> None:
+@pytest.mark.parametrize("whose", ["the dead ones'", "the living ones'"])
+def test_a_lease_ends_in_its_time_and_not_before(tmp_path: Path, whose: str) -> None:
+    """Of two workers that hold a request, and two that could take it from them."""
+    go_on = tmp_path / "go-on"
+    shifts = {"dead": [-HOUR, HOUR], "living": [0, 0]}
+    if whose == "the living ones'":
+        shifts = {"dead": [0, 0], "living": [-HOUR, HOUR]}
     with deployed(tmp_path, OBEDIENT, {"RECOVERY_SECONDS": str(LEASE)}) as deployment:
         deployment.start_redis()
         deployment.start_api()
-        if whose == "the dead one's":
+        held = []
+        for number, shift in enumerate(shifts["dead"]):
             with wrong_clock(deployment, shift):
-                start_worker(deployment, "first")
-        else:
-            start_worker(deployment, "first")
-        task_id = deployment.accept({"do": "sleep", "seconds": 14})
-        deployment.wait_until_begun(task_id)
-        if whose == "the dead one's":
-            start_worker(deployment, "second")
-        else:
+                start_worker(deployment, f"dead{number}")
+            held.append(deployment.accept({"do": "wait for", "path": str(go_on)}))
+            deployment.wait_until_begun(held[-1])
+        for number, shift in enumerate(shifts["living"]):
             with wrong_clock(deployment, shift):
-                start_worker(deployment, "second")
-        # The second one has had time to take it away from the first.
-        started = deployment.status(task_id)["started"]
-        busy = deployment.accept({"do": "sleep", "seconds": 9})
+                start_worker(deployment, f"living{number}")
+        # While one of the living ones is at this, both have time to take what the others hold.
+        busy = deployment.accept({"do": "sleep", "seconds": LEASE + 4})
         assert deployment.final_status(busy, 30)["status"] == "SUCCESS"
-        assert deployment.status(task_id).get("started", started) == started
-        assert len(deployment.trace("sleep")) == 2
-        deployment.services.pop("first").kill()
-        deployment.wait(lambda: len(deployment.trace("sleep")) == 3, "it is recovered", 25)
-        assert deployment.final_status(task_id, 30)["result"] == {"slept": 14}
+        assert len(deployment.trace("wait")) == 2
+        for name in ("dead0", "dead1"):
+            deployment.services.pop(name).kill()
+        deployment.wait(lambda: len(deployment.trace("wait")) == 4, "they are recovered", 60)
+        go_on.touch()
+        for task_id in held:
+            assert deployment.final_status(task_id, 30)["result"] == {"waited": True}

@@ -13,7 +13,7 @@ from denzel.backends.docker.backend import ComposeBackend
 from denzel.ports import free_port
 from denzel.scaffold import start_project
 from denzel.services import number_of, service_of
-from engine import docker, end_deployment, left_behind, require_engine
+from engine import crash, docker, end_deployment, left_behind, require_engine
 from port_range import FIRST_PORT
 
 pytestmark = pytest.mark.docker
@@ -48,9 +48,7 @@ def backend(
 class TestComposeBackend(BackendContract):
     def crash(self, backend: Backend, service: str) -> None:
         # `docker kill` would count as a stop that was wanted; a dead main process does not.
-        kill = "kill -9 $(cat /proc/1/task/1/children)"
-        container = f"{NAME}-{service_of(service)}-{number_of(service)}"
-        docker("exec", "--user", "root", container, "sh", "-c", kill)
+        crash(f"{NAME}-{service_of(service)}-{number_of(service)}")
 
     def test_nothing_is_left_behind(self, backend: Backend) -> None:
         assert left_behind(NAME) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ def made(root: Path) -> Layout:
     return here
 
 
-def test_sockets_lie_in_the_project_where_that_is_possible(tmp_path: Path) -> None:
-    here = made(tmp_path / "p")
-    assert here.choose_socket_directory() == here.run == here.sockets
-    assert here.private.stat().st_mode & 0o777 == 0o700
-    assert list(here.run.iterdir()) == []
+def test_sockets_lie_in_the_project_where_that_is_possible() -> None:
+    with tempfile.TemporaryDirectory() as short:
+        here = made(Path(short, "p"))
+        assert here.choose_socket_directory() == here.run == here.sockets
+        assert here.private.stat().st_mode & 0o777 == 0o700
+        assert list(here.run.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "a b", "a%20b", "ä"])

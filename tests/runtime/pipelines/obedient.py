@@ -90,6 +90,7 @@ PREDICT: dict[str, Any] = {
     "whoami": lambda model, data: _introduce(model, data["seconds"]),
     "note": lambda model, data: note("predict", mark=data["mark"]) or {"noted": data["mark"]},
     "sleep": lambda model, data: _sleep(data["seconds"]),
+    "wait for": lambda model, data: _wait_for(Path(data["path"])),
     "inflate": lambda model, data: time.sleep(0.5) or {"value": "x" * data["size"]},
     "never give in": lambda model, data: _sleep_on(data["seconds"]),
     "exit": lambda model, data: os._exit(3),
@@ -162,6 +163,13 @@ def _sleep(seconds: float) -> dict[str, Any]:
     note("sleep")
     time.sleep(seconds)
     return {"slept": seconds}
+
+
+def _wait_for(path: Path) -> dict[str, Any]:
+    note("wait")
+    while not path.exists():
+        time.sleep(0.05)
+    return {"waited": True}
 
 
 def _introduce(model: dict[str, Any], seconds: float) -> dict[str, Any]:
