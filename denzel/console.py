@@ -108,6 +108,11 @@ def print_prediction(answer: Any, output: Path | None) -> None:
         click.echo(answer, nl=False)
 
 
+def print_piece(piece: Any) -> None:
+    """Print a piece of a prediction on a line of its own."""
+    echo(json.dumps(piece, ensure_ascii=False))
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 

@@ -313,9 +313,12 @@ def test_predict_needs_a_file_that_exists(denzel: Denzel, project: Project) -> N
 
 @contextmanager
 def api_that_answers(
-    project: Project, status: int, value: object
+    project: Project, status: int, value: object, media_type: str = "image/png"
 ) -> Iterator[list[tuple[str, str | None]]]:
-    """Serve one answer to every request at the project's API; give what was asked."""
+    """Serve one answer to every request at the project's API; give what was asked.
+
+    ``media_type`` is what bytes are; everything else is JSON.
+    """
     asked: list[tuple[str, str | None]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -325,7 +328,7 @@ def api_that_answers(
             body = value if isinstance(value, bytes) else json.dumps(value).encode()
             self.send_response(status)
             if isinstance(value, bytes):
-                self.send_header("Content-Type", "image/png")
+                self.send_header("Content-Type", media_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -420,6 +423,17 @@ def test_predict_async_may_leave_with_the_id(denzel: Denzel, project: Project) -
     assert asked == [("/predict", "respond-async")]
     assert (done.stdout, done.returncode) == (f"{TASK}\n", 0)
     assert denzel("predict", "-", "--no-wait", cwd=project.root, stdin="{}").returncode == 2
+
+
+def test_predict_stream_prints_each_piece_and_the_whole(denzel: Denzel, project: Project) -> None:
+    events = b'data: {"n":1}\n\ndata: "two"\n\nevent: result\ndata: {"text":"all"}\n\n'
+    with api_that_answers(project, 200, events, "text/event-stream") as asked:
+        done = denzel("predict", "-", "--stream", cwd=project.root, stdin="{}")
+    assert asked == [("/predict", "wait=60")]
+    assert (done.stdout, done.returncode) == ('{"n": 1}\n"two"\n{\n  "text": "all"\n}\n', 0)
+    refused = denzel("predict", "-", "--stream", "--async", cwd=project.root, stdin="{}")
+    assert refused.returncode == 2
+    assert "Give one of --stream and --async" in refused.stderr
 
 
 def test_predict_without_an_api_says_where_to_look(

@@ -4,10 +4,10 @@
 speak the same protocol, ``protocol.py``.  ``denzel predict`` and ``denzel result`` use Client.
 """
 
-from denzel.client.async_client import AsyncClient
+from denzel.client.async_client import AsyncClient, AsyncStream
 from denzel.client.callbacks import Callback, verify_callback
 from denzel.client.protocol import Task
-from denzel.client.sync_client import Client
+from denzel.client.sync_client import Client, Stream
 from denzel.errors import (
     ApiUnreachable,
     InvalidCallback,
@@ -19,11 +19,13 @@ from denzel.errors import (
 __all__ = [
     "ApiUnreachable",
     "AsyncClient",
+    "AsyncStream",
     "Callback",
     "Client",
     "InvalidCallback",
     "PredictionError",
     "PredictionPending",
+    "Stream",
     "Task",
     "UsageError",
     "verify_callback",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from denzel.client import protocol
+from denzel.client.events import CUT_OFF, EVENT_STREAM, EventReader
 from denzel.client.protocol import JSON, Call, Exchange, Pause, Reply, Task
 from denzel.client.sync_client import CONNECT_TIMEOUT_SECONDS, DEFAULT_URL
 from denzel.errors import ApiUnreachable, EngineError
@@ -80,6 +82,22 @@ class AsyncClient:
             )
         )
 
+    def stream(
+        self,
+        request: Mapping[str, Any] | bytes,
+        *,
+        content_type: str = JSON,
+        timeout: float | None = None,
+    ) -> AsyncStream:
+        """Ask for a prediction piece by piece, with ``async with`` and ``async for``.
+
+        As :meth:`Client.stream`.
+        """
+        call = protocol.stream(
+            protocol.encode(request), content_type, timeout=self._seconds(timeout)
+        )
+        return AsyncStream(self, call)
+
     async def submit(
         self,
         request: Mapping[str, Any] | bytes,
@@ -146,32 +164,93 @@ class AsyncClient:
             return result
 
     async def _send(self, call: Call) -> Reply:
-        aiohttp = _aiohttp()
+        with self._errors(call):
+            async with await self._request(call) as response:
+                return await _reply(response)
+
+    async def _request(self, call: Call, *, streams: bool = False) -> aiohttp.ClientResponse:
+        """Send a request; its seconds are for the whole answer, or for each part of a stream."""
+        seconds = {"sock_read" if streams else "total": call.seconds}
+        timeout = _aiohttp().ClientTimeout(sock_connect=CONNECT_TIMEOUT_SECONDS, **seconds)
+        return await self._open_session().request(
+            call.method,
+            self.url + call.path,
+            data=call.body,
+            headers=call.headers,
+            timeout=timeout,
+            allow_redirects=False,
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
+            library = _aiohttp()
+            session: aiohttp.ClientSession = library.ClientSession(
                 headers=self._headers,
                 trust_env=self._trust_env,
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=library.TCPConnector(limit=0),
             )
-        timeout = aiohttp.ClientTimeout(total=call.seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+            self._session = session
+        return self._session
+
+    @contextmanager
+    def _errors(self, call: Call) -> Iterator[None]:
+        """Tell why there is no answer, in denzel's own error."""
         try:
-            async with self._session.request(
-                call.method,
-                self.url + call.path,
-                data=call.body,
-                headers=call.headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                body = await response.read()
+            yield
         except TimeoutError as error:
             raise ApiUnreachable(
                 f"The API at {self.url} did not answer within {call.seconds:g} s"
             ) from error
-        except aiohttp.ClientError as error:
+        except _aiohttp().ClientError as error:
             raise ApiUnreachable(f"The API at {self.url} cannot be reached") from error
-        headers = {name.lower(): text for name, text in response.headers.items()}
-        return Reply(response.status, headers, body)
+
+
+class AsyncStream:
+    """What :class:`Stream` is, for asyncio."""
+
+    def __init__(self, client: AsyncClient, call: Call) -> None:
+        self.result: Any = None
+        self._client = client
+        self._call = call
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> Self:
+        """Return the stream, which is closed on leaving."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the stream."""
+        self.close()
+
+    def close(self) -> None:
+        """End the stream; if it has not ended by itself, the pipeline stops at its next piece."""
+        if self._response is not None:
+            self._response.close()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Send the request; yield each piece as it comes, parsed."""
+        with self._client._errors(self._call):
+            response = self._response = await self._client._request(self._call, streams=True)
+            if response.content_type != EVENT_STREAM:
+                raise protocol.no_stream(await _reply(response))
+        reader = EventReader()
+        try:
+            async for arrived in response.content.iter_any():
+                for piece in reader.feed(arrived):
+                    yield piece
+        except (_aiohttp().ClientError, TimeoutError) as error:
+            raise ApiUnreachable(CUT_OFF) from error
+        self.result = reader.close()
+
+
+async def _reply(response: aiohttp.ClientResponse) -> Reply:
+    headers = {name.lower(): text for name, text in response.headers.items()}
+    return Reply(response.status, headers, await response.read())
 
 
 def _aiohttp() -> Any:

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from denzel.client.events import EVENT_STREAM, HEARTBEAT_SECONDS
 from denzel.errors import ApiUnreachable, PredictionError, PredictionPending, UsageError
 
 Result = TypeVar("Result")
@@ -63,10 +64,14 @@ class Reply:
     body: bytes
 
     @property
+    def media_type(self) -> str:
+        """What the body is."""
+        return self.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+
+    @property
     def prediction(self) -> Any:
         """The body, parsed; as bytes where it says that it is something else than JSON."""
-        kind = self.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-        return self.value if kind == JSON else self.body
+        return self.value if self.media_type == JSON else self.body
 
     @property
     def value(self) -> Any:
@@ -137,6 +142,30 @@ def predict(
     call = Call("POST", "/predict", seconds, _headers(content_type, key, retries) | prefer, body)
     reply = yield from _repeated(call, retries, deadline)
     return reply.prediction
+
+
+def stream(body: bytes, content_type: str, *, timeout: float) -> Call:
+    """Return the request whose answer comes in pieces, the first within ``timeout`` seconds.
+
+    It is sent once, without an Idempotency-Key: what such a key keeps is the whole prediction.
+    """
+    if timeout > LONGEST_WAIT_SECONDS:
+        raise UsageError(
+            f"A first piece is waited for {LONGEST_WAIT_SECONDS} s at most, not {timeout:g} s"
+        )
+    headers = {
+        "Accept": EVENT_STREAM, "Content-Type": content_type,
+        "Prefer": f"wait={math.ceil(timeout)}",
+    }  # fmt: skip
+    seconds = max(math.ceil(timeout), HEARTBEAT_SECONDS) + ANSWER_SECONDS
+    return Call("POST", "/predict", seconds, headers, body)
+
+
+def no_stream(reply: Reply) -> PredictionError:
+    """Return what an answer that does not come in pieces says."""
+    if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+        return _refusal(reply)
+    return PredictionError(f"The API answered {reply.media_type} in place of {EVENT_STREAM}")
 
 
 def submit(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import requests
 
 from denzel.client import protocol
+from denzel.client.events import CUT_OFF, EVENT_STREAM, EventReader
 from denzel.client.protocol import JSON, Call, Exchange, Pause, Reply, Task
 from denzel.errors import ApiUnreachable
 
@@ -87,6 +89,24 @@ class Client:
             )
         )
 
+    def stream(
+        self,
+        request: Mapping[str, Any] | bytes,
+        *,
+        content_type: str = JSON,
+        timeout: float | None = None,
+    ) -> Stream:
+        """Ask for a prediction piece by piece, of a pipeline whose ``predict`` yields.
+
+        To be used with ``with``, and iterated over.  The first piece is waited for ``timeout``
+        seconds.  The request is sent once.  Raises as :meth:`predict`, where the iteration begins
+        or goes on.
+        """
+        call = protocol.stream(
+            protocol.encode(request), content_type, timeout=self._seconds(timeout)
+        )
+        return Stream(self, call)
+
     def submit(
         self,
         request: Mapping[str, Any] | bytes,
@@ -159,15 +179,25 @@ class Client:
             return result
 
     def _send(self, call: Call) -> Reply:
+        with self._errors(call):
+            return _reply(self._request(call, stream=False))
+
+    def _request(self, call: Call, *, stream: bool) -> requests.Response:
+        return self._session.request(
+            call.method,
+            self.url + call.path,
+            data=call.body,
+            headers=dict(call.headers),
+            timeout=(CONNECT_TIMEOUT_SECONDS, call.seconds),
+            allow_redirects=False,
+            stream=stream,
+        )
+
+    @contextmanager
+    def _errors(self, call: Call) -> Iterator[None]:
+        """Tell why there is no answer, in denzel's own error."""
         try:
-            response = self._session.request(
-                call.method,
-                self.url + call.path,
-                data=call.body,
-                headers=dict(call.headers),
-                timeout=(CONNECT_TIMEOUT_SECONDS, call.seconds),
-                allow_redirects=False,
-            )
+            yield
         except requests.ConnectionError as error:
             raise ApiUnreachable(f"The API at {self.url} cannot be reached") from error
         except requests.Timeout as error:
@@ -176,5 +206,53 @@ class Client:
             ) from error
         except requests.RequestException as error:
             raise ApiUnreachable(f"The API at {self.url} gave no usable answer: {error}") from error
-        headers = {name.lower(): text for name, text in response.headers.items()}
-        return Reply(response.status_code, headers, response.content)
+
+
+class Stream:
+    """A prediction that comes in pieces; ``result`` is the whole of it, once all have come.
+
+    To leave the ``with`` block before the end tells the pipeline to stop.
+    """
+
+    def __init__(self, client: Client, call: Call) -> None:
+        self.result: Any = None
+        self._client = client
+        self._call = call
+        self._response: requests.Response | None = None
+
+    def __enter__(self) -> Self:
+        """Return the stream, which is closed on leaving."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the stream."""
+        self.close()
+
+    def close(self) -> None:
+        """End the stream; if it has not ended by itself, the pipeline stops at its next piece."""
+        if self._response is not None:
+            self._response.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Send the request; yield each piece as it comes, parsed."""
+        with self._client._errors(self._call):
+            response = self._response = self._client._request(self._call, stream=True)
+            if not response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+                raise protocol.no_stream(_reply(response))
+        reader = EventReader()
+        try:
+            for arrived in response.iter_content(chunk_size=None):
+                yield from reader.feed(arrived)
+        except requests.RequestException as error:
+            raise ApiUnreachable(CUT_OFF) from error
+        self.result = reader.close()
+
+
+def _reply(response: requests.Response) -> Reply:
+    headers = {name.lower(): text for name, text in response.headers.items()}
+    return Reply(response.status_code, headers, response.content)

@@ -43,6 +43,7 @@ timeout_option = click.option(
     show_default=True,
     help="With --async: wait, or print the task's id and end.",
 )
+@click.option("--stream", "streams", is_flag=True, help="Print each piece as it comes.")
 @content_type_option
 @output_option
 @timeout_option
@@ -53,6 +54,7 @@ def predict(
     file: Any,
     asynchronous: bool,
     wait: bool,
+    streams: bool,
     content_type: str | None,
     output: Path | None,
     timeout: float,
@@ -62,16 +64,24 @@ def predict(
 
     It is JSON, or an image, say, where the pipeline has parse_request. FILE may be - for standard
     input. Without it EXAMPLE of app/logic/pipeline.py is sent. The prediction is waited for and
-    printed, whatever the response mode is.
+    printed, whatever the response mode is. --stream is for a predict that yields.
     """
     if not (wait or asynchronous):
         raise click.UsageError("--no-wait goes with --async alone", ctx)
+    if streams and asynchronous:
+        raise click.UsageError("Give one of --stream and --async", ctx)
     project = current_project()
     if file:
         request = operations.read_request(file.read(), file.name, content_type)
     else:
         with console.waiting("Asking the pipeline for its EXAMPLE"):
             request = operations.example(project)
+    if streams:
+        with operations.stream(project, request, timeout=timeout, key=api_key) as pieces:
+            for piece in pieces:
+                console.print_piece(piece)
+        console.print_prediction(pieces.result, output)
+        return
     if not asynchronous:
         with console.waiting(WAITING):
             answer = operations.predict(project, request, timeout=timeout, key=api_key)

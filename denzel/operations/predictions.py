@@ -16,7 +16,7 @@ from denzel.operations.deployment import check_settings, launched_backend, silen
 from denzel.project import Project
 
 if TYPE_CHECKING:
-    from denzel.client import Task
+    from denzel.client import Stream, Task
 
 CHECK_TIMEOUT_SECONDS = 60.0
 JSON = "application/json"
@@ -37,6 +37,18 @@ def predict(project: Project, request: RequestBody, *, timeout: float, key: str 
     """
     with project_api(project, key, timeout=timeout) as api:
         return api.predict(request.content, content_type=request.content_type)
+
+
+@contextmanager
+def stream(
+    project: Project, request: RequestBody, *, timeout: float, key: str = ""
+) -> Iterator[Stream]:
+    """Give the running API's prediction piece by piece, the first within ``timeout`` seconds."""
+    with (
+        project_api(project, key, timeout=timeout) as api,
+        api.stream(request.content, content_type=request.content_type) as pieces,
+    ):
+        yield pieces
 
 
 def submit(project: Project, request: RequestBody, *, key: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from denzel.client import AsyncClient, Client, PredictionError
 
 from .deployment import ANSWER_SECONDS, PIPELINES, Deployment, Receiver, deployed
 
@@ -141,6 +144,33 @@ def test_the_generator_of_a_client_that_has_gone_is_closed(tokens: Deployment) -
     next(events(answer))
     answer.close()
     assert ending(tokens, "left") == "closed"
+
+
+def test_denzels_own_clients_take_pieces_and_leave(tokens: Deployment) -> None:
+    async def ask() -> None:
+        async with AsyncClient(tokens.url) as client:
+            async with client.stream({"count": 3, "returns": {"a": 1}}) as pieces:
+                assert [piece["n"] async for piece in pieces] == [0, 1, 2]
+            assert pieces.result == {"a": 1}
+            async with client.stream({"count": 70, "pause": 0.1, "name": "async"}) as pieces:
+                assert (await anext(aiter(pieces)))["n"] == 0
+
+    asyncio.run(ask())
+    assert ending(tokens, "async") == "closed"
+    with Client(tokens.url) as client:
+        with client.stream({"count": 3, "returns": {"a": 1}}) as pieces:
+            assert [piece["n"] for piece in pieces] == [0, 1, 2]
+        assert pieces.result == {"a": 1}
+        with client.stream({"count": 70, "pause": 0.1, "name": "sync"}) as pieces:
+            assert next(iter(pieces))["n"] == 0
+        assert ending(tokens, "sync") == "closed"
+        with (
+            pytest.raises(PredictionError, match="Prediction failed: ValueError: no more words"),
+            client.stream({"count": 5, "raises": 2}) as pieces,
+        ):
+            list(pieces)
+        with pytest.raises(PredictionError, match="500 Prediction failed: ValueError"):
+            list(client.stream({"count": 5, "raises": 0}))
 
 
 def test_a_client_that_reads_slowly_is_given_up(tokens: Deployment) -> None:
