@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,9 +16,11 @@ from app.runtime.api import dispatch
 from app.runtime.api.dispatch import Dispatcher
 from app.runtime.contract import FAILURE, NOBODY, REVOKED, SUCCESS, Outcome, Request
 from app.runtime.requests.errors import KeyReused, QueueFull, QueueUnavailable, WorkerLost
+from app.runtime.requests.lookup import Lookup
 from app.runtime.requests.outcomes import Ended, OutcomeStore
 from app.runtime.settings import parse_settings
 from app.runtime.store import connection
+from app.runtime.store.codecs import Record
 from app.runtime.store.keys import (
     PREDICTIONS_QUEUE,
     SYNC_QUEUE,
@@ -347,6 +349,31 @@ def test_an_end_that_came_while_the_connection_was_lost_is_found(apart: Deployme
         waiting = asyncio.create_task(dispatcher.wait(request.id, 20))
         await until(lambda: client.keys("denzel:watchers:*"))
         client.client_kill_filter(_type="pubsub")
+        client.set(task_key(request.id), b"SUCCESS - {}")
+        assert await waiting == Outcome(request.id, SUCCESS, b"{}")
+
+    dispatching(apart, use)
+    client.close()
+
+
+def test_a_connection_lost_while_a_wait_begins_is_no_error(
+    apart: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = redis.Redis.from_url(apart.environment["REDIS_URL"])
+    find = Lookup.find
+    lost: list[int] = []
+
+    async def lose_it_and_find(lookup: Lookup, task_ids: Sequence[str]) -> list[Record | None]:
+        if not lost:
+            lost.append(client.client_kill_filter(_type="pubsub"))
+        return await find(lookup, task_ids)
+
+    async def use(dispatcher: Dispatcher) -> None:
+        request = Request(str(uuid4()), b"1")
+        await dispatcher.submit(request)
+        monkeypatch.setattr(Lookup, "find", lose_it_and_find)
+        waiting = asyncio.create_task(dispatcher.wait(request.id, 20))
+        await until(lambda: lost)
         client.set(task_key(request.id), b"SUCCESS - {}")
         assert await waiting == Outcome(request.id, SUCCESS, b"{}")
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import orjson
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 from app.runtime.api.redis_answers import (
     ANSWER_SECONDS,
@@ -318,7 +319,8 @@ class Dispatcher:
 
     async def _watch(self, task_id: str, seconds: float) -> None:
         await asked(self._lookup.watch(task_id, seconds))
-        await self._resolve([task_id])
+        with suppress(ConnectionError):  # _catch_up looks again, once there is a connection
+            await self._resolve([task_id])
 
     async def cancel(self, task_id: str, owner: str) -> bool:
         """Cancel an owner's request; return False for an id that is unknown to them.
