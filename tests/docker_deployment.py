@@ -23,7 +23,7 @@ from engine import docker, end_deployment
 from port_range import FIRST_PORT
 
 COMMAND_SECONDS = 600
-READY_SECONDS = 300
+READY_SECONDS = 600
 SOON = 60
 
 

@@ -24,7 +24,7 @@ CADDY = """\
 FROM python:3.13-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends caddy
 """
-READY_SECONDS = 300
+READY_SECONDS = 600
 CLIENTS = 4
 
 

@@ -22,7 +22,7 @@ import requests
 
 from denzel.backends.docker.release_commands import build
 from denzel.operations.release import OCI
-from docker_deployment import SOON, Deployment, clone, wait_for
+from docker_deployment import READY_SECONDS, SOON, Deployment, clone, wait_for
 from engine import docker, left_behind, require_engine
 from registry import registry
 
@@ -291,7 +291,11 @@ def test_what_does_not_work_gets_no_name_and_is_not_pushed(
 def test_plain_compose_runs_it_in_a_clone(project: Deployment, image: str) -> None:
     """Without denzel, and without the secrets: they are made anew."""
     root = project.parent / "clone"
-    settings = {"RELEASE_IMAGE": f"{image}:2.0", "API_PORT": str(project.api_port)}
+    settings = {
+        "RELEASE_IMAGE": f"{image}:2.0",
+        "API_PORT": str(project.api_port),
+        "MONITOR_PORT": str(project.monitor_port),
+    }
     with (root / ".env").open("a") as lines:
         lines.writelines(f"{name}={text}\n" for name, text in settings.items())
         lines.write("MODEL_TOKEN=of the clone\n")
@@ -307,7 +311,7 @@ def test_plain_compose_runs_it_in_a_clone(project: Deployment, image: str) -> No
                 return False
             return bool(answer.ok and answer.json()["token"] == "of the clone")
 
-        assert wait_for(is_up, 120), subprocess.run([*compose, "logs"], cwd=root).stdout
+        assert wait_for(is_up, READY_SECONDS), subprocess.run([*compose, "logs"], cwd=root).stdout
         assert (root / ".env.secrets").exists()
     finally:
         subprocess.run([*compose, "down", "--volumes"], cwd=root, check=True, capture_output=True)
