@@ -8,16 +8,14 @@ polls and no thread waits.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import orjson
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import ConnectionError
 
 from app.runtime.api.redis_answers import (
     ANSWER_SECONDS,
@@ -27,6 +25,7 @@ from app.runtime.api.redis_answers import (
     unconfirmed,
 )
 from app.runtime.api.waiting import Waiter, WaitingRoom
+from app.runtime.batcher import Batcher
 from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import Outcome, Request, ResponseMode, new_task_id
 from app.runtime.requests.acceptance import Acceptance, Claim, Replicas, queue_full
@@ -37,7 +36,7 @@ from app.runtime.requests.errors import (
     NOT_REACHED,
     NOT_READ,
     NotCancelled,
-    NotReplicated,
+    QueueFull,
     QueueUnavailable,
 )
 from app.runtime.requests.lookup import Lookup
@@ -63,14 +62,6 @@ LAST_LOOK_SECONDS = 0.2
 """How long Redis may take to be told that a client's time is up."""
 TRACE_SECONDS = 3600
 """How long after a request what is done for it still belongs to its trace."""
-
-
-@dataclass(eq=False, slots=True)
-class _Accepted:
-    """An asynchronous request; ``stored`` is set when it is in Redis."""
-
-    request: Request
-    stored: asyncio.Future[None]
 
 
 class Dispatcher:
@@ -108,8 +99,7 @@ class Dispatcher:
         self._loop: asyncio.AbstractEventLoop
         self._leaving: list[Waiter] = []
         self._redis_run = ""
-        self._accepting: deque[_Accepted] = deque()
-        self._is_accepting = False
+        self._accepting = Batcher(self._accept, ACCEPT_TOGETHER)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -142,12 +132,7 @@ class Dispatcher:
         """
         self._require_redis()
         self._note_trace(request.id)
-        accepted = _Accepted(request, self._loop.create_future())
-        self._accepting.append(accepted)
-        if not self._is_accepting:
-            self._is_accepting = True
-            self._spawn(self._accept())
-        await confirmed(accepted.stored, seconds)
+        await confirmed(self._accepting.do(request), seconds)
 
     async def submit_once(
         self, request: Request, key: str, body: bytes, seconds: float = ANSWER_SECONDS
@@ -160,29 +145,10 @@ class Dispatcher:
         self._note_trace(request.id)
         return await confirmed(self._acceptance.accept_once(request, key, body), seconds)
 
-    async def _accept(self) -> None:
-        """Store asynchronous requests, some at a time, until none is left."""
-        try:
-            while self._accepting:
-                size = min(ACCEPT_TOGETHER, len(self._accepting))
-                some = [self._accepting.popleft() for _ in range(size)]
-                try:
-                    count = await self._acceptance.accept([each.request for each in some])
-                except (RedisError, OSError, NotReplicated) as error:
-                    self._refuse(some, partial(unconfirmed, error))
-                else:
-                    self._refuse(some[count:], partial(queue_full, self._max_queue))
-                    for accepted in some[:count]:
-                        if not accepted.stored.done():
-                            accepted.stored.set_result(None)
-        finally:
-            self._is_accepting = False
-
-    @staticmethod
-    def _refuse(some: Sequence[_Accepted], error: Callable[[], QueueUnavailable]) -> None:
-        for accepted in some:
-            if not accepted.stored.done():
-                accepted.stored.set_exception(error())
+    async def _accept(self, requests: Sequence[Request]) -> Sequence[QueueFull | None]:
+        """Store asynchronous requests; return what is wrong with each, None with most."""
+        count = await self._acceptance.accept(requests)
+        return [queue_full(self._max_queue) if i >= count else None for i in range(len(requests))]
 
     # Synchronous requests
 

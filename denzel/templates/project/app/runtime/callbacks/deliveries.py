@@ -21,7 +21,7 @@ from typing import Any
 
 import redis.asyncio as redis
 
-from app.runtime.callbacks.batcher import Batcher
+from app.runtime.batcher import Batcher
 from app.runtime.callbacks.body import Body
 from app.runtime.contract import SUCCESS, split_body
 from app.runtime.settings import Settings

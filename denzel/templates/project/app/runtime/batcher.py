@@ -13,8 +13,8 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Gathers what is asked for while the last batch is under way, and does that in one batch.
 
-    So nobody waits for a batch to fill, and a thousand outcomes that are to be stored at the same
-    moment take a few scripts in Redis, and as many waits for its disk.
+    So nobody waits for a batch to fill, and a thousand requests or outcomes that are to be stored
+    at the same moment take a few scripts in Redis, and as many waits for its disk.
     """
 
     def __init__(
