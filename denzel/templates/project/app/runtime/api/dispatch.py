@@ -24,7 +24,7 @@ from app.runtime.api.redis_answers import (
     ignore_error,
     unconfirmed,
 )
-from app.runtime.api.waiting import Waiter, WaitingRoom
+from app.runtime.api.waiting import AnyWaiter, Waiter, WaitingRoom
 from app.runtime.batcher import Batcher
 from app.runtime.callbacks.undelivered import describe
 from app.runtime.contract import Outcome, Request, ResponseMode, new_task_id
@@ -160,23 +160,30 @@ class Dispatcher:
         The outcome is None when it did not come in time; its record can be asked for.  Raises
         QueueUnavailable.
         """
-        self._require_redis()
-        request = Request(new_task_id(), payload, owner)
-        self._note_trace(request.id)
-        waiter = self._waiting.enter(request.id, self._loop.time() + timeout, request)
-        self._leave_soon(waiter)
-        # Leaner than asyncio.timeout, which this would enter for each request.
-        timer = self._loop.call_later(timeout, waiter.give_up)
+        waiter = self._ask(Waiter, Request(new_task_id(), payload, owner), timeout)
         try:
-            return request.id, await waiter.future
-        except TimeoutError:
-            return request.id, await self._time_out(waiter)
+            return waiter.task_id, await self.outcome_of(waiter)
         except asyncio.CancelledError:
             self._abandon(waiter)
             raise
         finally:
-            timer.cancel()
             self._waiting.leave(waiter)
+
+    async def outcome_of(self, waiter: Waiter) -> Outcome | None:
+        """Return how a request ended, None when it did not in time; raises what else came of it."""
+        try:
+            return await waiter.future
+        except TimeoutError:
+            return await self._time_out(waiter)
+
+    def _ask(self, kind: type[AnyWaiter], request: Request, timeout: float) -> AnyWaiter:
+        """Send a request to a worker; return who waits for it.  Raises QueueUnavailable."""
+        self._require_redis()
+        self._note_trace(request.id)
+        waiter = self._waiting.enter(kind, request.id, timeout, request)
+        self._leave_soon(waiter)
+        waiter.start_timer(timeout)  # then: it leaves also when its client waits for nothing
+        return waiter
 
     def _leave_soon(self, waiter: Waiter) -> None:
         """Send a request together with those that came in with it, once they have been read."""
@@ -269,9 +276,8 @@ class Dispatcher:
         Raises QueueUnavailable when Redis cannot be asked.
         """
         self._require_redis(NOT_READ)
-        deadline = self._loop.time() + seconds
-        waiter = self._waiting.enter(task_id, deadline)
-        timer = self._loop.call_later(seconds, waiter.give_up)
+        waiter = self._waiting.enter(Waiter, task_id, seconds)
+        waiter.start_timer(seconds)
         try:
             # Whoever ends the request after this finds who waits for it.
             watched = self._loop.create_task(self._watch(task_id, seconds))
@@ -280,7 +286,6 @@ class Dispatcher:
         except TimeoutError:
             return None
         finally:
-            timer.cancel()
             self._waiting.leave(waiter)
 
     async def _watch(self, task_id: str, seconds: float) -> None:

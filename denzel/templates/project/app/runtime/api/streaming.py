@@ -37,7 +37,6 @@ class StreamWaiter(Waiter):
     received: int = 0
     unread: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    timer: asyncio.TimerHandle | None = None
 
     @property
     def can_be_sent_again(self) -> bool:
@@ -97,22 +96,14 @@ class StreamDispatcher(Dispatcher):
 
         Its first piece has ``timeout`` seconds.  Raises QueueUnavailable.
         """
-        self._require_redis()
         request = Request(new_task_id(), payload, owner, streams=True)
-        deadline = self._loop.time() + timeout
-        waiter = StreamWaiter(request.id, deadline, self._loop.create_future(), request)
+        waiter = self._ask(StreamWaiter, request, timeout)
         waiter.future.add_done_callback(partial(self._cut, waiter))
-        self._note_trace(request.id)
-        self._waiting.add(waiter)
-        self._leave_soon(waiter)
-        waiter.timer = self._loop.call_later(timeout, waiter.give_up)
         return waiter
 
     def close_stream(self, waiter: StreamWaiter) -> None:
         """End a stream; if it has not ended, its client has gone, and its worker stops soon."""
         self._waiting.leave(waiter)
-        if waiter.timer is not None:
-            waiter.timer.cancel()
         waiter.future.cancel()
 
     def _cut(self, waiter: StreamWaiter, done: asyncio.Future[Outcome]) -> None:
@@ -120,13 +111,6 @@ class StreamDispatcher(Dispatcher):
         if done.cancelled() or not isinstance(done.exception(), TimeoutError | None):
             waiter.deadline = self._loop.time() + ABANDONED_SECONDS
             self._abandon(waiter)
-
-    async def outcome_of(self, waiter: StreamWaiter) -> Outcome | None:
-        """Return how a stream ended, None when it has not begun in time; raises what cut it off."""
-        try:
-            return await waiter.future
-        except TimeoutError:
-            return await self._time_out(waiter)
 
 
 async def events_of(waiter: StreamWaiter) -> AsyncGenerator[bytes, None]:

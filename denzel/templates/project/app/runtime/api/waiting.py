@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from app.runtime.contract import Outcome, Request
 from app.runtime.requests.errors import WorkerLost
@@ -24,6 +24,7 @@ class Waiter:
     deadline: float
     future: asyncio.Future[Outcome]
     request: Request | None = None
+    timer: asyncio.TimerHandle | None = None
     is_confirmed: bool = False
     was_lost: bool = False
 
@@ -46,11 +47,18 @@ class Waiter:
         """End the wait: the time is up."""
         self.fail(TimeoutError())
 
+    def start_timer(self, seconds: float) -> None:
+        """Give up in so many seconds; leaner than asyncio.timeout, entered for each request."""
+        self.timer = self.future.get_loop().call_later(seconds, self.give_up)
+
     def fail_with(self, done: asyncio.Future[Any]) -> None:
         """End the wait with the error of what has been done for it, if it has one."""
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self.fail(error)
+
+
+AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
 
 
 class WaitingRoom:
@@ -59,18 +67,19 @@ class WaitingRoom:
     def __init__(self) -> None:
         self._waiters: dict[str, list[Waiter]] = {}
 
-    def enter(self, task_id: str, deadline: float, request: Request | None = None) -> Waiter:
-        """Begin to wait."""
-        waiter = Waiter(task_id, deadline, asyncio.get_running_loop().create_future(), request)
-        self.add(waiter)
+    def enter(
+        self, kind: type[AnyWaiter], task_id: str, seconds: float, request: Request | None = None
+    ) -> AnyWaiter:
+        """Begin to wait, for so many seconds from now on once its timer is started."""
+        loop = asyncio.get_running_loop()
+        waiter = kind(task_id, loop.time() + seconds, loop.create_future(), request)
+        self._waiters.setdefault(task_id, []).append(waiter)
         return waiter
-
-    def add(self, waiter: Waiter) -> None:
-        """Have one wait that was made elsewhere."""
-        self._waiters.setdefault(waiter.task_id, []).append(waiter)
 
     def leave(self, waiter: Waiter) -> None:
         """End the wait, whatever came of it."""
+        if waiter.timer is not None:
+            waiter.timer.cancel()
         waiters = self._waiters[waiter.task_id]
         waiters.remove(waiter)
         if not waiters:
