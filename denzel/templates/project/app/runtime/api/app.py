@@ -19,8 +19,7 @@ from app.runtime.api.cross_site import CrossSiteGuard
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
     ApiError,
-    answer_api_error,
-    answer_request_error,
+    answer_error,
     serialize_http_error,
 )
 from app.runtime.api.figures import LoadResource, MetricsResource
@@ -179,8 +178,8 @@ def create_app(settings: Settings | None = None) -> Api:
     app.verifier = verifier
     app.proxies = proxies
     app.req_options.strip_url_path_trailing_slash = True
-    app.add_error_handler(ApiError, answer_api_error)
-    app.add_error_handler(RequestError, answer_request_error)
+    app.add_error_handler(ApiError, answer_error)
+    app.add_error_handler(RequestError, answer_error)
     app.set_error_serializer(serialize_http_error)
     app.add_route("/info", InfoResource())
     app.add_route("/health/live", LiveResource())

@@ -98,7 +98,6 @@ class TooManyWaiting(ApiError):
 
     status = 503
     title = "Too many waiting"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class ModelUnavailable(ApiError):
@@ -106,7 +105,6 @@ class ModelUnavailable(ApiError):
 
     status = 503
     title = "Model unavailable"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class PredictionCancelled(ApiError):
@@ -162,46 +160,47 @@ REQUEST_ERRORS: dict[type[RequestError], tuple[int, str]] = {
 """Status and title of what a request could not be accepted, found or cancelled for."""
 
 
-async def answer_request_error(
-    req: falcon.Request, resp: falcon.Response, error: RequestError, params: Any
+async def answer_error(
+    req: falcon.Request, resp: falcon.Response, error: ApiError | RequestError, params: Any
 ) -> None:
-    """Turn a RequestError into its response."""
-    status, title = REQUEST_ERRORS[type(error)]
-    body = {"title": title, "description": str(error)}
-    if isinstance(error, NotCancelled):
-        body["status"] = error.state
-    resp.status = status
-    resp.data = orjson.dumps(body)
-    resp.content_type = falcon.MEDIA_JSON
+    """Turn an error into its response; whatever is answered 503 may be asked for again soon."""
+    body = body_of(error)
+    if isinstance(error, ApiError):
+        status = error.status
+        resp.set_headers(error.headers)
+    else:
+        status, _ = REQUEST_ERRORS[type(error)]
     if status == 503:
         resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
-    task_id = resp.get_header(TASK_ID_HEADER) or ""
-    log_answer(req.method, sent_path(req), status, title, task_id, client=client_address(req))
+    task_id = body.get("task_id") or resp.get_header(TASK_ID_HEADER) or ""
+    _answer(req, resp, status, body, task_id)
 
 
-async def answer_api_error(
-    req: falcon.Request, resp: falcon.Response, error: ApiError, params: Any
-) -> None:
-    """Turn an ApiError into its response."""
-    resp.status = error.status
-    resp.data = orjson.dumps(error.body)
-    task_id = error.body.get("task_id") or resp.get_header(TASK_ID_HEADER) or ""
-    sender = client_address(req)
-    log_answer(req.method, sent_path(req), error.status, error.title, task_id, client=sender)
-    resp.content_type = falcon.MEDIA_JSON
-    for name, value in error.headers.items():
-        resp.set_header(name, value)
+def body_of(error: ApiError | RequestError) -> dict[str, Any]:
+    """Return the body of the response to an error."""
+    if isinstance(error, ApiError):
+        return error.body
+    _, title = REQUEST_ERRORS[type(error)]
+    state = {"status": error.state} if isinstance(error, NotCancelled) else {}
+    return {"title": title, "description": str(error), **state}
 
 
 def serialize_http_error(
     req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError
 ) -> None:
     """Give Falcon's own errors (404, 405, …) the same JSON form."""
-    description = error.description or _describe(req, error)
-    resp.data = orjson.dumps({"title": error.title, "description": description})
+    body = {"title": error.title, "description": error.description or _describe(req, error)}
+    _answer(req, resp, error.status_code, body)
+
+
+def _answer(
+    req: falcon.Request, resp: falcon.Response, status: int, body: dict[str, Any], task_id: str = ""
+) -> None:
+    resp.status = status
+    resp.data = orjson.dumps(body)
     resp.content_type = falcon.MEDIA_JSON
-    title = (error.title or "").removeprefix(f"{error.status_code} ")
-    log_answer(req.method, sent_path(req), error.status_code, title, client=client_address(req))
+    title = (body["title"] or "").removeprefix(f"{status} ")
+    log_answer(req.method, sent_path(req), status, title, task_id, client=client_address(req))
 
 
 def sent_path(req: falcon.Request) -> str:

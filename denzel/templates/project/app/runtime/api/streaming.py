@@ -14,7 +14,7 @@ import falcon.asgi
 import orjson
 
 from app.runtime.api.dispatch import Dispatcher
-from app.runtime.api.errors import REQUEST_ERRORS, ApiError, StreamCut
+from app.runtime.api.errors import ApiError, StreamCut, body_of
 from app.runtime.api.waiting import Waiter
 from app.runtime.contract import PIECE, Outcome, Request, new_task_id
 from app.runtime.requests.errors import RequestError
@@ -135,11 +135,7 @@ def result_event(body: bytes) -> bytes:
 
 def error_event(error: ApiError | RequestError) -> bytes:
     """Return the event that says why no more comes; its data is the body of such an answer."""
-    if isinstance(error, RequestError):
-        body = {"title": REQUEST_ERRORS[type(error)][1], "description": str(error)}
-    else:
-        body = error.body
-    return b"event: error\ndata: %b\n\n" % orjson.dumps(body)
+    return b"event: error\ndata: %b\n\n" % orjson.dumps(body_of(error))
 
 
 def set_stream(resp: falcon.asgi.Response, events: AsyncGenerator[bytes, None]) -> None:
