@@ -52,22 +52,16 @@ class Resolver:
 
         Raises Crowded when too many lookups in its zone are under way.
         """
-        if (found := self.cached(host)) is not None:
+        until, found = self._cache.get(host, (0.0, ()))
+        if time.monotonic() < until:
+            if isinstance(found, OSError):
+                raise found.with_traceback(None)
             return found
         zone = ZONE_PREFIX + ".".join(host.split(".")[-2:])
         self.slots.acquire(zone)
         running = self._running.get(host) or self._start(host, port)
         running.add_done_callback(lambda _: self.slots.release(zone))
         return await asyncio.shield(running)
-
-    def cached(self, host: str) -> Sequence[str] | None:
-        """Return a name's addresses if it was looked up just now; raises OSError for none."""
-        until, found = self._cache.get(host, (0.0, ()))
-        if time.monotonic() >= until:
-            return None
-        if isinstance(found, OSError):
-            raise found.with_traceback(None)
-        return found
 
     def _start(self, host: str, port: int) -> asyncio.Future[Sequence[str]]:
         loop = asyncio.get_running_loop()

@@ -119,21 +119,6 @@ class Sender:
         finally:
             self.slots.release(admission.receiver)
 
-    def crowded_receiver(self, uri: str) -> str | None:
-        """Return the receiver that ``admit`` would find crowded, as far as is known beforehand."""
-        with contextlib.suppress(OSError, ForbiddenDestination):
-            target = self.policy.check_uri(uri)
-            if target.address is not None:
-                addresses = [target.host]
-            elif (found := self.resolver.cached(target.host)) is not None:
-                addresses = self._allowed(target, found)
-            else:
-                return None
-            receivers = [_receiver(address, target.port) for address in addresses]
-            if not any(map(self.slots.room, receivers)):
-                return receivers[0]
-        return None
-
     async def send(
         self,
         admission: Admission,

@@ -164,9 +164,6 @@ class CallbackService:
         for callback in callbacks:
             if callback.task_id in self._attempts:
                 continue  # its claim could not be renewed while Redis was away
-            if (receiver := self._sender.crowded_receiver(callback.uri)) is not None:
-                self._backlog.add(receiver, callback.task_id)
-                continue
             is_admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._claimed.add(callback.task_id)
             attempt = asyncio.create_task(self._attempt(callback, is_admitted))
