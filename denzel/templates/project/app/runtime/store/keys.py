@@ -11,7 +11,7 @@
 ``denzel:abandoned``              sorted set: synchronous requests whose clients have gone, until
                                   their time is up
 ``denzel:workers``                sorted set: workers ("holders"), by the time their lease ends
-``denzel:worker.names``           hash: who has which worker's name (``worker_names.py``)
+``denzel:worker.names``           hash: who has which worker's name (``worker/naming.py``)
 ``denzel:models``                 hash: how the workers are with their models (``model_states.py``)
 ``denzel:held:HOLDER``            set: asynchronous requests a worker holds
 ``denzel:held.sync:HOLDER``       set: synchronous requests a worker holds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from app.runtime.store.worker_names import LEASE_SECONDS, WorkerName
+from app.runtime.worker.naming import LEASE_SECONDS, WorkerName
 
 NAME = "worker@lab"
 MANY = 9
