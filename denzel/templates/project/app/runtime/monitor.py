@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from typing import Any
 
 import flower.command
@@ -143,12 +141,8 @@ def is_cross_site(request: HTTPServerRequest) -> bool:
 
 def refuse(reason: str) -> int:
     """Show ERROR until the service is stopped: a new try would end no better."""
-    state.write_state("monitor", state.ERROR, reason)
     print(reason, file=sys.stderr, flush=True)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
+    state.stay_in_error("monitor", reason)
     return 1
 
 

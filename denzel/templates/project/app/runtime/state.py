@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +63,19 @@ def write_state(
         beat(service)
     else:
         (directory / f"{service}.beat").unlink(missing_ok=True)
+
+
+def stay_in_error(service: str, reason: str, seconds: float | None = None) -> None:
+    """Show ERROR until the service is told to stop, or for so many seconds.
+
+    Then it should end, so that whoever started it tries again.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with suppress(OSError):  # which may be the reason
+        write_state(service, ERROR, reason)
+    stopped.wait(seconds)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -10,8 +10,6 @@ import argparse
 import os
 import signal
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 from app.runtime import redis_check
@@ -28,7 +26,7 @@ from app.runtime.bootstrap.version import current_version, enter_version
 from app.runtime.resp import RedisRefused
 from app.runtime.settings import SECRETS, SettingError, load_settings, run_directory
 from app.runtime.settings.secrets import FILE, completed, read_copy
-from app.runtime.state import ERROR, STARTING, read_state, write_state
+from app.runtime.state import STARTING, read_state, stay_in_error, write_state
 
 RETRY_AFTER_SECONDS = 60.0
 STOPPED = 128 + signal.SIGTERM
@@ -63,7 +61,8 @@ def main() -> int:
         if arguments.once:
             print(error, file=sys.stderr)
         else:
-            _stay_until_retry(arguments.service, str(error))
+            print(f"{arguments.service}: {error}", file=sys.stderr, flush=True)
+            stay_in_error(arguments.service, str(error), RETRY_AFTER_SECONDS)
     return 1
 
 
@@ -242,14 +241,3 @@ def _check_requirements(service: str, *, os_commands: bool) -> None:
         install_beside(service)
     if os_commands:
         run_os_commands(service)
-
-
-def _stay_until_retry(service: str, reason: str) -> None:
-    """Show ERROR for a while, then end, so that the supervisor starts another try."""
-    print(f"{service}: {reason}", file=sys.stderr, flush=True)
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    signal.signal(signal.SIGINT, lambda *_: stopped.set())
-    with suppress(OSError):  # which may be the reason
-        write_state(service, ERROR, reason)
-    stopped.wait(RETRY_AFTER_SECONDS)

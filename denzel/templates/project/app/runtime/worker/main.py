@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from dataclasses import replace
 
 from app.runtime import state
@@ -51,11 +49,7 @@ def main() -> int:
 
 def _fail(settings: Settings, reason: str) -> int:
     """Show ERROR for a while, then end, so that the supervisor starts another try."""
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     announce_failure(settings, reason, RETRY_AFTER_SECONDS)
-    state.write_state(state.WORKER, state.ERROR, reason)
     log.error("Another try in %.0f s, or at the next `denzel restart`", RETRY_AFTER_SECONDS)
-    stopped.wait(RETRY_AFTER_SECONDS)
+    state.stay_in_error(state.WORKER, reason, RETRY_AFTER_SECONDS)
     return 1
