@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -70,110 +71,86 @@ def _predict(
     limit: TimeLimit,
     sends: Mapping[str, Send],
 ) -> dict[str, Outcome]:
-    if pipeline.predict_batch is not None and processed:
-        return _predict_batch(pipeline, model, processed, limit)
-    outcomes = {}
-    for task_id, each in processed.items():
-        current_task.set(task_id)
-        if pipeline.streams:
-            outcomes[task_id] = _stream(pipeline, model, task_id, each, limit, sends.get(task_id))
-            continue
-        memory_is_full = False
-        try:
-            with limit.of(time.monotonic() - each.seconds):
-                result = dump_result(pipeline.predict(model, each.data), pipeline.response_type)
-        except BaseException as error:  # noqa: BLE001 - it is the user's code
-            outcomes[task_id] = _failure(task_id, error)
-            memory_is_full = is_out_of_memory(error)
-        else:
-            outcomes[task_id] = Outcome(task_id, SUCCESS, result)
-        if memory_is_full:  # not while the exception is held, which holds what was on the GPU
-            free_memory()
+    outcomes: dict[str, Outcome] = {}
+    if pipeline.predict_batch is not None and len(processed) > 1:
+        outcomes = _predict_together(pipeline, model, processed, limit)
+    if not outcomes:
+        for task_id, each in processed.items():
+            alone = partial(_predict_alone, pipeline, model, each, limit, sends.get(task_id))
+            outcomes[task_id] = _outcome(task_id, alone)
     return outcomes
 
 
-def _stream(
-    pipeline: Pipeline,
-    model: Any,
-    task_id: str,
-    processed: _Processed,
-    limit: TimeLimit,
-    send: Send | None,
-) -> Outcome:
-    """Predict with a predict that yields."""
-    started = time.monotonic() - processed.seconds
+def _predict_together(
+    pipeline: Pipeline, model: Any, processed: dict[str, _Processed], limit: TimeLimit
+) -> dict[str, Outcome]:
+    """Return the outcomes of a batch; none when it raises, so that each is tried alone.
+
+    It counts as raising when there are not as many results as requests, since nobody can tell
+    whose is whose.
+    """
+    current_task.set("")
+    batch = [each.data for each in processed.values()]
+    seconds = min(each.seconds for each in processed.values())
     try:
-        body = consume(pipeline.predict(model, processed.data), send, limit, started)
+        with limit.of(time.monotonic() - seconds):
+            results = _batch_results(pipeline, model, batch)
+    except BaseException as error:  # noqa: BLE001 - it is the user's code
+        count = len(batch)
+        _log(logging.WARNING, error, "predict_batch failed; each of %d is tried alone", count)
+        _give_up_if_lost(error)
+        memory_is_full = is_out_of_memory(error)
+    else:
+        return {
+            task_id: _outcome(task_id, partial(dump_result, result, pipeline.response_type))
+            for task_id, result in zip(processed, results, strict=True)
+        }
+    if memory_is_full:  # not while the exception is held, which holds what was on the GPU
+        free_memory()
+    return {}
+
+
+def _predict_alone(
+    pipeline: Pipeline, model: Any, processed: _Processed, limit: TimeLimit, send: Send | None
+) -> bytes:
+    """Return the body of one request's outcome; raises what the pipeline raises, and Unwanted."""
+    started = time.monotonic() - processed.seconds
+    if pipeline.streams:
+        return consume(pipeline.predict(model, processed.data), send, limit, started)
+    with limit.of(started):
+        if pipeline.predict_batch is not None:
+            (result,) = _batch_results(pipeline, model, [processed.data])
+        else:
+            result = pipeline.predict(model, processed.data)
+        return dump_result(result, pipeline.response_type)
+
+
+def _batch_results(pipeline: Pipeline, model: Any, batch: list[Any]) -> list[Any]:
+    assert pipeline.predict_batch is not None
+    results = list(pipeline.predict_batch(model, batch))
+    if len(results) != len(batch):
+        noun = "request" if len(batch) == 1 else "requests"
+        raise ValueError(f"predict_batch returned {len(results)} results for {len(batch)} {noun}")
+    return results
+
+
+def _outcome(task_id: str, body: Callable[[], bytes]) -> Outcome:
+    """Return a request's outcome, whose ``body`` is still to be made by the user's code."""
+    current_task.set(task_id)
+    try:
+        return Outcome(task_id, SUCCESS, body())
     except Unwanted:
         log.info("Prediction %s ended: its client has gone", task_id)
         return Outcome(task_id, REVOKED, CANCELLED)
     except BaseException as error:  # noqa: BLE001 - it is the user's code
         outcome = _failure(task_id, error)
         memory_is_full = is_out_of_memory(error)
-    else:
-        return Outcome(task_id, SUCCESS, body)
     if memory_is_full:  # not while the exception is held, which holds what was on the GPU
         free_memory()
     return outcome
 
 
-def _predict_batch(
-    pipeline: Pipeline,
-    model: Any,
-    processed: dict[str, _Processed],
-    limit: TimeLimit,
-) -> dict[str, Outcome]:
-    """Predict together; when that raises, one by one, so that only the guilty fail.
-
-    It counts as raising when there are not as many results as requests, since nobody can tell
-    whose is whose.
-    """
-    assert pipeline.predict_batch is not None
-    batch = [each.data for each in processed.values()]
-    current_task.set(next(iter(processed)) if len(processed) == 1 else "")
-    seconds = min(each.seconds for each in processed.values())
-    outcomes: dict[str, Outcome] = {}
-    try:
-        with limit.of(time.monotonic() - seconds):
-            results = _checked_batch(pipeline.predict_batch(model, batch), len(batch))
-    except BaseException as error:  # noqa: BLE001 - it is the user's code
-        memory_is_full = is_out_of_memory(error)
-        if len(processed) == 1:
-            outcomes = {task_id: _failure(task_id, error) for task_id in processed}
-        else:
-            count = len(batch)
-            _log(logging.WARNING, error, "predict_batch failed; each of %d is tried alone", count)
-            _give_up_if_lost(error)
-    else:
-        return {
-            task_id: _outcome(task_id, result, pipeline.response_type)
-            for task_id, result in zip(processed, results, strict=True)
-        }
-    if memory_is_full:  # not while the exception is held, which holds what was on the GPU
-        free_memory()
-    if not outcomes:
-        for task_id, each in processed.items():
-            outcomes |= _predict_batch(pipeline, model, {task_id: each}, limit)
-    return outcomes
-
-
-def _checked_batch(results: Any, expected: int) -> list[Any]:
-    results = list(results)
-    if len(results) != expected:
-        noun = "request" if expected == 1 else "requests"
-        raise ValueError(f"predict_batch returned {len(results)} results for {expected} {noun}")
-    return results
-
-
-def _outcome(task_id: str, result: Any, content_type: str) -> Outcome:
-    try:
-        return Outcome(task_id, SUCCESS, dump_result(result, content_type))
-    except BaseException as error:  # noqa: BLE001 - it is the user's code
-        return _failure(task_id, error)
-
-
 def _failure(task_id: str, error: BaseException) -> Outcome:
-    current_task.set(task_id)
     _log(logging.ERROR, error, "Prediction %s failed", task_id)
     _give_up_if_lost(error)
     hint = NO_GPU_MEMORY if is_out_of_memory(error) else ""
