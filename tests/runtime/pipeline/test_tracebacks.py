@@ -14,6 +14,7 @@ from app.runtime.pipeline.tracebacks import (
     MAX_LINES,
     Line,
     dumped_lines,
+    innermost_line,
     shown,
     user_lines,
     without_our_frames,
@@ -102,3 +103,21 @@ Thread 0x00007d (most recent call first):
     assert dumped_lines(dump) == [
         "app/logic/pipeline.py:3: return inner(", "app/logic/pipeline.py:7: return {}[n]"
     ]  # fmt: skip
+
+
+def test_the_users_innermost_line_is_shown(functions: dict[str, Any], tmp_path: Path) -> None:
+    stack = f"""Current thread 0x00007f (most recent call first):
+  File "/usr/lib/python3.11/threading.py", line 320 in wait
+  File "{tmp_path}/.denzel/venv/lib/python3.11/site-packages/thing/core.py", line 5 in lock
+  File "{tmp_path}/app/logic/helpers.py", line 7 in ask
+  File "{tmp_path}/app/logic/pipeline.py", line 30 in predict
+  File "{tmp_path}/app/runtime/pipeline/prediction.py", line 116 in _predict
+  File "{tmp_path}/app/tasks.py", line 53 in invoke_predict
+"""
+    assert innermost_line(stack) == "app/logic/helpers.py:7 in ask"
+
+
+def test_without_a_line_of_the_users_the_innermost_one_is_shown() -> None:
+    stack = 'Thread 0x1:\n  File "/usr/lib/python3.11/threading.py", line 320 in wait\n'
+    assert innermost_line(stack) == "/usr/lib/python3.11/threading.py:320 in wait"
+    assert innermost_line("") == ""

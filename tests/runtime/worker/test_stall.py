@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.worker.stall import Prediction, StallWatch, innermost_line
+from app.runtime.worker.stall import Prediction, StallWatch
 
 ONE = Prediction(2**22 + 1, "a")  # no process has such a number, so that none gets a signal
 LIMIT = 30.0
@@ -79,22 +79,3 @@ def test_zero_turns_it_off(lab: Lab) -> None:
         0, str(lab.directory), lambda: lab.now, lambda pids: dict.fromkeys(pids, 0.0)
     )
     assert lab.pass_time(10 * LIMIT, ONE) == []
-
-
-def test_the_users_innermost_line_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    stack = f"""Current thread 0x00007f (most recent call first):
-  File "/usr/lib/python3.11/threading.py", line 320 in wait
-  File "{tmp_path}/.denzel/venv/lib/python3.11/site-packages/thing/core.py", line 5 in lock
-  File "{tmp_path}/app/logic/helpers.py", line 7 in ask
-  File "{tmp_path}/app/logic/pipeline.py", line 30 in predict
-  File "{tmp_path}/app/runtime/pipeline/prediction.py", line 116 in _predict
-  File "{tmp_path}/app/tasks.py", line 53 in invoke_predict
-"""
-    assert innermost_line(stack) == "app/logic/helpers.py:7 in ask"
-
-
-def test_without_a_line_of_the_users_the_innermost_one_is_shown() -> None:
-    stack = 'Thread 0x1:\n  File "/usr/lib/python3.11/threading.py", line 320 in wait\n'
-    assert innermost_line(stack) == "/usr/lib/python3.11/threading.py:320 in wait"
-    assert innermost_line("") == ""

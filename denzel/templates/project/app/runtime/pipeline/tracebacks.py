@@ -14,7 +14,7 @@ RUNTIME = PROJECT / "app" / "runtime"
 MAX_LINES = 20
 """Most lines that are shown; of a longer list, its two ends."""
 
-_DUMPED = re.compile(r'^\s*File "(?P<file>.*)", line (?P<line>\d+) in ', re.MULTILINE)
+_DUMPED = re.compile(r'^\s*File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
 
 
 class Line(NamedTuple):
@@ -47,6 +47,19 @@ def dumped_lines(dump: str) -> list[str]:
         for found in _DUMPED.finditer(stack)
     ]
     return shown(reversed(lines))
+
+
+def innermost_line(dump: str) -> str:
+    """Return the user's line of code that was reached last, such as ``app/logic/a.py:7 in f``.
+
+    Where none of the user's is in what faulthandler wrote, the line of a library; empty without
+    any.
+    """
+    frames = [*_DUMPED.finditer(dump)]
+    own = [each for each in frames if _is_users(each["file"]) and not _is_ours(each["file"])]
+    for frame in own or frames:
+        return f"{_relative(frame['file'])}:{frame['line']} in {frame['name']}"
+    return ""
 
 
 def shown(lines: Iterable[Line]) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from app.runtime.pipeline.tracebacks import innermost_line
 from app.runtime.worker.batch import batches
 from app.runtime.worker.process_tree import cpu_seconds
 from app.runtime.worker.report import Stall
@@ -31,7 +31,6 @@ IDLE_SHARE = 0.01
 SHOWN_STEP = 10
 STACK_LOOKS = 4
 """How many times a stack that was asked for is looked for."""
-_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
 
 log = logging.getLogger("denzel.stall")
 
@@ -144,26 +143,6 @@ class StallWatch:
                 "Process %d does not use the processor, and task %s does not end:\n%s",
                 each.pid, each.task_id, watched.stack or "its stack cannot be had",
             )  # fmt: skip
-
-
-def innermost_line(stack: str) -> str:
-    """Return the user's line of code that was reached last, such as ``app/logic/a.py:7 in f``.
-
-    Where none of the user's is on the stacks, the line of a library; empty without any.
-    """
-    frames = [match.groupdict() for match in _FRAME.finditer(stack)]
-    project = f"{Path.cwd()}{os.sep}"
-    own = [
-        frame
-        for frame in frames
-        if frame["file"].startswith(project)
-        and not frame["file"].startswith(f"{project}app/runtime/")
-        and "site-packages" not in frame["file"]
-        and frame["file"] != f"{project}app/tasks.py"
-    ]
-    for frame in own or frames:
-        return f"{frame['file'].removeprefix(project)}:{frame['line']} in {frame['name']}"
-    return ""
 
 
 def _stack_path(run_directory: str, pid: int) -> Path:
