@@ -85,11 +85,6 @@ def watchers_key(task_id: str) -> str:
     return f"denzel:watchers:{task_id}"
 
 
-def held_sync_key(holder: str) -> str:
-    """Return the key of the synchronous requests a worker holds."""
-    return f"denzel:held.sync:{holder}"
-
-
 def stop_key(holder: str) -> str:
     """Return the key of the requests a worker shall stop."""
     return f"denzel:stop:{holder}"

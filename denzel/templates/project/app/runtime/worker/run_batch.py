@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.runtime.contract import FAILURE, JSON, SUCCESS, Outcome, failure_body, split_body
 from app.runtime.pipeline.run import predict_group
@@ -58,19 +58,15 @@ class _Work:
     large: list[str] = field(default_factory=list)
 
 
-def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) -> BatchResult:
-    """Predict for requests together, store the outcomes, and tell who waits for them.
-
-    ``items`` are :class:`WorkItem`s as plain tuples.
-    """
+def run_batch(items: Sequence[WorkItem], is_sync: bool, is_told: bool) -> BatchResult:
+    """Predict for requests together, store the outcomes, and tell who waits for them."""
     _end_on_signals()
     context = current_context()
-    work_items = [WorkItem(*each) for each in items]
-    work = _collect(context.outcomes, work_items, is_sync)
+    work = _collect(context.outcomes, items, is_sync)
     # Redis is not waited for within this: where that took long, batches that count as slow would
     # become small and many, and Redis be waited for still longer.
     started = time.perf_counter()
-    sends = {item.id: _sender(context.outcomes, item) for item in work_items if item.streams}
+    sends = {item.id: _sender(context.outcomes, item) for item in items if item.streams}
     with traced(context, [task_id for task_id, _ in work.payloads]) as predicted:
         predicted += predict_group(
             context.pipeline, context.model, work.payloads, context.time_limit, sends
@@ -87,7 +83,7 @@ def run_batch(items: Sequence[tuple[Any, ...]], is_sync: bool, is_told: bool) ->
     elif ended:
         context.outcomes.finish(ended, outage_seconds=OUTAGE_SECONDS)
     by_id = {each.id: each for each in outcomes}
-    results = [_shown(by_id.get(item.id), is_told) for item in work_items]
+    results = [_shown(by_id.get(item.id), is_told) for item in items]
     return BatchResult(seconds, results, context.pipeline.predict_batch is not None)
 
 

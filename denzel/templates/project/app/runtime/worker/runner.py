@@ -179,12 +179,10 @@ class Runner:
         return None if stored is None else stored[0]
 
 
-def work_items(requests: Sequence[PredictionRequest]) -> list[tuple[Any, ...]]:
-    """Return requests as a process is given them: plain tuples pickle four times as fast."""
+def work_items(requests: Sequence[PredictionRequest]) -> list[WorkItem]:
+    """Return requests as a process is given them."""
     return [
-        tuple(
-            WorkItem(each.id, each.payload, each.api, each.owner, each.callback_uri, each.streams)
-        )
+        WorkItem(each.id, each.payload, each.api, each.owner, each.callback_uri, each.streams)
         for each in requests
     ]
 
