@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from app.runtime.hosts import host_name
+from app.runtime.periodic import Periodic
 
 LOOKUP_SECONDS = 5.0
 """How often a name is looked up: a proxy in a container has a new address after each start."""
@@ -37,11 +38,13 @@ class Forwarded:
     host: str | None
 
 
-class TrustedProxies:
+class TrustedProxies(Periodic):
     """The proxies that are believed: addresses, networks, and names that are looked up.
 
     Without :meth:`start`, names stand for nothing.
     """
+
+    interval = LOOKUP_SECONDS
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._networks = []
@@ -52,7 +55,6 @@ class TrustedProxies:
             except ValueError:
                 self._names.append(entry)
         self._found: dict[str, frozenset[Address]] = {}
-        self._looking: asyncio.Task[None] | None = None
 
     def __bool__(self) -> bool:
         """Tell whether there is any."""
@@ -62,13 +64,8 @@ class TrustedProxies:
         """Look the names up, now and every few seconds."""
         if self._names:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look_up(), FIRST_LOOKUP_SECONDS)
-            self._looking = asyncio.create_task(self._keep_looking())
-
-    async def stop(self) -> None:
-        """Look no further."""
-        if self._looking is not None:
-            self._looking.cancel()
+                await asyncio.wait_for(self.look(), FIRST_LOOKUP_SECONDS)
+            await super().start()
 
     def read(self, peer: str, values: Values) -> Forwarded | None:
         """Return what a request's headers say of its origin; None unless ``peer`` is trusted.
@@ -104,12 +101,7 @@ class TrustedProxies:
             address in found for found in self._found.values()
         )
 
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(LOOKUP_SECONDS)
-            await self._look_up()
-
-    async def _look_up(self) -> None:
+    async def look(self) -> None:
         """Look every name up; one that has no address for the moment stands for nobody."""
         loop = asyncio.get_running_loop()
         for name in self._names:

@@ -7,7 +7,6 @@ is counted.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from types import TracebackType
 
@@ -15,6 +14,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from app.runtime.api.errors import TooManyWaiting
+from app.runtime.periodic import Periodic
 from app.runtime.requests.errors import MEMORY_FULL, QueueFull
 
 LOOK_SECONDS = 1.0
@@ -50,24 +50,16 @@ class Places:
         self._taken -= 1
 
 
-class Admission:
+class Admission(Periodic):
     """One API process's view of Redis's memory, and its places for those who wait."""
+
+    interval = LOOK_SECONDS
 
     def __init__(self, client: redis.asyncio.Redis, max_waiting: int, api_processes: int) -> None:
         self._redis = client
         self._api_processes = api_processes
         self.waiting = Places(max_waiting)
         self._bytes_left: float = float("inf")
-        self._looking: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin to look at Redis's memory; Redis need not be there yet."""
-        self._looking = asyncio.create_task(self._look_again())
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        if self._looking is not None:
-            self._looking.cancel()
 
     def admit(self, size: int) -> None:
         """Count a payload of ``size`` bytes; raises QueueFull when there is no room for it."""
@@ -75,10 +67,9 @@ class Admission:
             raise QueueFull(MEMORY_FULL)
         self._bytes_left -= PAYLOAD_FACTOR * size + REQUEST_BYTES
 
-    async def _look_again(self) -> None:
-        while True:
-            with suppress(RedisError, OSError):
-                memory = await self._redis.info("memory")
-                limit = memory["maxmemory"] or float("inf")
-                self._bytes_left = (FILLED * limit - memory["used_memory"]) / self._api_processes
-            await asyncio.sleep(LOOK_SECONDS)
+    async def look(self) -> None:
+        """Look at Redis's memory."""
+        with suppress(RedisError, OSError):
+            memory = await self._redis.info("memory")
+            limit = memory["maxmemory"] or float("inf")
+            self._bytes_left = (FILLED * limit - memory["used_memory"]) / self._api_processes

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from app.runtime import state
 from app.runtime.api.errors import ModelUnavailable
+from app.runtime.periodic import Periodic
 from app.runtime.store.model_states import ModelState, ModelStates
 
 LOADING = "The model is being loaded"
@@ -19,25 +20,17 @@ ANSWER_SECONDS = 0.5
 """How long a request waits for Redis to say that there is no model, before it goes on as if."""
 
 
-class Models:
+class Models(Periodic):
     """Looks twice a second at how the workers are with their models.
 
     While one is known to have its model, nothing of this is on a request's way.
     """
 
+    interval = LOOK_SECONDS
+
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._states = ModelStates(client)
-        self._looking: asyncio.Task[None] | None = None
         self._has_any = False
-
-    async def start(self) -> None:
-        """Begin to look; Redis need not be there yet."""
-        self._looking = asyncio.create_task(self._look_again())
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        if self._looking is not None:
-            self._looking.cancel()
 
     async def find(self) -> list[ModelState]:
         """Return how each worker that has told it is; may raise RedisError and OSError."""
@@ -64,11 +57,10 @@ class Models:
         if missing is not None:
             raise ModelUnavailable(describe(missing))
 
-    async def _look_again(self) -> None:
-        while True:
-            with suppress(RedisError, OSError):
-                await self.find()
-            await asyncio.sleep(LOOK_SECONDS)
+    async def look(self) -> None:
+        """Look for a model."""
+        with suppress(RedisError, OSError):
+            await self.find()
 
 
 def describe(missing: ModelState) -> str:

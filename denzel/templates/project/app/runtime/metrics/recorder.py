@@ -12,7 +12,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -22,6 +21,7 @@ from redis.exceptions import RedisError
 
 from app.runtime.metrics.processes import Memory
 from app.runtime.metrics.tally import Key, Tally
+from app.runtime.periodic import Periodic
 from app.runtime.store.lua_scripts import load_script
 
 FLUSH_SECONDS = 2.0
@@ -82,31 +82,24 @@ class Recorder:
         return None if self._ahead is None else max(0.0, time.time() + self._ahead - moment)
 
 
-class AsyncRecorder:
+class AsyncRecorder(Periodic):
     """Hands on what a process with asyncio counts."""
+
+    interval = FLUSH_SECONDS
 
     def __init__(self, client: Any, tally: Tally, service: str) -> None:
         self._tally = tally
         self._report = ProcessReport(service)
         self._record = client.register_script(load_script("record_metrics"))
-        self._running: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin; Redis need not be there yet."""
-        self._running = asyncio.create_task(self._run())
+    async def look(self) -> None:
+        """Hand on what there is."""
+        await self._flush(BELIEVED_SECONDS)
 
     async def stop(self) -> None:
         """Hand on what is left."""
-        if self._running is not None:
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
-            await self._flush(0)
-
-    async def _run(self) -> None:
-        while True:
-            await self._flush(BELIEVED_SECONDS)
-            await asyncio.sleep(FLUSH_SECONDS)
+        await super().stop()
+        await self._flush(0)
 
     async def _flush(self, believed: float) -> None:
         taken = self._tally.take()
