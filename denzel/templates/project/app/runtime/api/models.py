@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -12,7 +13,8 @@ from redis.exceptions import RedisError
 from app.runtime import state
 from app.runtime.api.errors import ModelUnavailable
 from app.runtime.periodic import Periodic
-from app.runtime.store.model_states import ModelState, ModelStates
+from app.runtime.store.lua_scripts import load_script
+from app.runtime.store.model_states import ModelState, decode_model_states
 
 LOADING = "The model is being loaded"
 LOOK_SECONDS = 0.5
@@ -29,12 +31,13 @@ class Models(Periodic):
     interval = LOOK_SECONDS
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._states = ModelStates(client)
+        # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
+        self._find: Any = client.register_script(load_script("find_models"))
         self._has_any = False
 
     async def find(self) -> list[ModelState]:
         """Return how each worker that has told it is; may raise RedisError and OSError."""
-        found = await self._states.find()
+        found = decode_model_states(await self._find())
         self._has_any = any(each.state == state.UP for each in found)
         return found
 

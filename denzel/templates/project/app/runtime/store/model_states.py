@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-import redis.asyncio
 
 from app.runtime.store.keys import MODELS_KEY
 from app.runtime.store.lua_scripts import load_script
@@ -62,18 +61,6 @@ class ModelAnnouncement:
     def withdraw(self) -> None:
         """Tell nothing any more."""
         self._redis.hdel(MODELS_KEY, self._holder)
-
-
-class ModelStates:
-    """Reads the lines of all workers, in an API process."""
-
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        # Any: redis-py types its answers bytes | str; without decode_responses they are bytes.
-        self._find: Any = client.register_script(load_script("find_models"))
-
-    async def find(self) -> list[ModelState]:
-        """Return what the workers tell that are believed; may raise RedisError and OSError."""
-        return decode_model_states(await self._find())
 
 
 def decode_model_states(found: Sequence[bytes]) -> list[ModelState]:
