@@ -192,10 +192,9 @@ def create_app(settings: Settings | None = None) -> Api:
     if settings.metrics_key:
         app.add_route("/metrics", MetricsResource(settings.metrics_key, reader, models))
     app.add_route("/predict", predict)
-    prefix = settings.api_prefix
-    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission, prefix))
+    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
     app.add_route("/status/{task_id}/result", ResultResource(dispatcher))
-    app.add_route("/cancel/{task_id}", CancelResource(dispatcher, prefix))
+    app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
     if settings.page:
         add_page(app, settings, dispatcher, pipeline)
     return app

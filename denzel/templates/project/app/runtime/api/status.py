@@ -25,15 +25,11 @@ from app.runtime.store.codecs import Record
 
 
 class StatusResource:
-    """``GET /status/{task_id}``: where a prediction stands, at once or when it has ended.
+    """``GET /status/{task_id}``: where a prediction stands, at once or when it has ended."""
 
-    ``prefix`` is the path that the API is published under.
-    """
-
-    def __init__(self, dispatcher: Dispatcher, admission: Admission, prefix: str = "") -> None:
+    def __init__(self, dispatcher: Dispatcher, admission: Admission) -> None:
         self._dispatcher = dispatcher
         self._admission = admission
-        self._prefix = prefix
 
     async def on_get(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, task_id: str
@@ -46,7 +42,7 @@ class StatusResource:
             with self._admission.waiting:
                 await self._dispatcher.wait(task_id, wait)
             record = await known_record(self._dispatcher, task_id, owner)
-        await show(self._dispatcher, resp, task_id, record, self._prefix)
+        await show(self._dispatcher, req, resp, task_id, record)
 
     on_head = on_get
 
@@ -78,9 +74,8 @@ class ResultResource:
 class CancelResource:
     """``POST /cancel/{task_id}``: see that a prediction is not made."""
 
-    def __init__(self, dispatcher: Dispatcher, prefix: str = "") -> None:
+    def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._prefix = prefix
 
     async def on_post(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, task_id: str
@@ -90,7 +85,7 @@ class CancelResource:
         if not await self._dispatcher.cancel(task_id, owner):
             raise unknown(task_id)
         record = await known_record(self._dispatcher, task_id, owner)
-        await show(self._dispatcher, resp, task_id, record, self._prefix)
+        await show(self._dispatcher, req, resp, task_id, record)
 
 
 async def known_record(dispatcher: Dispatcher, task_id: str, owner: str) -> Record:
@@ -108,14 +103,14 @@ def unknown(task_id: str) -> UnknownTask:
 
 async def show(
     dispatcher: Dispatcher,
+    req: falcon.asgi.Request,
     resp: falcon.asgi.Response,
     task_id: str,
     record: Record,
-    prefix: str = "",
 ) -> None:
-    """Answer what is known of a task; ``prefix`` is the path that the API is published under."""
+    """Answer what is known of a task."""
     if record.is_final:
-        url = f"{prefix}/status/{task_id}/result"
+        url = f"{req.root_path}/status/{task_id}/result"
         answer = b'"status":"%b",%b' % (record.state.encode(), shown_result(record.body, url))
     else:
         answer = b'"status":"%b","result":null' % PENDING.encode()
