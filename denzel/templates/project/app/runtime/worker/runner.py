@@ -156,24 +156,19 @@ class Runner:
         self._end(requests, REVOKED, CANCELLED)
 
     def _end(self, requests: Sequence[PredictionRequest], state: str, body: bytes) -> None:
-        accepted = [
-            Ended(Outcome(each.id, state, body), callback_uri=self._callback_uri(each))
+        """End requests of one batch, whose clients wait, or are all to be called back."""
+        ended = [
+            Ended(Outcome(each.id, state, body), each.api, each.owner, self._callback_uri(each))
             for each in requests
-            if not each.is_sync
         ]
-        waiting = [
-            Ended(Outcome(each.id, state, body), each.api, each.owner)
-            for each in requests
-            if each.is_sync
-        ]
-        if accepted:
-            self._outcomes.finish(accepted)
-        if waiting:
-            large = [each.id for each in requests if each.is_sync and each.payload is None]
-            self._outcomes.finish_sync(waiting, large)
+        if requests[0].is_sync:
+            large = [each.id for each in requests if each.payload is None]
+            self._outcomes.finish_sync(ended, large)
+        else:
+            self._outcomes.finish(ended)
 
     def _callback_uri(self, request: PredictionRequest) -> str | None:
-        if request.payload is not None:
+        if request.is_sync or request.payload is not None:
             return request.callback_uri
         stored = self._outcomes.stored_request(request.id)  # it is large
         return None if stored is None else stored[0]
