@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from app.runtime.callbacks.deliveries import Retention
+from app.runtime.callbacks.schedule import Answer
 from app.runtime.callbacks.undelivered import Undelivered
 
 from ..deployment import Deployment, wait_until
@@ -24,7 +25,8 @@ def fail(lab: Deployment, client: redis.Redis, ids: list[str], retention: Retent
         async with connected(lab, retention) as deliveries:
             callbacks = {each.task_id: each for each in await deliveries.take(len(ids))}
             for task_id in ids:
-                await deliveries.give_up(callbacks[task_id], 404, "the receiver answered 404")
+                answer = Answer(404, error="the receiver answered 404")
+                await deliveries.record(callbacks[task_id], answer, None)
 
     asyncio.run(give_up())
 

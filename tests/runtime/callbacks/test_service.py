@@ -11,6 +11,7 @@ import pytest
 import redis
 from standardwebhooks.webhooks import Webhook
 
+from app.runtime.callbacks.schedule import Answer
 from app.runtime.callbacks.signing import new_secret, parse_secrets
 from app.runtime.callbacks.slots import Slots
 
@@ -123,7 +124,7 @@ def test_a_renewal_brings_nothing_back(alone: Deployment, client: redis.Redis) -
     async def deliver_and_renew() -> None:
         async with connected(alone) as deliveries:
             (callback,) = await deliveries.take(9)
-            await deliveries.delivered(callback, 204)
+            await deliveries.record(callback, Answer(204), None)
             await deliveries.renew(["a", "b"])
 
     asyncio.run(deliver_and_renew())
@@ -138,9 +139,9 @@ def test_an_attempt_that_outlived_its_claim_does_not_undo_a_delivery(
     async def deliver_and_fail() -> None:
         async with connected(alone) as deliveries:
             (callback,) = await deliveries.take(9)
-            await deliveries.delivered(callback, 204)
-            await deliveries.postpone(callback, 5, None, "it took too long")
-            await deliveries.give_up(callback, None, "it took too long")
+            await deliveries.record(callback, Answer(204), None)
+            await deliveries.record(callback, Answer(error="it took too long"), 5)
+            await deliveries.record(callback, Answer(error="it took too long"), None)
 
     asyncio.run(deliver_and_fail())
     assert state(client, "a") == "DELIVERED"

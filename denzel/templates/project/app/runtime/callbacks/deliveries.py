@@ -23,6 +23,7 @@ import redis.asyncio as redis
 
 from app.runtime.batcher import Batcher
 from app.runtime.callbacks.body import Body
+from app.runtime.callbacks.schedule import Answer
 from app.runtime.contract import SUCCESS, split_body
 from app.runtime.settings import Settings
 from app.runtime.store.client import connect_async, database_of
@@ -199,25 +200,16 @@ class Deliveries:
         pipe.unlink(callback_key(task_id))
         await pipe.execute()
 
-    async def delivered(self, callback: Callback, status: int) -> None:
-        """Record that the receiver has it; its record ends its life as any other's."""
-        await self._store(callback, DELIVERED, status, "")
+    async def record(self, callback: Callback, answer: Answer, delay: float | None) -> None:
+        """Record what came of an attempt; the next is due in ``delay`` seconds, None for none.
 
-    async def postpone(
-        self, callback: Callback, delay: float, status: int | None, error: str
-    ) -> None:
-        """Record a failed attempt and try again in ``delay`` seconds."""
-        await self._store(callback, PENDING, status, error, delay)
-
-    async def give_up(self, callback: Callback, status: int | None, error: str) -> None:
-        """Record a final failure; the callback is kept for ``denzel callbacks --retry``."""
-        await self._store(callback, FAILED, status, error)
-
-    async def _store(
-        self, callback: Callback, state: str, status: int | None, error: str, delay: float = 0
-    ) -> None:
-        outcome = (callback.task_id, state, delay, callback.attempts + 1, status or "", error)
-        await self._records.do(outcome)
+        A callback that was given up is kept for ``denzel callbacks --retry``.
+        """
+        state = DELIVERED if answer.is_delivered else FAILED if delay is None else PENDING
+        attempts, status = callback.attempts + 1, answer.status or ""
+        await self._records.do(
+            (callback.task_id, state, delay or 0, attempts, status, answer.error)
+        )
 
     async def _record_all(self, outcomes: Sequence[tuple[object, ...]]) -> Sequence[None]:
         await self._record(args=[*self._retention, *chain.from_iterable(outcomes)])

@@ -258,7 +258,7 @@ class CallbackService:
         is_told = False
         while True:
             try:
-                await self._store(callback, answer, delay)
+                await self._deliveries.record(callback, answer, delay)
                 return
             except (redis.RedisError, OSError) as error:
                 if not is_told:
@@ -268,14 +268,6 @@ class CallbackService:
                         extra=of_task(callback.task_id),
                     )  # fmt: skip
                 await asyncio.sleep(WAIT_SECONDS)
-
-    async def _store(self, callback: Callback, answer: Answer, delay: float | None) -> None:
-        if answer.is_delivered:
-            await self._deliveries.delivered(callback, answer.status or 0)
-        elif delay is None:
-            await self._deliveries.give_up(callback, answer.status, answer.error)
-        else:
-            await self._deliveries.postpone(callback, delay, answer.status, answer.error)
 
     def _log_failure(self, callback: Callback, answer: Answer, delay: float | None) -> None:
         if delay is None:
