@@ -47,10 +47,11 @@ class Schema(ABC):
 
         A schema that forbids what it does not name still lets a request have a callback.
         """
-        return self.accept(json_data, "json_data")
-
-    def _names(self, field: str) -> bool:
-        return field in self.document.get("properties", ())
+        shown = json_data
+        if DENZELS_OWN in json_data and DENZELS_OWN not in self.document.get("properties", ()):
+            shown = {name: value for name, value in json_data.items() if name != DENZELS_OWN}
+        accepted = self.accept(shown, "json_data")
+        return json_data if accepted is shown else accepted
 
 
 class JsonSchema(Schema):
@@ -84,14 +85,6 @@ class JsonSchema(Schema):
             raise Mismatch(root, error.instance_path, _explained(error)) from error
         return value
 
-    def accept_request(self, json_data: dict[str, Any]) -> Any:
-        """Return the request itself; raises Mismatch."""
-        if DENZELS_OWN in json_data and not self._names(DENZELS_OWN):
-            rest = {name: value for name, value in json_data.items() if name != DENZELS_OWN}
-            super().accept_request(rest)
-            return json_data
-        return super().accept_request(json_data)
-
 
 class PydanticModel(Schema):
     """A pydantic model.  The pipeline gets an instance of it, defaults and conversions included."""
@@ -114,12 +107,6 @@ class PydanticModel(Schema):
             found = error.errors(include_url=False, include_context=False, include_input=False)
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             raise Mismatch(root, found[0]["loc"], found[0]["msg"] + more) from error
-
-    def accept_request(self, json_data: dict[str, Any]) -> Any:
-        """Return an instance for the request; raises as ``accept`` does."""
-        if not self._names(DENZELS_OWN):
-            json_data = {name: value for name, value in json_data.items() if name != DENZELS_OWN}
-        return super().accept_request(json_data)
 
 
 def read_schema(declared: Any, *, of_answers: bool = False) -> Schema | None:
