@@ -13,6 +13,6 @@ if claimed then
   local ends, holder = string.match(claimed, '^(%S+) (.*)$')
   if holder ~= ARGV[2] and tonumber(ends) > now then return 0 end
 end
-local line = string.format('%.3f %s', now + tonumber(ARGV[3]), ARGV[2])
+local line = string.format('%.6f %s', now + tonumber(ARGV[3]), ARGV[2])
 redis.call('HSET', 'denzel:worker.names', ARGV[1], line)
 return 1
