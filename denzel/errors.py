@@ -32,6 +32,11 @@ class CommandError(DenzelError):
         super().__init__(message)
         self.said = said
 
+    @property
+    def last_line(self) -> str:
+        """What the program said last, or else the message."""
+        return (self.said.strip().splitlines() or [str(self)])[-1]
+
 
 class PortTaken(DenzelError):
     """A port the deployment needs is bound by something else."""

@@ -67,7 +67,7 @@ class Backend(ABC):
         try:
             output = self._ask_redis()
         except CommandError as error:
-            raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
+            raise ServiceError(error.last_line) from error
         for line in filter(None, output.splitlines()):
             self.report(line)
 

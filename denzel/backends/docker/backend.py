@@ -227,7 +227,7 @@ class ComposeBackend(Backend):
         try:
             process.run(argv, **self._compose.place())
         except CommandError as error:
-            raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
+            raise ServiceError(error.last_line) from error
 
     def _ask_redis(self) -> str:
         """Run the project's own check of Redis in a container; return what it prints."""

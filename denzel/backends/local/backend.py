@@ -301,7 +301,7 @@ class LocalBackend(Backend):
         try:
             process.run(**call)
         except CommandError as error:
-            raise ServiceError((error.said.strip().splitlines() or [str(error)])[-1]) from error
+            raise ServiceError(error.last_line) from error
 
     def _known(self) -> set[str]:
         """Return the services' replicas that there are, as far as it can be told."""

@@ -112,6 +112,16 @@ class StandIn(io.TextIOBase):
         return getattr(self._stream, name)
 
 
+def whole_lines(text: str) -> tuple[list[str], str]:
+    """Return the lines in a text that have an end, and what follows the last.
+
+    Of a progress bar, which goes back to the line's beginning, that is its last state.
+    """
+    *lines, rest = text.split("\n")
+    shown = [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+    return shown, rest[rest.rstrip("\r").rfind("\r") + 1 :]
+
+
 class PrintedLines(StandIn):
     """Stands in for ``sys.stdout`` or ``sys.stderr``, and logs what is printed line by line."""
 
@@ -123,20 +133,18 @@ class PrintedLines(StandIn):
         self._inside = threading.local()
 
     def write(self, text: str) -> int:
-        """Log the lines that are whole now; of a progress bar, the last state."""
+        """Log the lines that are whole now."""
         if getattr(self._inside, "is_true", False):
             return len(text)  # what is wrong with the output cannot be told on it
         self._inside.is_true = True
         try:
-            *lines, rest = (self._rest + text).split("\n")
-            rest = rest[rest.rstrip("\r").rfind("\r") + 1 :]
+            lines, rest = whole_lines(self._rest + text)
             if len(rest) > LONGEST_LINE:  # a dot for each prediction, say
-                lines, rest = [*lines, rest], ""
+                lines, rest = [*lines, rest.rstrip("\r")], ""
             self._rest = rest
-            for line in lines:
-                if shown := line.rstrip("\r").rpartition("\r")[2]:
-                    record = logging.LogRecord(self._name, logging.INFO, "", 0, shown, None, None)
-                    self._handler.handle(record)
+            for line in filter(None, lines):
+                record = logging.LogRecord(self._name, logging.INFO, "", 0, line, None, None)
+                self._handler.handle(record)
         finally:
             self._inside.is_true = False
         return len(text)

@@ -10,9 +10,8 @@ from redis.exceptions import RedisError
 
 from app.runtime import state
 from app.runtime.settings import Settings
-from app.runtime.store.client import connect
 from app.runtime.store.model_states import ModelAnnouncement
-from app.runtime.worker.context import QUEUE_ANSWER_SECONDS, holder, is_beside_another, predecessors
+from app.runtime.worker.context import connect_main, holder, is_beside_another, predecessors
 
 REPEAT_SECONDS = 2.0
 STARTING_SECONDS = 120.0
@@ -35,7 +34,7 @@ class ModelAnnouncer:
     def __init__(
         self, settings: Settings, name: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
+        client = connect_main(settings)
         self._client = client
         self._announcement = ModelAnnouncement(client, holder(settings), predecessors(settings))
         self._name = name

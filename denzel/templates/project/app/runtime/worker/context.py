@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import redis
+
 from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.time_limit import TimeLimit
 from app.runtime.requests.outcomes import OutcomeStore
@@ -16,7 +18,7 @@ from app.runtime.settings import Settings
 from app.runtime.store.client import connect
 
 HOLDER_VARIABLE = "DENZEL_HOLDER"
-QUEUE_ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
 """How long the worker's main process waits for Redis; nothing else gets on meanwhile."""
 
 
@@ -68,8 +70,12 @@ def connect_outcomes(settings: Settings) -> OutcomeStore:
 
 def connect_queue(settings: Settings) -> WorkerQueue:
     """Return this worker's side of the queues; no connection is opened yet."""
-    client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
-    return WorkerQueue(client, holder(settings), settings.recovery_seconds)
+    return WorkerQueue(connect_main(settings), holder(settings), settings.recovery_seconds)
+
+
+def connect_main(settings: Settings) -> redis.Redis:
+    """Return a client for the worker's main process; it connects when used."""
+    return connect(settings.redis, answer_seconds=ANSWER_SECONDS)
 
 
 def holder(settings: Settings) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from app.runtime.gpus.devices import Gpu, show_alone
 from app.runtime.gpus.nvml import Nvml, NvmlError, Reading
 from app.runtime.worker.batch import batches
+from app.runtime.worker.process_tree import end_process
 
 READ_SECONDS = 2.0
 BELIEVED_SECONDS = 15.0
@@ -109,12 +107,6 @@ class GpuWatch:
     def _read(self, nvml: Nvml) -> None:
         self._readings = {gpu.uuid: nvml.read(gpu.uuid) for gpu in self._gpus if gpu.uuid}
         self._read_at = time.monotonic()
-
-
-def end_process(pid: int) -> None:
-    """End a process whose GPU failed it; it may not listen to anything else than SIGKILL."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _end(pids: Sequence[int]) -> None:

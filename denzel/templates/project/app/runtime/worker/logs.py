@@ -72,12 +72,9 @@ class LoggedStream(logs.StandIn):
         with self._lock:
             with suppress(OSError):
                 self._stream.write(text)
-            *lines, rest = (self._line + text).split("\n")
-            # Of a progress bar, which goes back to the line's beginning, the last state.
-            self._line = rest.rpartition("\r")[2] if not rest.endswith("\r") else rest
+            lines, self._line = logs.whole_lines(self._line + text)
             if lines:
-                shown = (line.rstrip("\r").rpartition("\r")[2] for line in lines)
-                self._log.append("".join(f"{line}\n" for line in shown))
+                self._log.append("".join(f"{line}\n" for line in lines))
                 self.flush()
         return len(text)
 

@@ -16,9 +16,8 @@ from app.runtime.metrics.table import (
 )
 from app.runtime.metrics.tally import Tally
 from app.runtime.settings import Settings
-from app.runtime.store.client import connect
 from app.runtime.worker.batch import Batch
-from app.runtime.worker.context import QUEUE_ANSWER_SECONDS
+from app.runtime.worker.context import connect_main
 from app.runtime.worker.run_batch import BatchResult
 
 LOST = "LOST"
@@ -29,8 +28,8 @@ class Measurements:
 
     def __init__(self, settings: Settings, pids: Callable[[], Iterable[int]]) -> None:
         self._tally = Tally()
-        client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
-        self._recorder = Recorder(client, self._tally, ProcessReport("denzel", pids))
+        report = ProcessReport("denzel", pids)
+        self._recorder = Recorder(connect_main(settings), self._tally, report)
 
     def flush(self) -> None:
         """Hand on to Redis what was counted."""

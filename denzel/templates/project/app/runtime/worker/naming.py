@@ -17,9 +17,8 @@ from redis.exceptions import RedisError
 
 from app.runtime.logs import Outage
 from app.runtime.settings import Settings
-from app.runtime.store.client import connect
 from app.runtime.store.lua_scripts import load_script
-from app.runtime.worker.context import QUEUE_ANSWER_SECONDS, holder, place
+from app.runtime.worker.context import connect_main, holder, place
 
 LEASE_SECONDS = 10.0
 """How long a name stays taken by a worker that was killed: several of the renewals."""
@@ -108,5 +107,5 @@ def claim_name(settings: Settings) -> str:
 
 def connect_name(settings: Settings) -> WorkerName:
     """Return this worker's claim; no connection is opened yet."""
-    client = connect(settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
-    return WorkerName(client, holder(settings), place(settings), settings.denzel_replica)
+    number = settings.denzel_replica
+    return WorkerName(connect_main(settings), holder(settings), place(settings), number)

@@ -18,7 +18,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from app.runtime.worker.process_tree import children_of, members_of
+from app.runtime.worker.process_tree import children_of, end_process, members_of
 
 _PR_SET_CHILD_SUBREAPER = 36
 LAST_SECONDS = 2.0
@@ -58,8 +58,7 @@ def end_leftovers(run_directory: str) -> None:
         if not Path(f"/proc/{group}").exists():
             for pid in members_of(group, f"DENZEL_RUN_DIR={shared}"):
                 log.warning("Ending process %d, left behind by a worker that was killed", pid)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                end_process(pid)
     if os.getpgrp() == os.getpid():
         note.write_text(str(os.getpid()), encoding="ascii")
     else:

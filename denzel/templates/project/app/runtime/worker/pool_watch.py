@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-from contextlib import suppress
 from typing import Any
 
 from app.runtime import state
@@ -14,6 +11,7 @@ from app.runtime.settings import Settings
 from app.runtime.worker.announcer import ModelAnnouncer
 from app.runtime.worker.gpu_watch import GpuWatch
 from app.runtime.worker.orphans import Orphans
+from app.runtime.worker.process_tree import end_process
 from app.runtime.worker.report import Report, Stall, read_processes
 from app.runtime.worker.stall import StallWatch, running_predictions
 
@@ -81,8 +79,7 @@ class PoolWatch:
         hopeless |= {each.pid for each in records if each.state != state.UP}
         for pid in hopeless & self._pids:
             log.warning("Ending process %d, which the worker would wait for in vain", pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            end_process(pid)
 
     @staticmethod
     def _living(sender: Any) -> set[int]:

@@ -6,6 +6,7 @@ Source: proc(5), ``/proc/PID/stat``.  Where there is no ``/proc``, nothing is fo
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -41,6 +42,12 @@ def members_of(group: int, variable: str) -> list[int]:
                 fits = any(each == exact or each.startswith(inside) for each in environment)
                 found += [pid] if fits else []
     return found
+
+
+def end_process(pid: int) -> None:
+    """End a process, if it is there still; it may not listen to anything else than SIGKILL."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:

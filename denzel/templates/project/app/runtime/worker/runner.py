@@ -19,8 +19,8 @@ from app.runtime.settings import Settings
 from app.runtime.worker import events
 from app.runtime.worker.batch import Batch, Batches, PredictionRequest, Told
 from app.runtime.worker.batch_size import BatchSize
-from app.runtime.worker.gpu_watch import end_process
 from app.runtime.worker.measurements import Measurements
+from app.runtime.worker.process_tree import end_process
 from app.runtime.worker.run_batch import BatchResult, WorkItem, run_batch
 
 log = logging.getLogger("denzel.runner")

@@ -18,12 +18,11 @@ from redis.exceptions import RedisError
 from app.runtime import state as state_files
 from app.runtime.requests.worker_queue import Demand, Taken
 from app.runtime.settings import load_settings
-from app.runtime.store.client import connect
 from app.runtime.store.messages import decode_message
 from app.runtime.worker.batch import Batch, PredictionRequest, batches
 from app.runtime.worker.batch_size import BatchSize
 from app.runtime.worker.context import (
-    QUEUE_ANSWER_SECONDS,
+    connect_main,
     connect_outcomes,
     connect_queue,
     current_context,
@@ -86,9 +85,7 @@ class PredictionStep(bootsteps.StartStopStep):  # Celery has no types
         self._keep_name()
         self._measurements.flush()
         self._fetcher = Fetcher(self._queue, self._demand, self._deliver, consumer.hub.call_later)
-        self._notifications = Notifications(
-            connect(self._settings.redis, answer_seconds=QUEUE_ANSWER_SECONDS)
-        )
+        self._notifications = Notifications(connect_main(self._settings))
         hub = consumer.hub
         hub.add_reader(self._notifications.fileno(), self._on_notification)
         self._timers = [

@@ -17,6 +17,7 @@ from contextlib import suppress
 from app.runtime.pipeline.time_limit import GRACE_SECONDS
 from app.runtime.requests.worker_queue import WorkerQueue
 from app.runtime.worker.batch import Batch, Batches
+from app.runtime.worker.process_tree import end_process
 
 log = logging.getLogger("denzel.stopping")
 
@@ -49,8 +50,7 @@ class Stopper:
             if batch.pid is not None and batch.started is not None and batch.started < latest:
                 log.error("Ending process %d, whose task %s takes too long", batch.pid, batch.id)
                 batch.is_overdue = True
-                with suppress(ProcessLookupError):
-                    os.kill(batch.pid, signal.SIGKILL)
+                end_process(batch.pid)
 
     def end_cancelled(self) -> None:
         """End the processes that predict for cancelled requests.  Raises RedisError."""
