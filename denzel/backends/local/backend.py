@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from denzel import process
 from denzel.backends.base import CHECK_MODULE, START, Backend, LogLine
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment, shell_startup
-from denzel.backends.local.health import examine_services
 from denzel.backends.local.https import caddy_environment, check_https
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.lifecycle import Lifecycle
+from denzel.backends.local.observation import observe
 from denzel.backends.local.preflight import (
     check_disk,
     check_platform,
@@ -26,17 +24,8 @@ from denzel.backends.local.preflight import (
     holds_commands,
 )
 from denzel.backends.local.process_table import find_services
-from denzel.backends.local.redis_server import redis_answers
-from denzel.backends.local.status import Record, read_record, service_status, worker_status
-from denzel.backends.local.supervision import (
-    UNSUPERVISED,
-    Crashes,
-    NotSupervised,
-    Process,
-    read_crashes,
-)
+from denzel.backends.local.supervision import UNSUPERVISED, NotSupervised, Process
 from denzel.backends.log_files import follow_logs, read_logs
-from denzel.certificates import speaks_tls
 from denzel.errors import (
     CommandError,
     EngineError,
@@ -44,18 +33,7 @@ from denzel.errors import (
     ServiceError,
     UsageError,
 )
-from denzel.services import (
-    HTTPS,
-    REDIS,
-    SERVICES,
-    ServiceStatus,
-    State,
-    Status,
-    WorkerStatus,
-    number_of,
-    service_of,
-    summed_up,
-)
+from denzel.services import HTTPS, ServiceStatus, State, Status, number_of, service_of
 from denzel.templates.project.app.runtime.metrics.processes import memory_bytes
 
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
@@ -187,35 +165,7 @@ class LocalBackend(Backend):
 
     def status(self) -> Status:
         """Return the state of each service and worker at this moment."""
-        layout, settings = self._layout, self.project.settings
-        ports = {
-            "api": settings.api_port, "monitor": settings.monitor_port, HTTPS: settings.https_port
-        }  # fmt: skip
-        processes = self._processes()
-        crashes = read_crashes(layout.supervisor_log) if processes else {}
-        services: dict[str, list[ServiceStatus]] = {name: [] for name in SERVICES}
-        workers: list[WorkerStatus] = []
-        examined: dict[Path, dict[str, tuple[State, str]]] = {}
-        for replica in sorted({*SERVICES, *processes}, key=number_of):
-            service, run, process = (
-                service_of(replica),
-                layout.run_of(replica),
-                processes.get(replica),
-            )
-            if run not in examined:
-                examined[run] = examine_services(layout, run) if processes else {}
-            line = service_status(
-                replica, process, self._record(service, run, examined[run]),
-                crashes.get(replica, Crashes()), ports.get(service),
-            )  # fmt: skip
-            services.setdefault(service, []).append(line)
-            if service == "denzel":
-                record = self._record("worker", run, examined[run])
-                workers += worker_status(settings.worker_name, line, process, record)
-        if settings.redis_url:
-            services[REDIS] = [self._redis_elsewhere(examined.get(layout.run, {}))]
-        lines = [summed_up(name, replicas) for name, replicas in services.items()]
-        return Status(tuple(lines), tuple(workers))
+        return observe(self.project.settings, self._layout, self._processes())
 
     def logs(self, services: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[LogLine]:
         """Yield what ``services`` wrote, service by service; ``tail`` counts for each."""
@@ -317,32 +267,6 @@ class LocalBackend(Backend):
         except NotSupervised:
             names = self._lifecycle.unsupervised()
             return {name: Process(name, UNSUPERVISED, started=0) for name in names}
-
-    def _record(
-        self, name: str, run: Path, examined: Mapping[str, tuple[State, str]]
-    ) -> Record | None:
-        """Return how a service is: what it recorded in ``run``, unless it was found not to work.
-
-        For Redis, its answer to a question; for Caddy, whether it has a certificate.
-        """
-        if name == HTTPS:
-            settings = self.project.settings
-            name = settings.https_domain  # gone if it goes at the next restart
-            serves = not name or speaks_tls(settings.https_port, name)
-            return Record.now(State.UP) if serves else None
-        if name != REDIS:
-            record = read_record(run / f"{name}.json")
-            if record and record.state is State.UP and name in examined:
-                record = replace(record, state=examined[name][0], detail=examined[name][1])
-            return record
-        answers = redis_answers(self._layout.redis_socket, self.project.settings.redis_password)
-        return Record.now(State.UP) if answers else None
-
-    @staticmethod
-    def _redis_elsewhere(examined: Mapping[str, tuple[State, str]]) -> ServiceStatus:
-        """Return the line of a Redis of the user's; it is asked while services run."""
-        shown, detail = examined.get(REDIS, (State.DOWN, ""))
-        return ServiceStatus(REDIS, shown, detail=detail)
 
     def _require(self, name: str) -> None:
         """Raise ServiceError unless a service runs and its packages are installed."""
