@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..deployment import Service, bare_environment, copy_template, wait_until
+from ..deployment import Service, bare_environment, copy_template, free_port, wait_until
 
 PRINT_VALUE = ("python", "-c", "import userpart; print('running with', userpart.VALUE)")
 
@@ -99,6 +99,7 @@ def make_project(directory: Path, wheels: Path, packages: Path) -> Project:
     shutil.copytree(packages, directory / ".denzel" / "venv", symlinks=True)
     environment = {
         **bare_environment(),
+        "API_PORT": str(free_port()),
         "DENZEL_VENV": str(directory / ".denzel" / "venv"),
         "DENZEL_RUN_DIR": str(directory / ".denzel" / "run"),
         "PIP_LOG": str(directory / "pip.log"),

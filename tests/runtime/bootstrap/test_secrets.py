@@ -51,6 +51,7 @@ def test_what_runs_beside_a_service_that_starts_waits_for_them(project: Project)
 
 
 def test_a_setting_that_compose_must_know_is_not_taken_from_them(project: Project) -> None:
+    del project.environment["API_PORT"]
     show = ("python", "-c", "import os; print(os.environ.get('API_PORT'))")
     assert printed(project.run("api", program=show)) == "None"
 
