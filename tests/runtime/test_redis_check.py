@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.redis_check import PERMISSIONS, PROJECT_KEY, RedisUnusable, check_redis
+from app.runtime.redis_check import PERMISSIONS, PROJECT_KEY, RedisUnusable, check_redis, main
 from app.runtime.settings import parse_settings
 
 from .deployment import bare_environment, free_port
@@ -155,6 +155,23 @@ def test_a_certificate_that_is_not_trusted_is_told(tmp_path: Path) -> None:
             check_redis(settings)
 
 
+def test_a_port_with_tls_or_without_is_suspected_where_the_other_is_asked_for(
+    tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("app.runtime.redis_check.CHECK_SECONDS", 0.5)
+    secure = RedisServer(tmp_path, options=Authority(tmp_path / "tls").options())
+
+    def told(url: str) -> str:
+        monkeypatch.setenv("REDIS_URL", url)
+        assert main() == 1
+        return capsys.readouterr().err
+
+    with running(secure):
+        assert "Then REDIS_URL begins with rediss://" in told(f"redis://{LOOPBACK}:{secure.port}")
+    assert "as rediss:// in REDIS_URL asks for?" in told(f"rediss://{LOOPBACK}:{server.port}")
+
+
 def test_as_a_program_it_says_so_in_a_line(server: RedisServer) -> None:
     """And needs nothing but the standard library."""
 
@@ -171,5 +188,8 @@ def test_as_a_program_it_says_so_in_a_line(server: RedisServer) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
     port = free_port()
     done = run(port)
-    assert done.stderr.startswith(f"Redis (127.0.0.1:{port}) cannot be reached: ")
+    assert done.stderr == (
+        f"Redis (127.0.0.1:{port}) cannot be reached: Connection refused; is REDIS_URL right, and "
+        "may this machine reach what it names?\n"
+    )
     assert (len(done.stderr.splitlines()), done.returncode) == (1, 1)

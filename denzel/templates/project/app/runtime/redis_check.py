@@ -183,6 +183,15 @@ def _mark(redis: RedisConnection, settings: Settings) -> list[str]:
     return []
 
 
+def _question(address: RedisAddress, error: OSError) -> str:
+    """Return what to look at where Redis cannot be reached."""
+    if address.tls and isinstance(error, ssl.SSLError | TimeoutError):
+        return "does it speak TLS at that port, as rediss:// in REDIS_URL asks for?"
+    if not address.tls and isinstance(error, ConnectionResetError):
+        return "does it speak TLS at that port? Then REDIS_URL begins with rediss://"
+    return "is REDIS_URL right, and may this machine reach what it names?"
+
+
 def main() -> int:
     """Print what is worth knowing; 1 if Redis cannot serve."""
     settings = load_settings()
@@ -190,10 +199,11 @@ def main() -> int:
         notices = check_redis(settings)
     except RedisUnusable as error:
         problem = str(error)
-    except (OSError, RedisRefused) as error:
-        problem = f"Redis ({settings.redis}) cannot be reached: {error}"
-        if isinstance(error, RedisRefused):
-            problem = f"Redis ({settings.redis}) answers {error}"
+    except RedisRefused as error:
+        problem = f"Redis ({settings.redis}) answers {error}"
+    except OSError as error:
+        reason, question = error.strerror or error, _question(settings.redis, error)
+        problem = f"Redis ({settings.redis}) cannot be reached: {reason}; {question}"
     else:
         print("\n".join(notices))
         return 0
