@@ -16,7 +16,10 @@ def echo(text: str = "", *, err: bool = False) -> None:
 
 
 class LiveView:
-    """Lines that are redrawn in place; where that cannot be, printed when they change."""
+    """Lines that are redrawn in place; where that cannot be, printed when they change.
+
+    Then an empty line parts them, unless there is but one at a time.
+    """
 
     def __init__(self, *, err: bool = False) -> None:
         self.err = err
@@ -39,7 +42,8 @@ class LiveView:
             self.shown, self._size = rows, size
             return
         if list(lines) != self.shown:
-            echo("\n".join(lines), err=self.err)
+            apart = [""] if len(self.shown) > 1 else []
+            echo("\n".join([*apart, *lines]), err=self.err)
         self.shown = list(lines)
 
 

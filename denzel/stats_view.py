@@ -16,7 +16,7 @@ MEBIBYTE = 2**20
 
 def stats_lines(figures: Figures) -> list[str]:
     """Return the lines that show how a deployment does."""
-    over = f"over {figures.seconds:.0f} s" if figures.seconds else "wait for a second look"
+    over = f"over {figures.seconds:.0f} s" if figures.seconds else "first look"
     queues = [figures.queues[kind] for kind in KINDS]
     return [
         click.style(_row(f"({over})", KINDS), bold=True),

@@ -40,5 +40,14 @@ def test_figures_fit_a_small_terminal() -> None:
     ]
 
 
+def test_the_first_look_keeps_to_its_column() -> None:
+    figures = Figures(
+        seconds=0.0, queues={"sync": IDLE, "async": IDLE}, rates=[], workers=[], callbacks={},
+        processes=[], redis_memory_bytes=0, redis_memory_limit_bytes=0,
+    )  # fmt: skip
+    heading = click.unstyle(stats_lines(figures)[0])
+    assert heading == "(first look)      sync                      async"
+
+
 def test_without_predictions_there_is_no_plot() -> None:
     assert bars([]) == bars([0.0, 0.0]) == "no predictions"
