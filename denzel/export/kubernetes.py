@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from denzel.backends.docker.references import parse_reference
 from denzel.errors import UsageError
 from denzel.export.directory import Export, fill
-from denzel.export.images import split_reference
 from denzel.export.values import (
     callbacks_stop_seconds,
     env_lines,
@@ -78,9 +78,9 @@ def kubernetes_files(project: Project, image: str, namespace: str) -> Export:
 
 def _image(reference: str) -> str:
     """Return an image's lines in a list of Kustomize's ``images``."""
-    name, tag, digest = split_reference(reference)
-    version = f"digest: {digest}" if digest else f'newTag: "{tag}"'
-    return f"newName: {name}\n    {version}"
+    found = parse_reference(reference)
+    version = f"digest: {found.digest}" if found.digest else f'newTag: "{found.tag}"'
+    return f"newName: {found.name}\n    {version}"
 
 
 def _resources(project: Project) -> dict[str, Any]:

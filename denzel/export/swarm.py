@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from denzel.backends.docker.references import parse_reference
 from denzel.export.directory import Export, fill
-from denzel.export.images import split_reference
 from denzel.export.values import (
     callbacks_stop_seconds,
     env_lines,
@@ -25,7 +25,7 @@ HASH_DIGITS = 12
 
 def swarm_files(project: Project, image: str) -> Export:
     """Return the stack of a project's image."""
-    split_reference(image)
+    parse_reference(image)
     settings, secrets = split_environment(project)
     script = redis_script()
     found = project.settings

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from denzel import __version__
 from denzel.backends.base import Report
+from denzel.backends.docker.errors import KEPT
 from denzel.backends.docker.references import (
     DOCKER_HUB,
     LATEST,
@@ -18,8 +19,8 @@ from denzel.backends.docker.references import (
     as_tag,
     parse_reference,
 )
-from denzel.backends.docker.release_commands import RELEASE_LABEL
-from denzel.errors import ServiceError, UsageError
+from denzel.backends.docker.release_commands import OCI, RELEASE_LABEL
+from denzel.errors import Interrupted, ServiceError, UsageError
 from denzel.operations.deployment import check_settings
 from denzel.project import Project
 from denzel.revision import Revision, find_revision
@@ -31,7 +32,6 @@ EPOCH = "SOURCE_DATE_EPOCH"
 """Names the time that images get (reproducible-builds.org/specs/source-date-epoch)."""
 NO_TIME = 315_532_800
 """1980-01-01: of an image whose project has no revision, so that it is the same each time."""
-OCI = "org.opencontainers.image"
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def build(
     check_settings(project, report)
     revision = find_revision(project.root)
     reference = parse_reference(tag or _default_tag(project, revision))
+    if reference.digest:
+        raise UsageError(f"{reference} names a digest; an image that is built gets a tag: NAME:TAG")
     if push and reference.registry == DOCKER_HUB and "/" not in reference.path:
         raise UsageError(
             f"{reference} names no registry to push to; name one by --tag REGISTRY/NAME:TAG, or "
@@ -81,21 +83,23 @@ def build(
     arguments = _arguments(project, revision)
     labels = _labels(project, reference, revision)
     images = ReleaseImages(project, report)
-    with project.changing():
-        images.preflight(platforms, push=push)
-        candidate = f"denzel-build/{as_tag(reference.path.replace('/', '-')).lower()}:{os.getpid()}"
-        try:
-            images.build(candidate, platforms, arguments, labels)
-            if images.keep_lock(candidate):
-                report("requirements.lock holds the versions that were installed: keep it in git")
-            failed = _try(images, candidate, platforms, timeout) if check else None
-            if failed:
-                return Release(str(reference), check=failed)
-            images.name(candidate, str(reference))
-        finally:
-            images.forget(candidate)
+    images.preflight(platforms, push=push)
+    candidate = f"denzel-build/{as_tag(reference.path.replace('/', '-')).lower()}:{os.getpid()}"
+    try:
+        images.build(candidate, platforms, arguments, labels)
+        if images.keep_lock(candidate):
+            report("requirements.lock holds the versions that were installed: keep it in git")
+        failed = _try(images, candidate, platforms, timeout) if check else None
+        if failed:
+            return Release(str(reference), check=failed)
+        images.name(candidate, str(reference))
+    finally:
+        images.forget(candidate)
+    try:
         digest = images.push(reference, platforms, arguments, labels) if push else ""
-        return Release(str(reference), *images.facts(str(reference)), digest)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted; {reference} was not pushed, and {KEPT}") from None
+    return Release(str(reference), *images.facts(str(reference)), digest)
 
 
 def private_key_in_project(project: Project) -> str:

@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 import requests
 
-from denzel.backends.docker.release_commands import build
-from denzel.operations.release import OCI
+from denzel.backends.docker.release_commands import OCI, build
 from docker_deployment import READY_SECONDS, SOON, Deployment, clone, wait_for
 from engine import docker, left_behind, require_engine
 from registry import registry

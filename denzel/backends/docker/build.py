@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 from denzel import process
 from denzel.backends.base import Passing, Report
@@ -20,13 +23,14 @@ def run_build(
 ) -> None:
     """Build the image ``name``: show its steps, and write what is said to logs/build.log.
 
-    ``place`` is where and with which environment ``argv`` is run.
+    ``place`` is where and with which environment ``argv`` is run.  Raises ProjectError while
+    another image of the project is being built.
     """
     log_name = f"{project.logs.name}/{BUILD_LOG}"
-    report(f"Building the image {name}; its log is {log_name}")
     step = ""
     project.logs.mkdir(exist_ok=True)
-    with (project.logs / BUILD_LOG).open("w", buffering=1, encoding="utf-8") as log:
+    with _emptied(project.logs / BUILD_LOG) as log:
+        report(f"Building the image {name}; its log is {log_name}")
 
         def receive(line: str) -> None:
             nonlocal step
@@ -45,3 +49,18 @@ def run_build(
             raise EngineError(f"{meaning}\nThe end of {log_name}:\n    {end}") from error
         finally:
             report(Passing(""))
+
+
+@contextmanager
+def _emptied(path: Path) -> Iterator[IO[str]]:
+    """Give a log to write; raises ProjectError while another build writes it."""
+    with path.open("a", buffering=1, encoding="utf-8") as log:
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProjectError(
+                "Another denzel command is building an image of this project; try again when it "
+                "is done"
+            ) from None
+        log.truncate(0)
+        yield log

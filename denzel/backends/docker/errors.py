@@ -42,6 +42,9 @@ NO_PLATFORM = (
     "builder on such a machine"
 )
 
+KEPT = "the image is on this machine; `denzel build --push` again builds what changed, and pushes"
+"""What became of an image that could not be pushed."""
+
 UNNAMED_IMAGE = "that a service needs"
 
 Make = Callable[[re.Match[str]], DenzelError]
@@ -51,8 +54,8 @@ def _no_image(found: re.Match[str]) -> DenzelError:
     image = found.groupdict().get("image") or UNNAMED_IMAGE
     return EngineError(
         f"The image {image.removeprefix('docker.io/library/')} is not on this machine and "
-        "could not be pulled: is its name in .env (BASE_IMAGE, REDIS_IMAGE) right, and its "
-        "registry in reach?"
+        "could not be pulled: is its name in .env (BASE_IMAGE, REDIS_IMAGE, CADDY_IMAGE) right, "
+        "and its registry in reach?"
     )
 
 
@@ -179,22 +182,29 @@ _NOT_ALLOWED = (
 _NO_TLS = r"server gave HTTP response to HTTPS client"
 
 
-def explain_push(text: str, registry: str, tag: str) -> EngineError | None:
-    """Return why an image could not be pushed to a registry, and what to do; None if unknown."""
-    kept = "the image is on this machine, and `denzel build --push` again begins with the push"
-    return _explain_registry(text, registry, f"{tag} was not pushed", kept)
+def explain_push(error: DenzelError, registry: str, tag: str) -> DenzelError:
+    """Return why an image could not be pushed to a registry, and what to do.
+
+    A failure of the build that comes before, for several platforms, stays as it is.
+    """
+    failure = f"{tag} was not pushed"
+    known = _explain_registry(str(error), registry, failure, KEPT)
+    if known is None and isinstance(error, CommandError):
+        known = EngineError(f"{failure} to {registry}: {_last_line(error.said)}; {KEPT}")
+    return known or error
 
 
 def explain_pull(text: str, registry: str, tag: str) -> EngineError:
-    """Return why an image could not be pulled from a registry, and what to do."""
-    missing = f"there is no such image in {registry}, nor on this machine"
+    """Return why an image, which is not here, could not be pulled, and what to do."""
+    failure = f"{tag} is not on this machine, and could not be pulled"
     if re.search(
         r"manifest unknown|not found: manifest|name unknown|repository .* not found", text
     ):
-        return EngineError(f"{tag} could not be pulled: {missing}")
-    known = _explain_registry(text, registry, f"{tag} could not be pulled", "")
-    end = (text.strip().splitlines() or [""])[-1]
-    return known or EngineError(f"{tag} could not be pulled from {registry}: {end}")
+        return EngineError(
+            f"{failure}: {registry} has no such image; `denzel build --tag {tag} --push` makes one"
+        )
+    known = _explain_registry(text, registry, failure, "")
+    return known or EngineError(f"{failure} from {registry}: {_last_line(text)}")
 
 
 def _explain_registry(text: str, registry: str, failure: str, kept: str) -> EngineError | None:
@@ -210,6 +220,11 @@ def _explain_registry(text: str, registry: str, failure: str, kept: str) -> Engi
             f"{failure}: {registry} does not allow it to whom this machine is logged in as; run "
             f"`docker login{host}`{kept}"
         )
+    if broken := re.search(r"unexpected (?:HTTP )?status: (5\d\d.*)", text):
+        return EngineError(
+            f"{failure}: {registry} answers {broken[1].strip()}; its disk may be full, and its log "
+            f"says more{kept}"
+        )
     unreachable = re.search(r"(dial tcp.*|i/o timeout.*|x509: .*|no such host.*|EOF$)", text)
     if unreachable:
         return EngineError(
@@ -217,6 +232,10 @@ def _explain_registry(text: str, registry: str, failure: str, kept: str) -> Engi
             f"and at the network. Once it is reached, `docker login {registry}` tries it{kept}"
         )
     return None
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]
 
 
 def release_failure(text: str) -> str:

@@ -68,8 +68,10 @@ class Images:
             if not self._find(name, containers):
                 self._report(f"Pulling {service} ({name})...")
                 argv = self._compose.commands.pull(service)
-                self._compose.relay(argv, self._show_passing, image=name)
-                self._report(Passing(""))
+                try:
+                    self._compose.relay(argv, self._show_passing, image=name)
+                finally:
+                    self._report(Passing(""))
 
     def _fetch(self, name: str, containers: dict[str, Any]) -> None:
         """Have the image for release here that the services run."""
@@ -94,7 +96,7 @@ class Images:
     def _find(self, name: str, containers: dict[str, Any]) -> Any | None:
         """Return the image called ``name``, if need be by giving it the name again."""
         image = find_image(self._client, name)
-        if image is None and name in containers:
+        if image is None and name in containers and "@" not in name:
             with engine_errors(), suppress(ImageNotFound):
                 image = self._client.images.get(containers[name].attrs["Image"])
                 image.tag(name)

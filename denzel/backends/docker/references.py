@@ -14,23 +14,25 @@ HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?")
 PART = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*"
 PATH = re.compile(f"{PART}(/{PART})*")
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An image's name: ``host`` is empty where it names no registry."""
+    """An image's name: ``host`` is empty where it names no registry, ``digest`` without one."""
 
     host: str
     path: str
     tag: str
+    digest: str = ""
 
     def __str__(self) -> str:
         """Return it as Docker takes it."""
-        return f"{self.name}:{self.tag}"
+        return f"{self.name}:{self.tag}{self.digest and '@'}{self.digest}"
 
     @property
     def name(self) -> str:
-        """The name without the tag."""
+        """The name without tag and digest."""
         return f"{self.host}/{self.path}" if self.host else self.path
 
     @property
@@ -42,11 +44,12 @@ class Reference:
 def parse_reference(text: str) -> Reference:
     """Return what an image's name says; without a tag it is that of ``latest``, as with Docker.
 
-    Raises UsageError for what Docker would refuse, and for a digest, which nobody can choose.
+    Raises UsageError for what Docker would refuse.
     """
-    if "@" in text:
-        raise UsageError(f"{text} names a digest; an image that is built gets a tag: NAME:TAG")
-    rest, slash, last = text.rpartition("/")
+    reference, at, digest = text.partition("@")
+    if at and not DIGEST.fullmatch(digest):
+        raise UsageError(f"{text} cannot be an image's name: {digest!r} is no digest")
+    rest, slash, last = reference.rpartition("/")
     last_name, colon, tag = last.partition(":")
     name = f"{rest}{slash}{last_name}"
     if colon and not TAG.fullmatch(tag):
@@ -64,7 +67,7 @@ def parse_reference(text: str) -> Reference:
             f"{text} cannot be an image's name: Docker takes REGISTRY/NAME:TAG, with lower-case "
             "letters, digits and single separators in NAME, such as registry.example/iris:1.4"
         )
-    return Reference(host, path, tag or LATEST)
+    return Reference(host, path, tag or LATEST, digest)
 
 
 def as_tag(text: str) -> str:

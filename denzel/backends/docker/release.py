@@ -30,7 +30,7 @@ from denzel.backends.docker.errors import (
     explain_push,
 )
 from denzel.backends.docker.references import Reference, parse_reference
-from denzel.backends.docker.release_commands import RELEASE_LABEL
+from denzel.backends.docker.release_commands import OCI, RELEASE_LABEL
 from denzel.env_file import write_atomically
 from denzel.errors import CommandError, EngineError, ServiceError, UsageError
 from denzel.project import Project
@@ -146,7 +146,7 @@ class ReleaseImages:
             else:  # all platforms, and what is attached; nothing is built again
                 self._build(tag, platforms, arguments, labels, push=True)
         except (CommandError, EngineError) as error:
-            raise explain_push(str(error), reference.registry, tag) or error from error
+            raise explain_push(error, reference.registry, tag) from error
         finally:
             self._report(Passing(""))
         image = find_image(self._client, tag)
@@ -162,7 +162,7 @@ class ReleaseImages:
         """
         reference = parse_reference(tag)
         here = find_image(self._client, tag)
-        if here is None or (newest and reference.host):
+        if here is None or (newest and reference.host and not reference.digest):
             self._report(f"Pulling {tag}...")
             try:
                 self._relay(commands.pull(tag))
@@ -177,6 +177,12 @@ class ReleaseImages:
             raise UsageError(
                 f"{tag} was not made by `denzel build`, so services cannot run from it; make an "
                 "image by `denzel build --tag NAME:TAG`, and launch that"
+            )
+        project, name = here.labels.get(f"{OCI}.title"), self._project.name
+        if newest and project != name:
+            self._report(
+                f"{tag} was made of the project {project}: it runs here as {name}, with the "
+                "settings and secrets of this one"
             )
 
     def facts(self, tag: str) -> tuple[str, int]:

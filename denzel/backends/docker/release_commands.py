@@ -11,6 +11,8 @@ from denzel.backends.docker.commands import BOOTSTRAP
 BUILDX = ("docker", "buildx")
 RELEASE_LABEL = "denzel.release"
 """Which an image for release has, and no other: the version of denzel that built it."""
+OCI = "org.opencontainers.image"
+"""How the names of labels begin that images anywhere have (opencontainers/image-spec)."""
 TARGET = "release"
 """The stage of the Dockerfile."""
 LOCKED_DOWN = (

@@ -7,6 +7,8 @@ import pytest
 from denzel.backends.docker.references import as_tag, parse_reference
 from denzel.errors import UsageError
 
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
 
 @pytest.mark.parametrize(
     ("text", "host", "path", "tag"),
@@ -25,6 +27,19 @@ def test_a_name_is_taken_apart(text: str, host: str, path: str, tag: str) -> Non
     assert (found.host, found.path, found.tag) == (host, path, tag)
     assert str(found) == (text if text.endswith(f":{tag}") else f"{text}:latest")
     assert found.registry == (host or "docker.io")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "tag"),
+    [
+        (f"registry.example/iris@{DIGEST}", "registry.example/iris", "latest"),
+        (f"registry.example:5000/iris:2@{DIGEST}", "registry.example:5000/iris", "2"),
+    ],
+)
+def test_a_digest_may_follow(text: str, name: str, tag: str) -> None:
+    found = parse_reference(text)
+    assert (found.name, found.tag, found.digest) == (name, tag, DIGEST)
+    assert str(found) == f"{name}:{tag}@{DIGEST}"
 
 
 @pytest.mark.parametrize(

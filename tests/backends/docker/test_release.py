@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from denzel.backends.docker import release_commands as commands
 from denzel.backends.docker.backend import ComposeBackend
+from denzel.backends.docker.build import run_build
 from denzel.backends.docker.environment import write_secret_files
 from denzel.backends.docker.errors import explain_pull, explain_push, release_failure
 from denzel.backends.docker.release import Builder, ReleaseImages, read_builder
-from denzel.errors import EngineError, UsageError
+from denzel.errors import CommandError, EngineError, Interrupted, ProjectError, UsageError
+from denzel.operations.release import build as build_release
 from denzel.operations.release import private_key_in_project
 from denzel.project import Project
 
@@ -42,6 +46,67 @@ def test_an_image_is_given_its_secrets_before_it_asks_a_redis_of_the_users(
     told: list[object] = []
     ComposeBackend(project, told.append).check_redis()
     assert told == ["theirs"]
+
+
+def labelled(**labels: str) -> Any:
+    """A client of an engine that has every image, each with certain labels."""
+    image = SimpleNamespace(labels=labels)
+    return SimpleNamespace(images=SimpleNamespace(get=lambda _: image))
+
+
+def test_what_is_another_projects_image_is_told(project: Project) -> None:
+    told: list[str] = []
+    images = ReleaseImages(project, told.append)
+    for title in (project.name, "iris"):
+        labels = {commands.RELEASE_LABEL: "1.0.0", f"{commands.OCI}.title": title}
+        images.__dict__["_client"] = labelled(**labels)
+        images.fetch("shop:1", newest=True)
+    assert told == [
+        "shop:1 was made of the project iris: it runs here as shop_window, with the settings and "
+        "secrets of this one"
+    ]
+
+
+def test_what_a_digest_names_is_not_pulled_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # there is no docker to pull with
+    images = ReleaseImages(project, print)
+    images.__dict__["_client"] = labelled(**{commands.RELEASE_LABEL: "1.0.0"})
+    images.fetch(f"host.example/shop@sha256:{'a' * 64}", newest=True)
+    with pytest.raises(EngineError, match="docker is not installed"):
+        images.fetch("host.example/shop:1", newest=True)
+
+
+def test_a_push_that_is_interrupted_says_what_there_is(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    for step in ("preflight", "build", "keep_lock", "name", "forget"):
+        monkeypatch.setattr(ReleaseImages, step, lambda *_, **__: None)
+    monkeypatch.setattr(ReleaseImages, "push", interrupt)
+    with pytest.raises(Interrupted, match="shop:1 was not pushed, and the image is"):
+        build_release(
+            project, tag="host.example/shop:1", push=True, platforms=[], check=False, timeout=1,
+            report=print,
+        )  # fmt: skip
+
+
+def test_one_image_of_a_project_is_built_at_a_time(project: Project) -> None:
+    def build(command: list[str]) -> None:
+        run_build(command, "for release", project, lambda _: None, {})
+
+    build(["echo", "the first"])
+    log = project.logs / "build.log"
+    with log.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ProjectError, match="is building an image of this project"):
+            build(["echo", "the second"])
+    assert log.read_text() == "the first\n"
+    build(["echo", "3"])
+    assert log.read_text() == "3\n"
 
 
 def test_a_private_key_that_an_image_would_hold_is_told(project: Project) -> None:
@@ -147,23 +212,35 @@ def test_platforms_that_cannot_be_built_for_are_refused(
          '"insecure-registries"'),
         ('Get "https://host:5000/v2/": tls: failed: x509: certificate signed by unknown authority',
          "x509: certificate signed by unknown authority"),
+        ("692d: Retrying in 1 second\nreceived unexpected HTTP status: 500 Internal Server Error",
+         "host:5000 answers 500 Internal Server Error; its disk may be full"),
     ],
 )  # fmt: skip
 def test_a_push_that_fails_says_what_to_do(text: str, said: str) -> None:
-    error = str(explain_push(text, "host:5000", "host:5000/iris:1"))
+    error = str(explain_push(EngineError(text), "host:5000", "host:5000/iris:1"))
     assert error.startswith("host:5000/iris:1 was not pushed: ")
     assert said in error
     assert KEPT in error
 
 
-def test_what_else_a_push_says_is_left_as_it_is() -> None:
-    assert explain_push("the moon is full", "host", "host/iris:1") is None
+def test_what_else_a_push_says_stands_last() -> None:
+    failed = CommandError("`docker push` failed", said="692d6f96562b: Retrying\nthe moon is full")
+    error = str(explain_push(failed, "host", "host/iris:1"))
+    assert error.startswith("host/iris:1 was not pushed to host: the moon is full; ")
+
+
+def test_a_build_that_fails_before_a_push_is_told_as_it_is() -> None:
+    error = EngineError("The image could not be built\nThe end of logs/build.log:\n    no")
+    assert explain_push(error, "host", "host/iris:1") is error
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("manifest for host/iris:1 not found: manifest unknown", "there is no such image in host"),
+        (
+            "manifest for host/iris:1 not found: manifest unknown",
+            "is not on this machine, and could not be pulled: host has no",
+        ),
         ("pull access denied, may require 'docker login': denied: no", "`docker login host`"),
         ("the moon is full", "could not be pulled from host: the moon is full"),
     ],
@@ -173,7 +250,9 @@ def test_a_pull_that_fails_says_what_to_do(text: str, said: str) -> None:
 
 
 def test_docker_hub_needs_no_name_to_log_in() -> None:
-    assert "`docker login`" in str(explain_push("denied: no", "docker.io", "me/iris:1"))
+    assert "`docker login`" in str(
+        explain_push(EngineError("denied: no"), "docker.io", "me/iris:1")
+    )
 
 
 def test_a_step_of_the_build_says_why_it_failed() -> None:
