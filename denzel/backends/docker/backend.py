@@ -113,13 +113,14 @@ class ComposeBackend(Backend):
         had_balancer = any(
             service_of_container(found) == BALANCER for found in self._containers.all()
         )
-        self._remove_unwanted()
         has_balancer = self.project.settings.api_replicas > 1
         for service in services:
             # The port of the API goes over from it to the balancer, or back.
             recreate = service == "api" and had_balancer != has_balancer
+            if recreate:
+                self._remove_unwanted()
             together = [service, BALANCER] if service == "api" and has_balancer else [service]
-            self._show(self._commands().scale(together, recreate=recreate))
+            self._show(self._commands().scale(together, recreate=recreate), changes=True)
 
     def replicas(self, service: str) -> list[str]:
         """Return the names of a service's running replicas."""
@@ -266,10 +267,14 @@ class ComposeBackend(Backend):
     def _commands(self) -> ComposeCommands:
         return self._compose.commands
 
-    def _show(self, argv: Sequence[str]) -> None:
-        """Run a command of Compose's that changes containers; report what becomes of each."""
+    def _show(self, argv: Sequence[str], *, changes: bool = False) -> None:
+        """Run a command of Compose's that changes containers; report what becomes of each.
+
+        Those that run already are told as started, unless only ``changes`` are to be told.
+        """
         width = max((len(found.name) for found in self._containers.all()), default=0)
-        with containers_shown(self.report, self._containers.name, width) as receive:
+        name = self._containers.name
+        with containers_shown(self.report, name, width, changes=changes) as receive:
             self._compose.relay(argv, receive)
 
     def _start_containers(self) -> None:

@@ -10,21 +10,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from denzel.backends.base import NAME_WIDTH, Passing, Report
-from denzel.services import START_ORDER
+from denzel.services import START_ORDER, replica_name
 
 EVENT = re.compile(
     r"\s*(?P<kind>Container|Network|Volume)\s+\"?(?P<name>[^\s\"]+)\"?\s+(?P<event>\w+).*"
 )
-STARTED = ("Started", "Running")
+STARTED, RUNNING = "Started", "Running"
 STEP = re.compile(r"#\d+ \[[^\]]*?(?P<number>\d+/\d+)\] (?P<command>.*)")
 STEP_OUTPUT = re.compile(r"#\d+ [\d.]+ (?P<text>\S.*)")
 
 
 class ContainerProgress:
-    """Reports services as they start, in a fixed order, and containers as they stop and go."""
+    """Reports services as they start, in a fixed order, and containers as they stop and go.
 
-    def __init__(self, report: Report, project_name: str, width: int = 0) -> None:
+    What runs already is one that was started, too, unless only ``changes`` are to be told.
+    """
+
+    def __init__(
+        self, report: Report, project_name: str, width: int = 0, *, changes: bool = False
+    ) -> None:
         self._report = report
+        self._started_by = (STARTED,) if changes else (STARTED, RUNNING)
         self._prefix = f"{project_name}-"
         self._width = width
         self._waiting = list(START_ORDER)
@@ -55,17 +61,25 @@ class ContainerProgress:
         self._started.clear()
 
     def _container(self, name: str, event: str) -> None:
-        service = re.sub(r"-\d+$", "", name.removeprefix(self._prefix))
-        if event in STARTED:
+        service = self._replica(name)
+        if event in self._started_by:
             if service not in self._started:
                 self._started.append(service)
             self._report_started()
+        elif event == RUNNING:
+            pass
         elif event == "Removed":
             self._removed.append(name)
         elif event == "Stopped":
             self._report(f"Stopping {name:<{self._width}} ... done")
         else:
             self._report(Passing(f"{event}{' for' if event == 'Waiting' else ''} {service}"))
+
+    def _replica(self, container: str) -> str:
+        """Return which replica of a service a container is, by its name."""
+        name = container.removeprefix(self._prefix)
+        service, _, number = name.rpartition("-")
+        return replica_name(service, int(number)) if service and number.isdecimal() else name
 
     def _report_removed(self) -> None:
         for name in self._removed:
@@ -93,10 +107,10 @@ def build_step(line: str, step: str) -> tuple[str, str]:
 
 @contextmanager
 def containers_shown(
-    report: Report, project_name: str, width: int = 0
+    report: Report, project_name: str, width: int = 0, *, changes: bool = False
 ) -> Iterator[Callable[[str], None]]:
     """Give what receives the lines of one command of Compose's."""
-    progress = ContainerProgress(report, project_name, width)
+    progress = ContainerProgress(report, project_name, width, changes=changes)
     try:
         yield progress.receive
     finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from denzel.services import (
+    BALANCER,
     REDIS,
     SERVICES,
     ServiceStatus,
@@ -103,6 +104,8 @@ def project_status(
     for container in containers:
         by_service.setdefault(container.service, []).append(container)
         elsewhere = container.records.get(REDIS) or elsewhere
+    if len(by_service["api"]) > 1:  # none of which has the API's port
+        by_service.setdefault(BALANCER, [])
     services = tuple(
         ServiceStatus(REDIS, elsewhere[0], detail=elsewhere[1])
         if name == REDIS and elsewhere and not replicas

@@ -60,6 +60,7 @@ def test_services_start_in_the_tutorials_order() -> None:
         "Starting denzel  ... done",
         "Starting callbacks ... done",
         "Starting monitor ... done",
+        "Starting denzel-2 ... done",
         "Starting mailer  ... done",
     ]
     assert "Starting redis" in passing
@@ -75,6 +76,14 @@ def test_what_is_removed_is_told_after_what_was_stopped() -> None:
         "Removing network shop_default",
         "Removing volume shop_venv",
     ]
+
+
+def test_what_runs_already_is_no_change() -> None:
+    lines: list[str] = []
+    with containers_shown(lines.append, "shop", changes=True) as receive:
+        receive(" Container shop-denzel-1  Running")
+        receive(" Container shop-denzel-2  Started")
+    assert lines == ["Starting denzel-2 ... done", ""]
 
 
 def test_what_was_done_before_a_failure_is_told() -> None:

@@ -37,6 +37,14 @@ def test_services_without_containers_are_down() -> None:
     assert status.workers == ()
 
 
+def test_several_apis_without_a_balancer_are_told() -> None:
+    replicas = [container(records=UP), container(number=2, records=UP)]
+    status = project_status(replicas, "worker@shop", {})
+    assert status.services[-1] == ServiceStatus("balancer", State.DOWN)
+    one = project_status(replicas[:1], "worker@shop", {})
+    assert "balancer" not in [line.name for line in one.services]
+
+
 def test_a_redis_elsewhere_is_as_a_container_finds_it() -> None:
     records: Records = {**UP, "redis": (State.DOWN, "r.example:6379 cannot be reached")}
     status = project_status([container(records=records)], "worker@shop", {})
