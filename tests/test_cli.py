@@ -492,19 +492,33 @@ def test_ctrl_c_ends_what_is_live_without_an_error(project: Project, command: li
     assert (child.returncode, errors.strip()) == (0, "")
 
 
-@pytest.mark.parametrize("command", ["restart", "updatepipreqs"])
-def test_ctrl_c_during_a_restart_says_how_to_go_on(
-    project: Project, monkeypatch: pytest.MonkeyPatch, command: str
+@pytest.mark.parametrize(
+    ("command", "operation", "said"),
+    [
+        ("launch", "launch", "`denzel shutdown` removes what was started"),
+        ("start", "start", "`denzel start` again starts"),
+        ("restart", "restart", "`denzel start` starts them"),
+        ("updatepipreqs", "update", "`denzel start` starts them"),
+        ("reload", "reload", "services go on as they were"),
+        ("scale denzel=2", "scale", "run it again with the numbers"),
+        ("stop", "stop", "`denzel stop` again stops"),
+        ("shutdown", "shutdown", "`denzel shutdown` again removes"),
+        ("build", "build", "nothing was pushed"),
+        ("status --wait", "wait_until_ready", "the services go on"),
+    ],
+)  # fmt: skip
+def test_ctrl_c_says_what_is_left_and_how_to_go_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch, command: str, operation: str, said: str
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.chdir(project.root)
-    monkeypatch.setattr("denzel.operations.restart", interrupt)
-    monkeypatch.setattr("denzel.operations.update", interrupt)
-    done = CliRunner().invoke(main, [command])
+    monkeypatch.setattr(f"denzel.operations.{operation}", interrupt)
+    done = CliRunner().invoke(main, command.split())
     assert done.exit_code == 130
-    assert "`denzel start` starts them" in done.stderr
+    assert done.stderr.startswith("Error: Interrupted; ")
+    assert said in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(project: Project) -> None:

@@ -14,6 +14,7 @@ from denzel.backends.base import Backend, LogLine, Report
 from denzel.errors import (
     CommandError,
     EngineError,
+    Interrupted,
     PortTaken,
     ProjectError,
     RequirementsError,
@@ -53,6 +54,7 @@ class Deployments:
         self.leaves_something = False
         self.unswitchable = ""
         self.stuck = ""
+        self.interrupted: set[str] = set()
         self.check_succeeds = True
         self.statuses: list[Status] = [UP]
         self.default = "docker"
@@ -162,6 +164,8 @@ class MemoryBackend(Backend):
 
     def switch(self, service: str, version: int, *, stop_first: bool) -> None:
         self._do(f"switch {service} {version}{' stop first' if stop_first else ''}")
+        if f"{service} {version}" in self.machine.interrupted:
+            raise KeyboardInterrupt
         if service == self.machine.unswitchable or f"{service} {version}" == self.machine.stuck:
             raise ServiceError(f"{service}: the new one does not start")
 
@@ -272,6 +276,38 @@ def test_an_image_that_cannot_take_its_place_is_not_remembered(
     assert project.launch == before
 
 
+def test_the_former_image_serves_again_when_another_is_interrupted(
+    project: Project,
+    ports: tuple[int, int],
+    machine: Deployments,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launch_image(project, IMAGE, ports)
+    started: list[str | None] = []
+
+    def interrupt(self: Backend) -> None:
+        started.append(self.project.launch.image)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MemoryBackend, "start", interrupt)
+    with pytest.raises(Interrupted, match=f"{IMAGE} goes on"):
+        launch_image(project, NEWER)
+    assert started == [NEWER, IMAGE]
+
+
+def test_a_port_that_is_taken_is_told_before_another_image_takes_its_place(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    launch_image(project, IMAGE, ports)
+    machine.done.clear()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(PortTaken):
+            launch_image(project, NEWER, (taken.getsockname()[1], ports[1]))
+    assert machine.done == []
+
+
 def test_a_name_that_no_image_can_have_is_refused_first(
     project: Project, machine: Deployments
 ) -> None:
@@ -284,7 +320,9 @@ def test_an_image_does_not_take_the_place_of_files(
     project: Project, ports: tuple[int, int], machine: Deployments
 ) -> None:
     launch(project, ports)
-    with pytest.raises(ProjectError, match="already launched"):
+    with pytest.raises(
+        ProjectError, match="already launched, from its own files: run `denzel shut"
+    ):
         launch_image(project, IMAGE)
 
 
@@ -457,6 +495,18 @@ def test_running_services_are_restarted_by_an_upgrade_that_changes_files(
     assert operations.upgrade(project.root, reported.append).added == ["entrypoints/api.sh"]
     assert machine.done[len(done) :] == ["local prepare 1", "local restart"]
     assert "restarted when the files are in place" in reported[0]
+
+
+def test_what_runs_from_an_image_goes_on_at_an_upgrade(
+    project: Project, machine: Deployments, ports: tuple[int, int]
+) -> None:
+    launch_image(project, IMAGE, ports)
+    machine.done.clear()
+    assert operations.upgrade(project.root, silent).notes == []  # nothing to do
+    (project.root / "entrypoints" / "api.sh").unlink()
+    (note,) = operations.upgrade(project.root, silent).notes
+    assert f"from the image {IMAGE}, which stays as it is" in note
+    assert machine.done == []
 
 
 def test_a_second_launch_is_refused(
@@ -979,6 +1029,8 @@ def test_a_scale_that_fails_leaves_env_as_it_was(serving: Project, machine: Depl
     with pytest.raises(EngineError):
         operations.scale(serving, {"denzel": 2}, report=silent)
     assert Project(serving.root).settings.worker_replicas == 1
+    scaled = [done for done in machine.done if "scale" in done]
+    assert scaled == ["docker scale denzel [2, 1]", "docker scale denzel [1, 1]"]
 
 
 @pytest.mark.parametrize(
@@ -994,6 +1046,7 @@ def test_a_scale_that_fails_leaves_env_as_it_was(serving: Project, machine: Depl
         (["frontend=2"], "denzel and api can"),
         (["denzel"], "SERVICE=NUMBER"),
         (["denzel=many"], "SERVICE=NUMBER"),
+        (["denzel=2", "denzel=3"], "denzel is given twice"),
         (["api=2", "redis=2"], "There is one redis"),
     ],
 )
@@ -1005,6 +1058,26 @@ def test_what_cannot_be_scaled_is_refused_with_the_reason(
         operations.scale(serving, operations.scaled(words), report=silent)
     assert not any("scale" in done for done in machine.done)
     assert Project(serving.root).settings.api_replicas == 1
+
+
+def test_other_numbers_of_replicas_are_nothing_to_reload(
+    serving: Project, machine: Deployments
+) -> None:
+    reload(serving)
+    operations.scale(serving, {"denzel": 2, "api": 2}, report=silent)
+    assert not reload(serving).is_new
+
+
+def test_a_reload_that_is_interrupted_says_what_serves(
+    serving: Project, machine: Deployments
+) -> None:
+    machine.interrupted = {"api 2"}
+    with pytest.raises(Interrupted, match="Nothing was changed: version 1 goes on"):
+        reload(serving)
+    assert machine.done[-2:] == ["docker switch denzel 1", "docker switch api 1"]
+    machine.interrupted = {"api 2", "denzel 1"}
+    with pytest.raises(Interrupted, match="may run another version than 1: `denzel restart`"):
+        reload(serving)
 
 
 def test_a_reload_moves_every_replica_or_none(serving: Project, machine: Deployments) -> None:

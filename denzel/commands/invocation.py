@@ -54,7 +54,8 @@ def _place() -> Path:
 def wait_until_ready(project: Project, timeout: float) -> Status:
     """Show the status until every line says UP, for ``timeout`` seconds at most; return it."""
     view = console.WaitView()
-    status = operations.wait_until_ready(project, timeout=timeout, seen=view.show)
+    with interruptible("the services go on; `denzel status --live` watches them"):
+        status = operations.wait_until_ready(project, timeout=timeout, seen=view.show)
     view.clear()
     return status
 

@@ -43,6 +43,10 @@ def reload(stop_first: bool, timeout: float) -> None:
         )
     if not result.is_new:
         console.echo(f"Nothing has changed since version {result.version}, which serves")
+        console.progress(
+            "Changes of ports, images, Redis and HTTPS in .env are not looked at: `denzel restart` "
+            "takes them up, of ports and images the next launch"
+        )
         return
     _show(result)
 

@@ -75,7 +75,8 @@ def launch(
 def start(wait: bool, timeout: float) -> None:
     """Start the stopped services."""
     project = current_project()
-    operations.start(project, report=console.progress)
+    with interruptible("`denzel start` again starts what does not run"):
+        operations.start(project, report=console.progress)
     if wait:
         show_readiness(project, timeout)
 
@@ -83,7 +84,9 @@ def start(wait: bool, timeout: float) -> None:
 @click.command()
 def stop() -> None:
     """Stop the services; queue, results and response mode stay."""
-    operations.stop(current_deployment(), report=console.progress)
+    project = current_deployment()
+    with interruptible("`denzel stop` again stops what still runs"):
+        operations.stop(project, report=console.progress)
 
 
 @click.command()
@@ -106,4 +109,6 @@ def restart(wait: bool, timeout: float) -> None:
 )
 def shutdown(purge: bool) -> None:
     """Stop and remove all services; the project's files stay."""
-    operations.shutdown(current_deployment(), purge=purge, report=console.progress)
+    project = current_deployment()
+    with interruptible("`denzel shutdown` again removes what is left"):
+        operations.shutdown(project, purge=purge, report=console.progress)

@@ -10,6 +10,8 @@ from denzel import console, operations
 from denzel.commands.invocation import current_project, interruptible, wait_until_ready
 from denzel.commands.options import json_option, wait_options
 
+AGAIN = "`denzel scale` shows what runs: run it again with the numbers you want"
+
 
 @click.command()
 @click.argument("services", metavar="[SERVICE=NUMBER]...", nargs=-1)
@@ -23,7 +25,7 @@ def scale(services: tuple[str, ...], as_json: bool, wait: bool, timeout: float) 
     """
     project = current_project()
     if services:
-        with interruptible("run `denzel scale` again"):
+        with interruptible(AGAIN):
             wanted = operations.scaled(services)
             operations.scale(project, wanted, report=console.progress)
         if wait:

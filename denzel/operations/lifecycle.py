@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from denzel import backends
@@ -12,6 +12,7 @@ from denzel.backends.docker.references import parse_reference
 from denzel.errors import (
     DenzelError,
     EngineError,
+    Interrupted,
     PortTaken,
     ProjectError,
     ServiceError,
@@ -32,6 +33,10 @@ from denzel.urls import api_url, monitor_url
 from denzel.versions import Versions
 
 ALREADY_LAUNCHED = 'Project already launched! Did you mean to run "denzel start"?'
+RUNS_FILES = (
+    "Project already launched, from its own files: run `denzel shutdown`, which keeps queue and "
+    "results, then `denzel launch --image` again"
+)
 DEFAULT_HTTPS_PORT = 443
 LOCAL = "local"
 METRICS_ON = {"WITH_METRICS": "1"}
@@ -73,11 +78,12 @@ def launch(
             if _runs_image(project):
                 with _metrics_turned_on(project, with_metrics):
                     return _move_to_image(project, image, report, api_port, monitor_port)
-        _forget_lost_deployment(project, backend)
+        already = ALREADY_LAUNCHED if image is None else RUNS_FILES
+        _forget_lost_deployment(project, backend, already)
         ports = _wanted_ports(project, api_port, monitor_port)
         chosen = backends.choose(project, backend, report)
         if chosen.launched():
-            raise ProjectError(ALREADY_LAUNCHED)
+            raise ProjectError(already)
         chosen.preflight()
         check_ports({f"--{name}-port": port for name, port in ports.items()})
         _check_metrics(project, chosen, asked_for=with_metrics)
@@ -232,21 +238,28 @@ def _move_to_image(
 ) -> Deployment:
     """Have services that run from one image go on with another one; queue and results stay.
 
-    Ports that are None stay, too.
+    Ports that are None stay, too.  When it fails or is interrupted, the former image serves again.
     """
     backend, before = launched_backend(project, report), project.launch
+    present = (project.settings.api_port, project.settings.monitor_port)
+    chosen = {"--api-port": api_port, "--monitor-port": monitor_port}
+    check_ports({name: port for name, port in chosen.items() if port and port not in present})
     backend.fetch(image)
     api = before.api_port if api_port is None else api_port
     monitor = before.monitor_port if monitor_port is None else monitor_port
     project.record_backend(backend.name, api_port=api, monitor_port=monitor, image=image)
     try:
         backend.start()
-    except BaseException:
+    except BaseException as error:
         project.record_backend(
             backend.name, api_port=before.api_port, monitor_port=before.monitor_port,
             image=before.image,
         )  # fmt: skip
-        report(f"Going back to {before.image}: `denzel start` starts what does not run")
+        report(f"Going back to {before.image}; `denzel start` starts what does not run then")
+        with suppress(DenzelError, KeyboardInterrupt):  # who types it twice is told the same
+            backend.start()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"Interrupted; {before.image} goes on") from None
         raise
     return deployment(project, backend)
 
@@ -293,8 +306,11 @@ def _metrics_turned_on(project: Project, wanted: bool) -> Iterator[None]:
         raise
 
 
-def _forget_lost_deployment(project: Project, wanted: str | None) -> None:
-    """Clear a record that is no longer true: the project was copied, or its engine is gone."""
+def _forget_lost_deployment(project: Project, wanted: str | None, already: str) -> None:
+    """Clear a record that is no longer true: the project was copied, or its engine is gone.
+
+    ``already`` is what is said of one that is true.
+    """
     recorded = project.backend
     if recorded is None:
         return
@@ -305,7 +321,7 @@ def _forget_lost_deployment(project: Project, wanted: str | None) -> None:
             raise
         launched = False
     if launched:
-        raise ProjectError(ALREADY_LAUNCHED)
+        raise ProjectError(already)
     project.record_backend(None)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from denzel.backends.base import Backend, Report
-from denzel.errors import DenzelError, ProjectError, RequirementsError, ServiceError
+from denzel.errors import DenzelError, Interrupted, ProjectError, RequirementsError, ServiceError
 from denzel.operations.deployment import (
     check_settings,
     launched_backend,
@@ -138,6 +138,9 @@ class _Replacing:
         except (RequirementsError, ServiceError) as error:
             self._drop(version, is_new)
             raise type(error)(f"{error}. {self._outcome}") from error
+        except KeyboardInterrupt:
+            self._drop(version, is_new)
+            raise Interrupted(f"Interrupted. {self._outcome}") from None
         except BaseException:
             self._drop(version, is_new)
             raise
@@ -171,6 +174,7 @@ class _Replacing:
             raise
         except BaseException:
             # It is not known whether the last one was switched.
+            self._report(f"Going back to version {self._before}")
             self._undo(switched, stop_first, was_mixed)
             raise
         self._versions.serve(version.number)

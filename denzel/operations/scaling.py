@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from denzel import backends
@@ -45,7 +46,8 @@ def replicas(project: Project) -> list[Replicas]:
 def scale(project: Project, wanted: Mapping[str, int], *, report: Report) -> None:
     """Have so many replicas of services, now if they run, and at every start from then on.
 
-    Raises UsageError for what cannot be had, and then nothing is changed.
+    Raises UsageError for what cannot be had, and then nothing is changed.  When it fails otherwise,
+    the numbers are those of before again.
     """
     for service, number in wanted.items():
         _check(service, number)
@@ -64,6 +66,9 @@ def scale(project: Project, wanted: Mapping[str, int], *, report: Report) -> Non
             backend.scale(list(wanted))
         except BaseException:
             _record(project, before)
+            report(f"Going back to {' '.join(f'{name}={text}' for name, text in before.items())}")
+            with suppress(DenzelError):
+                backend.scale(list(before))
             raise
 
 
@@ -126,6 +131,8 @@ def scaled(words: Sequence[str]) -> dict[str, int]:
     wanted: dict[str, int] = {}
     for word in words:
         service, _, text = word.partition("=")
+        if service in wanted:
+            raise UsageError(f"{service} is given twice; give one number of replicas")
         try:
             wanted[service] = int(text)
         except ValueError:

@@ -17,13 +17,17 @@ OLD_SERVICES = (
     "The services of denzel 0.3 go on with the code they have loaded, but must not be restarted: "
     "run `denzel shutdown`, then `denzel launch` puts this version into service"
 )
+RUNS_IMAGE = (
+    "The services run from the image {}, which stays as it is: `denzel build` makes one of this "
+    "version, and `denzel launch --image` runs it"
+)
 
 
 def upgrade(directory: Path, report: Report) -> UpgradeResult:
     """Upgrade the project that ``directory`` lies in; convert one of denzel 0.3.
 
     All files are replaced, or none.  Running services are restarted, so that they do not mix two
-    versions; the services of 0.3 are left alone.
+    versions; those that run from an image, and the services of 0.3, are left alone.
     """
     old = find_version_0_3(directory)
     if old is not None:
@@ -37,10 +41,13 @@ def upgrade(directory: Path, report: Report) -> UpgradeResult:
     running = _runs(project)
     with project.changing():
         planned = plan_upgrade(project)
-        restarted = running and planned.result.touches_services
+        image = project.launch.image if running else None
+        restarted = running and image is None and planned.result.touches_services
         if restarted:
             report("The services are running: they are restarted when the files are in place")
         planned.changes.apply()
+        if image is not None and planned.result.touches_services:
+            planned.result.notes.append(RUNS_IMAGE.format(image))
         project.forget()
     if restarted:
         restart(project, report=report)
