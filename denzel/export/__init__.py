@@ -5,7 +5,20 @@ What is written are the files in ``templates/export``, plain YAML, whose few pla
 """
 
 from denzel.export.directory import Export, write
-from denzel.export.kubernetes import OVERLAY, kubernetes_files, namespace_of
+from denzel.export.kubernetes import (
+    OVERLAY,
+    kubernetes_files,
+    namespace_of,
+    overlay_changes,
+)
 from denzel.export.swarm import swarm_files
 
-__all__ = ["OVERLAY", "Export", "kubernetes_files", "namespace_of", "swarm_files", "write"]
+__all__ = [
+    "OVERLAY",
+    "Export",
+    "kubernetes_files",
+    "namespace_of",
+    "overlay_changes",
+    "swarm_files",
+    "write",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from denzel.backends.docker.references import parse_reference
@@ -28,6 +29,8 @@ TAKEN = ("default", "kube-")
 """How the names of Kubernetes' own namespaces begin."""
 SECRETS_FILE = "base/secrets.env"
 OVERLAY = "overlays/production"
+USED_COMPONENT = re.compile(r"(?m)^\s*-\s+\S*/components/([\w-]+)")
+"""In an overlay, a line of its components that is no comment."""
 EXAMPLE_HOST = "predict.example.com"
 TLS_PORT = 6380
 """On which managed Redis usually speaks TLS."""
@@ -123,19 +126,45 @@ def _redis(project: Project, namespace: str) -> dict[str, str]:
     }
 
 
+def overlay_changes(project: Project, directory: Path) -> list[str]:
+    """Return what its user should change in the overlays, which a later export leaves as they are.
+
+    Each component that a setting takes should be used in one of them.
+    """
+    used: set[str] = set()
+    for path in directory.glob("overlays/**/kustomization.yaml"):
+        used.update(USED_COMPONENT.findall(path.read_text(encoding="utf-8", errors="replace")))
+    overlay = f"{OVERLAY}/kustomization.yaml"
+    changes = [
+        f"Add ../../components/{name} to {overlay}: {setting} in .env takes it"
+        for name, setting in _components(project).items()
+        if name not in used
+    ]
+    if "external-redis" in used and not external_redis(project):
+        changes.append(
+            f"Take ../../components/external-redis out of {overlay}: .env has no REDIS_URL"
+        )
+    return changes
+
+
+def _components(project: Project) -> dict[str, str]:
+    """Return the components that settings take, each with its setting."""
+    settings = project.settings
+    taken = {
+        ("external-redis", "REDIS_URL"): bool(external_redis(project)),
+        ("gpu", "GPU"): settings.gpu,
+        ("ingress", "HTTPS_DOMAIN"): bool(settings.https_domain),
+        ("monitor", "MONITOR_USER"): settings.serves_monitor,
+    }
+    return dict(each for each, is_taken in taken.items() if is_taken)
+
+
 def _overlay(project: Project) -> dict[str, str]:
     """Return what the overlay begins with; the rest of it stands there as comments."""
-    settings = project.settings
-    used = {
-        "external-redis": bool(external_redis(project)),
-        "gpu": settings.gpu,
-        "ingress": bool(settings.https_domain),
-        "monitor": settings.serves_monitor,
-    }
+    used = _components(project)
     names = ["external-redis", "gpu", "ingress", "monitor", "hpa-api", "hpa-worker", "keda"]
-    lines = [f"{' ' if used.get(each) else '#'} - ../../components/{each}" for each in names]
-    heading = "components:" if any(used.values()) else "# components:"
+    lines = [f"{' ' if each in used else '#'} - ../../components/{each}" for each in names]
     return {
-        "COMPONENTS": "\n".join([heading, *lines]),
-        "CPU_WORKERS": "0" if settings.gpu else "2",
+        "COMPONENTS": "\n".join(["components:" if used else "# components:", *lines]),
+        "CPU_WORKERS": "0" if project.settings.gpu else "2",
     }

@@ -8,6 +8,7 @@ from shlex import quote
 
 from denzel import export
 from denzel.backends.base import Report
+from denzel.backends.docker.references import parse_reference
 from denzel.errors import UsageError
 from denzel.operations.deployment import check_settings, make_missing_secrets
 from denzel.project import Project
@@ -56,9 +57,13 @@ def write_export(
             "Say which image the machines pull, by --image REGISTRY/NAME:TAG or RELEASE_IMAGE "
             "in .env; `denzel build --push` makes one"
         )
+    if "/" not in parse_reference(image).name:
+        report(f"{image} names no registry: machines that do not have it look for it at Docker Hub")
     if target == KUBERNETES:
         files = export.kubernetes_files(project, image, export.namespace_of(project, namespace))
         export.write(files, place, force=force)
+        for change in export.overlay_changes(project, place):
+            report(change)
         return Exported(directory, f"kubectl apply -k {quote(str(directory / export.OVERLAY))}")
     files = export.swarm_files(project, image)
     export.write(files, place, force=force)

@@ -62,6 +62,35 @@ def test_without_an_image_it_says_which_option_names_one(denzel: Denzel, project
     assert not (project.root.parent / "new").exists()
 
 
+def test_an_image_that_no_machine_could_pull_is_told(denzel: Denzel, project: Project) -> None:
+    done = denzel("export", "kubernetes", "../new", "--image", "shop:1", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert "shop:1 names no registry" in done.stderr
+    done = denzel("export", "kubernetes", "../other", "--image", "ada/shop:1", cwd=project.root)
+    assert "registry" not in done.stderr
+
+
+def test_an_overlay_that_does_not_go_with_the_settings_is_told(
+    denzel: Denzel, project: Project
+) -> None:
+    command = ("export", "kubernetes", "../k8s", "--image", IMAGE, "--force")
+    assert "overlay" not in denzel(*command, cwd=project.root).stderr.partition("Deploy it")[0]
+    project.set_environment(REDIS_URL="redis://cache.example/1", HTTPS_DOMAIN="shop.example")
+    said = denzel(*command, cwd=project.root).stderr
+    overlay = "overlays/production/kustomization.yaml"
+    for name, setting in {"external-redis": "REDIS_URL", "ingress": "HTTPS_DOMAIN"}.items():
+        assert f"Add ../../components/{name} to {overlay}: {setting} in .env takes it" in said
+    file = project.root.parent / "k8s" / overlay
+    text = file.read_text(encoding="utf-8").replace("# components:", "components:")
+    for name in ("external-redis", "ingress"):
+        text = text.replace(f"# - ../../components/{name}", f"  - ../../components/{name}")
+    file.write_text(text, encoding="utf-8")
+    assert "Add " not in denzel(*command, cwd=project.root).stderr
+    project.set_environment(REDIS_URL="")
+    said = denzel(*command, cwd=project.root).stderr
+    assert f"Take ../../components/external-redis out of {overlay}" in said
+
+
 def test_a_monitor_without_a_password_is_refused_as_at_launch(
     denzel: Denzel, project: Project
 ) -> None:

@@ -224,6 +224,21 @@ def test_https_gets_an_ingress(project: Project, tmp_path: Path) -> None:
     assert settings["MONITOR_PREFIX"] == "/monitor"
 
 
+def test_patches_that_stand_in_the_overlay_as_comments_work(
+    project: Project, tmp_path: Path
+) -> None:
+    overlay = export(project, tmp_path / "deploy", "ingress")
+    file = overlay / "kustomization.yaml"
+    before, patches, after = file.read_text(encoding="utf-8").partition("# patches:")
+    lines = (patches + after).splitlines()
+    file.write_text("\n".join([before, *(line[2:] for line in lines)]), encoding="utf-8")
+    manifests = build(overlay)
+    for name, pod in pods(manifests).items():
+        assert pod["imagePullSecrets"] == [{"name": "registry"}], name
+    annotations = one(manifests, "Ingress", "api")["metadata"]["annotations"]
+    assert annotations == {"cert-manager.io/cluster-issuer": "letsencrypt"}
+
+
 @pytest.mark.parametrize(
     ("name", "namespace"), [("shop_window", "shop-window"), ("9lives", "9lives"), ("a__", "a")]
 )
