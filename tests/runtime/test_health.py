@@ -112,6 +112,40 @@ def test_a_liveness_probe_fails_where_a_new_start_helps(
     assert health.main(["--live", "denzel"]) == int(fails)
 
 
+@pytest.mark.parametrize(
+    ("redis", "age", "fails"),
+    [(state.UP, 2, False), (state.UP, 17, True), (state.DOWN, 17, False)],
+    ids=["beats", "hangs", "without Redis"],
+)
+@pytest.mark.parametrize("service", ["denzel", "callbacks"])
+def test_a_swarm_ends_nothing_for_want_of_redis(
+    settings: Settings, run_directory: Path, monkeypatch: pytest.MonkeyPatch,
+    service: str, redis: str, age: float, fails: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(health, "redis_state", lambda _address: (redis, ""))
+    monkeypatch.setattr(health, "load_settings", lambda: settings)
+    state.write_state("denzel", state.UP)
+    recorded = health.BEATS[service]
+    state.write_state(recorded, state.LOADING)
+    assert health.main(["--without-redis", service]) == 1
+    state.write_state(recorded, state.UP)
+    backdate(run_directory / f"{recorded}.beat", age)
+    assert health.main(["--without-redis", service]) == int(fails)
+
+
+def test_an_api_without_redis_is_well_for_a_swarm_while_it_answers(
+    settings: Settings, http_port: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = dataclasses.replace(settings, api_host="127.0.0.1", api_port=http_port(200))
+    monkeypatch.setattr(health, "load_settings", lambda: there)
+    state.write_state("api", state.UP)
+    assert health.main(["api"]) == 1
+    assert health.main(["--without-redis", "api"]) == 0
+    dead = dataclasses.replace(there, api_port=http_port(503))
+    monkeypatch.setattr(health, "load_settings", lambda: dead)
+    assert health.main(["--without-redis", "api"]) == 1
+
+
 def test_up_is_the_first_heartbeat(settings: Settings, run_directory: Path) -> None:
     """Else what hangs right after it would be up for good."""
     state.write_state("callbacks", state.UP)

@@ -4,7 +4,8 @@ The module ``app.runtime.health SERVICE`` is the containers' health check: it ex
 service works, and else prints what is wrong and exits with 1.  Without a service it prints
 the state of each service that has one in ``$DENZEL_RUN_DIR``, as ``denzel status`` reads them.
 ``app.runtime.health --live SERVICE`` fails only where a new start would help: the service hangs
-although Redis answers.  A Kubernetes liveness probe asks that.
+although Redis answers.  A Kubernetes liveness probe asks that.  ``--without-redis SERVICE`` is the
+health check, except that a service which waits for Redis is well: a Swarm ends what is not.
 
 It starts every few seconds in every container, so it uses little of the standard library; and
 relative imports alone, since ``denzel`` asks about local processes by the same functions.
@@ -39,10 +40,11 @@ ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where a service that listens on every address is asked."""
 
 
-def examine(settings: Settings) -> dict[str, tuple[str, str]]:
+def examine(settings: Settings, *, needs_redis: bool = True) -> dict[str, tuple[str, str]]:
     """Return state and detail of each service that has recorded one.
 
     UP becomes ERROR where the service does not work; other states are as they were recorded.
+    Without ``needs_redis`` a service works that has nothing but Redis amiss.
     """
     directory = Path(settings.denzel_run_dir)
     found = {path.stem: state.read_state(path) for path in sorted(directory.glob("[!.]*.json"))}
@@ -54,7 +56,9 @@ def examine(settings: Settings) -> dict[str, tuple[str, str]]:
         if settings.redis_url:  # then it is no service of denzel's that could tell by itself
             found["redis"] = redis
     for name in up:
-        if problem := _problem(name, settings, no_redis):
+        if no_redis and not needs_redis and name in BEATS:
+            continue  # its heartbeats wait for Redis, too
+        if problem := _problem(name, settings, no_redis if needs_redis else ""):
             found[name] = (state.ERROR, problem)
     return found
 
@@ -126,14 +130,15 @@ def main(arguments: list[str]) -> int:
         if problem := hang(settings, arguments[1]):
             print(f"{arguments[1]} {problem}")
         return int(bool(problem))
-    found = examine(settings)
+    needs_redis = arguments[:1] != ["--without-redis"]
+    found = examine(settings, needs_redis=needs_redis)
     if not arguments:
         for name, (shown, detail) in found.items():
             file = Path(settings.denzel_run_dir) / f"{name}.json"
             record = {**state.read_record(file), "state": shown, "detail": detail}
             print(f"{file}:{json.dumps(record)}")
         return 0
-    (service,) = arguments
+    service = arguments[-1]
     # The service denzel is well when its worker has the model.
     wanted = [service, state.WORKER] if service == "denzel" else [service]
     for name in wanted:
