@@ -43,11 +43,11 @@ def refuse_for_image(project: Project) -> None:
         )
 
 
-def check_settings(project: Project, report: Report) -> None:
+def check_settings(project: Project, report: Report, *, monitor: bool = True) -> None:
     """Tell of secrets that travel, and of names that look like a setting's.
 
-    Raises UsageError when the monitor would be shown to whoever comes along, and for settings that
-    do not go together.
+    Raises UsageError when the ``monitor``, if there is to be one, would be shown to whoever comes
+    along, and for settings that do not go together.
     """
     for name in project.tracked_secrets:
         report(
@@ -63,7 +63,7 @@ def check_settings(project: Project, report: Report) -> None:
     for name, meant in project.misspelled.items():
         file = project.env_file if name in settings else project.secrets_file
         report(f"In {file}: {name} is no setting of denzel's. Did you mean {meant}?")
-    problem = project.settings.exposure or project.settings.conflict
+    problem = (monitor and project.settings.exposure) or project.settings.conflict
     if problem:
         raise UsageError(f"In {project.env_file}: {problem}")
 

@@ -49,8 +49,8 @@ def write_export(
             f"{directory} lies in the project, and would get into its image with its secrets; name "
             "a directory beside it"
         )
-    check_settings(project, report)
     make_missing_secrets(project, report)
+    check_settings(project, report)
     image = image or project.settings.release_image
     if not image:
         raise UsageError(

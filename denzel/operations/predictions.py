@@ -104,7 +104,7 @@ def check(
     ``backend`` is as for :func:`launch`, ``timeout`` bounds each step, in seconds, and ``repeat``
     is how many more predictions are made and timed.
     """
-    check_settings(project, report)
+    check_settings(project, report, monitor=False)
     content = None if sample is None else sample.content
     options = ["--timeout", str(timeout), "--repeat", str(repeat)]
     if sample is not None and sample.content_type != JSON:

@@ -65,7 +65,7 @@ def build(
     """
     from denzel.backends.docker.release import ReleaseImages
 
-    check_settings(project, report)
+    check_settings(project, report, monitor=False)
     revision = find_revision(project.root)
     reference = parse_reference(tag or _default_tag(project, revision))
     if reference.digest:

@@ -91,6 +91,14 @@ def test_an_overlay_that_does_not_go_with_the_settings_is_told(
     assert f"Take ../../components/external-redis out of {overlay}" in said
 
 
+def test_the_monitors_password_is_made_as_at_launch(denzel: Denzel, project: Project) -> None:
+    project.set_environment(MONITOR_USER="ada")
+    done = denzel("export", "swarm", "../new", "--image", IMAGE, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert "made anew: MONITOR_PASSWORD" in done.stderr
+    assert (project.root.parent / "new/secrets/MONITOR_PASSWORD").is_file()
+
+
 def test_a_monitor_without_a_password_is_refused_as_at_launch(
     denzel: Denzel, project: Project
 ) -> None:

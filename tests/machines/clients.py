@@ -59,16 +59,21 @@ def submit(address: str, body: Any) -> str:
         f"http://{address}:8000/predict", json=body, headers={"Prefer": "respond-async"},
         timeout=ANSWER_SECONDS,
     )  # fmt: skip
+    assert answer.ok, answer.text
     return str(answer.json()["data"]["task_id"])
 
 
 def unfinished(address: str, task_ids: list[str]) -> list[str]:
-    """Return the requests that have not ended; one that failed or is unknown fails the test."""
+    """Return the requests not known to have ended; one that failed or is unknown fails the test."""
     left = []
     with requests.Session() as session:
         for task_id in task_ids:
             url = f"http://{address}:8000/status/{task_id}"
-            answer = session.get(url, timeout=ANSWER_SECONDS)
+            try:
+                answer = session.get(url, timeout=ANSWER_SECONDS)
+            except requests.RequestException:  # of a machine that is short of processors
+                left.append(task_id)
+                continue
             assert answer.status_code == 200, answer.text
             state = answer.json()["status"]
             assert state in ("PENDING", "SUCCESS"), answer.text
