@@ -11,7 +11,7 @@ from denzel.polling import polls
 from engine import docker
 
 NODE_IMAGE = "denzel-test-machine:1"
-START_SECONDS = 60
+START_SECONDS = 180
 HERE = Path(__file__).parent
 
 
@@ -64,6 +64,11 @@ class Node:
     def kill(self) -> None:
         """Have it lose its power."""
         docker("kill", self.name)
+
+    def start(self) -> None:
+        """Switch it on again."""
+        docker("start", self.name)
+        self.wait_until("docker", "version")
 
     def remove(self) -> None:
         """Leave nothing of it."""

@@ -23,7 +23,7 @@ from export.manifests import Manifest, build, one
 
 from .nodes import Node, load_everywhere
 
-READY_SECONDS = 180
+READY_SECONDS = 400
 NETWORK = "denzel"
 PODMAN = ("env", "PODMAN_IGNORE_CGROUPSV1_WARNING=1", "podman")
 SHARED_MEMORY = "/dev/shm"

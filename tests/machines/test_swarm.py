@@ -26,11 +26,13 @@ from .nodes import Node, load_everywhere
 
 NETWORK = "denzel-test-swarm"
 STACK = "iris"
-READY_SECONDS = 180
+READY_SECONDS = 400
 WORKERS = 3
 PROCESSES = 2 * WORKERS
 """That predict: each worker may use two processors."""
 BEFORE_SECONDS, AFTER_SECONDS = 8.0, 10.0
+NOTICED_SECONDS = 40.0
+"""Until connections to a machine without power have been given up."""
 UNHEALTHY_SECONDS = 6 * (10 + 2) + 15
 """Until a task has failed six health checks, each 10 s after the last, and has been ended."""
 WITHOUT_IPVS = """
@@ -258,6 +260,38 @@ def test_a_killed_machine_loses_no_accepted_request(
     assert "A worker has died" in swarm.said("worker")  # it held some of them
     # The others take over what ran there.
     swarm.wait_until_running("worker", len(at_work), but=victim.name)
+
+
+def test_redis_s_machine_comes_back_with_all_that_was_accepted(
+    swarm: Swarm, request_body: Any
+) -> None:
+    first = swarm.nodes[0]
+    working = {*swarm.where("worker").values()} & {*swarm.where("api").values()} - {first.name}
+    other = next(node for node in swarm.nodes if node.name in working)
+    before = swarm.where("worker")
+    clients = Clients([other.address], request_body, threads=4, pause=0.1)
+    try:
+        _run_for(BEFORE_SECONDS)
+        first.kill()
+        _run_for(NOTICED_SECONDS)
+    finally:
+        clients.stop()
+    first.start()
+    back = time.monotonic()
+    url = f"http://{other.address}:8000/status/{clients.accepted[0]}"
+    for _ in polls(0.5, timeout=READY_SECONDS):
+        if requests.get(url, timeout=30).status_code != 503:
+            break
+    seconds = seconds_until_all_ended(other.address, clients.accepted, since=back)
+    print(f"{len(clients.accepted)} accepted, 0 lost; {seconds:.1f} s after its machine was back")
+    # The worker that waited is well, and is the same.
+    check = "/opt/denzel/python -EPS app/runtime/start.py app.runtime.health denzel"
+    workers = f"$(docker ps --quiet --filter name={STACK}_worker)"
+    other.wait_until(
+        "sh", "-c", f"for each in {workers}; do docker exec $each {check} || exit; done"
+    )
+    there = {task for task, name in before.items() if name == other.name}
+    assert there <= swarm.where("worker").keys()
 
 
 def _run_for(seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_the_system_s_authorities_are_trusted_where_none_is_named(
         address = parse_redis_url(f"rediss://{LOOPBACK}:{server.port}")
         with RedisConnection(address, SECONDS) as redis:
             assert redis.ask("PING") == "PONG"
+
+
+def test_a_machine_that_is_gone_is_noticed_in_half_a_minute(tmp_path: Path) -> None:
+    """With what the kernel does by default, a worker waited for two hours."""
+    server = RedisServer(tmp_path)
+    with running(server), open_socket(
+        parse_redis_url(f"redis://{LOOPBACK}:{server.port}"), SECONDS
+    ) as connected:  # fmt: skip
+        idle, interval, count, most = (
+            connected.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (
+                socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            )
+        )  # fmt: skip
+        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert idle + interval * count <= 30
+    assert most <= 30_000
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
