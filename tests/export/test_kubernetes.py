@@ -131,6 +131,9 @@ def test_a_probe_asks_the_service_itself(plain: list[Manifest]) -> None:
     assert worker["readinessProbe"]["exec"]["command"][-2:] == ["app.runtime.health", "denzel"]
     # That of a worker does not fail for want of Redis: the model would be loaded anew.
     assert worker["livenessProbe"]["exec"]["command"][-2:] == ["--live", "denzel"]
+    # What hangs is ended soon, not after the six hours a prediction may take.
+    assert worker["livenessProbe"]["terminationGracePeriodSeconds"] == 60
+    assert found["worker"]["terminationGracePeriodSeconds"] > 3600
 
 
 def test_settings_make_sizes_and_times(project: Project, tmp_path: Path) -> None:
