@@ -94,6 +94,10 @@ class Swarm:
             each["ID"]: each["Node"] for each in tasks if each["CurrentState"].startswith("Running")
         }
 
+    def tasks(self, *services: str) -> set[str]:
+        """Return the running tasks of some services."""
+        return {task for service in services for task in self.where(service)}
+
     def wait_until_running(self, service: str, count: int, *, but: str = "") -> dict[str, str]:
         """Wait until so many tasks of a service are healthy, none on one machine; return them.
 
@@ -198,28 +202,23 @@ def test_a_version_that_cannot_load_its_model_is_rolled_back(
 def test_while_redis_is_away_no_task_is_ended_and_afterwards_all_is_there(
     swarm: Swarm, request_body: Any
 ) -> None:
-    first = swarm.nodes[0]
-    task_id = submit(first.address, request_body)
-    seconds_until_all_ended(first.address, [task_id], since=time.monotonic())
-    tasks = {**swarm.where("api"), **swarm.where("worker"), **swarm.where("callbacks")}
+    address = swarm.nodes[0].address
+    task_id = submit(address, request_body)
+    seconds_until_all_ended(address, [task_id], since=time.monotonic())
+    tasks = swarm.tasks("api", "worker", "callbacks")
     swarm.scale("redis", 0)
-    answer = requests.get(f"http://{first.address}:8000/status/{task_id}", timeout=30)
-    assert answer.status_code == 503, answer.text
-    _run_for(UNHEALTHY_SECONDS)
-    swarm.scale("redis", 1)
-    assert {**swarm.where("api"), **swarm.where("worker"), **swarm.where("callbacks")} == tasks
+    try:
+        _wait_for_status(address, task_id, 503)
+        _run_for(UNHEALTHY_SECONDS)
+        assert swarm.tasks("api", "worker", "callbacks") == tasks
+    finally:
+        swarm.scale("redis", 1)
+    _wait_for_status(address, task_id, 200)
+    assert unfinished(address, [task_id]) == []
     for _ in polls(0.5, timeout=READY_SECONDS):
-        answer = requests.get(f"http://{first.address}:8000/status/{task_id}", timeout=30)
-        if answer.status_code != 503:
+        if requests.post(f"http://{address}:8000/predict", json=request_body, timeout=30).ok:
             break
-    assert answer.json()["status"] == "SUCCESS"
-    for _ in polls(0.5, timeout=READY_SECONDS):
-        answer = requests.post(
-            f"http://{first.address}:8000/predict", json=request_body, timeout=30
-        )
-        if answer.status_code != 503:
-            break
-    assert answer.ok, answer.text
+    assert swarm.tasks("api", "worker", "callbacks") == tasks
 
 
 def test_a_killed_machine_loses_no_accepted_request(
@@ -278,10 +277,7 @@ def test_redis_s_machine_comes_back_with_all_that_was_accepted(
         clients.stop()
     first.start()
     back = time.monotonic()
-    url = f"http://{other.address}:8000/status/{clients.accepted[0]}"
-    for _ in polls(0.5, timeout=READY_SECONDS):
-        if requests.get(url, timeout=30).status_code != 503:
-            break
+    _wait_for_status(other.address, clients.accepted[0], 200)
     seconds = seconds_until_all_ended(other.address, clients.accepted, since=back)
     print(f"{len(clients.accepted)} accepted, 0 lost; {seconds:.1f} s after its machine was back")
     # The worker that waited is well, and is the same.
@@ -292,6 +288,15 @@ def test_redis_s_machine_comes_back_with_all_that_was_accepted(
     )
     there = {task for task, name in before.items() if name == other.name}
     assert there <= swarm.where("worker").keys()
+
+
+def _wait_for_status(address: str, task_id: str, status: int) -> None:
+    """Wait until an API answers so when a request is asked for: 503 while Redis is away."""
+    for _ in polls(0.5, timeout=READY_SECONDS):
+        answer = requests.get(f"http://{address}:8000/status/{task_id}", timeout=30)
+        if answer.status_code == status:
+            return
+    raise AssertionError(answer.text)
 
 
 def _run_for(seconds: float) -> None:
