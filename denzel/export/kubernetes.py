@@ -129,34 +129,34 @@ def _redis(project: Project, namespace: str) -> dict[str, str]:
 def overlay_changes(project: Project, directory: Path) -> list[str]:
     """Return what its user should change in the overlays, which a later export leaves as they are.
 
-    Each component that a setting takes should be used in one of them.
+    Each component that a setting needs should be used in one of them.
     """
     used: set[str] = set()
     for path in directory.glob("overlays/**/kustomization.yaml"):
         used.update(USED_COMPONENT.findall(path.read_text(encoding="utf-8", errors="replace")))
     overlay = f"{OVERLAY}/kustomization.yaml"
     changes = [
-        f"Add ../../components/{name} to {overlay}: {setting} in .env takes it"
+        f"Add ../../components/{name} to {overlay}: {setting} needs it"
         for name, setting in _components(project).items()
         if name not in used
     ]
     if "external-redis" in used and not external_redis(project):
         changes.append(
-            f"Take ../../components/external-redis out of {overlay}: .env has no REDIS_URL"
+            f"Take ../../components/external-redis out of {overlay}: there is no REDIS_URL"
         )
     return changes
 
 
 def _components(project: Project) -> dict[str, str]:
-    """Return the components that settings take, each with its setting."""
+    """Return the components that settings need, each with its setting."""
     settings = project.settings
-    taken = {
+    needed = {
         ("external-redis", "REDIS_URL"): bool(external_redis(project)),
         ("gpu", "GPU"): settings.gpu,
         ("ingress", "HTTPS_DOMAIN"): bool(settings.https_domain),
         ("monitor", "MONITOR_USER"): settings.serves_monitor,
     }
-    return dict(each for each, is_taken in taken.items() if is_taken)
+    return dict(each for each, is_needed in needed.items() if is_needed)
 
 
 def _overlay(project: Project) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_an_overlay_that_does_not_go_with_the_settings_is_told(
     said = denzel(*command, cwd=project.root).stderr
     overlay = "overlays/production/kustomization.yaml"
     for name, setting in {"external-redis": "REDIS_URL", "ingress": "HTTPS_DOMAIN"}.items():
-        assert f"Add ../../components/{name} to {overlay}: {setting} in .env takes it" in said
+        assert f"Add ../../components/{name} to {overlay}: {setting} needs it" in said
     file = project.root.parent / "k8s" / overlay
     text = file.read_text(encoding="utf-8").replace("# components:", "components:")
     for name in ("external-redis", "ingress"):
