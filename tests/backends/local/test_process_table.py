@@ -21,6 +21,7 @@ from denzel.backends.local.process_table import (
     find_services,
     main_processes,
 )
+from denzel.polling import polls
 
 DEAF = """
 import signal, time
@@ -114,7 +115,9 @@ def test_services_are_told_by_what_supervisord_named_them(mark: str) -> None:
         "print(child.pid, flush=True); child.wait()"
     )
     with started(starts, mark, None, **{SERVICE_VARIABLE: mark}) as (main, child):
-        assert find_services(mark) == {main.pid: mark, int(child): mark}
+        # Popen returns a moment before the new program's environment can be read.
+        named = {main.pid: mark, int(child): mark}
+        assert any(find_services(mark) == named for _ in polls(0.01, timeout=10))
         assert main_processes(mark) == {mark: [main.pid]}
         os.kill(int(child), 9)
 
