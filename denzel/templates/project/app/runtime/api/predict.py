@@ -88,6 +88,7 @@ class PredictResource:
     ) -> None:
         self._streams = streams
         self._settings = settings
+        self._max_body_bytes = settings.max_body_bytes  # computed each time it is asked for
         self._dispatcher = dispatcher
         self._admission = admission
         self._verify = verifier
@@ -144,7 +145,7 @@ class PredictResource:
 
         Raises ApiError for what cannot be read.
         """
-        body = await read_body(req, self._settings.max_body_bytes)
+        body = await read_body(req, self._max_body_bytes)
         if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
             request = await parse_raw_body(body, content_type, req)
             callback_uri = raw_callback_uri(request, req, self._policy)

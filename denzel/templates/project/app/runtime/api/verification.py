@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import resource
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.contract import text_of
@@ -30,16 +29,10 @@ and a thread costs a request as much as all the rest that is done for it here.""
 EXCUSED_SECONDS = 600.0
 """How long a call may hold the event loop; then its process is taken for hung, and ended."""
 
-_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
+_THREAD: int = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+"""Whose usage is asked for; systems other than Linux tell of the whole process alone."""
 
 log = logging.getLogger("denzel.api")
-
-
-class Usage(NamedTuple):
-    """What a thread has used; it waits when it sleeps, or for a disk or another's answer."""
-
-    seconds: float
-    waits: int
 
 
 class Verifier:
@@ -85,7 +78,7 @@ class Verifier:
         return since is not None and time.monotonic() - since < EXCUSED_SECONDS
 
     def _verify_on_loop(self, json_data: Any) -> bytes | Awaitable[Any]:
-        usage = thread_usage()
+        usage = resource.getrusage(_THREAD)
         started = self._on_loop_since = time.monotonic()
         try:
             return self._verify(json_data)
@@ -93,7 +86,7 @@ class Verifier:
             self._on_loop_since = None
             self._calls += 1
             if time.monotonic() - started > SLOW_SECONDS and self._calls > 1:
-                self._observe(usage, thread_usage())
+                self._observe(usage, resource.getrusage(_THREAD))
 
     @property
     def takes_raw_requests(self) -> bool:
@@ -110,7 +103,7 @@ class Verifier:
             verified = self._verify_input(json_data)
         except BaseException as error:
             raise _refuse(error) from error
-        return verified if inspect.isawaitable(verified) else _serialize(verified)
+        return verified if hasattr(verified, "__await__") else _serialize(verified)
 
     def _parse(self, request: RawRequest) -> Any:
         assert self._parse_request is not None
@@ -122,7 +115,7 @@ class Verifier:
             raise BrokenPipeline(NOTHING_RETURNED)
         return json_data
 
-    def _observe(self, before: Usage, after: Usage) -> None:
+    def _observe(self, before: resource.struct_rusage, after: resource.struct_rusage) -> None:
         """Leave the event loop when enough calls were slow; this one took long."""
         if was_preempted(before, after):
             return
@@ -133,20 +126,14 @@ class Verifier:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify_input")
 
 
-def thread_usage() -> Usage:
-    """Return what this thread has used so far: seconds of processor time, and how often it waited.
+def was_preempted(before: resource.struct_rusage, after: resource.struct_rusage) -> bool:
+    """Tell whether a call took long only because others had the processor meanwhile.
 
-    The system tells of threads on Linux alone.
+    Else it has computed, or has waited: for a disk, another's answer, or the clock.
     """
-    if _THREAD is None:
-        return Usage(0.0, time.monotonic_ns())
-    used = resource.getrusage(_THREAD)
-    return Usage(used.ru_utime + used.ru_stime, used.ru_nvcsw)
-
-
-def was_preempted(before: Usage, after: Usage) -> bool:
-    """Tell whether a call took long only because others had the processor meanwhile."""
-    return after.waits == before.waits and after.seconds - before.seconds <= SLOW_SECONDS
+    waited = after.ru_nvcsw != before.ru_nvcsw
+    computed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return not waited and computed <= SLOW_SECONDS
 
 
 async def _finish(verifying: Awaitable[Any]) -> bytes:
