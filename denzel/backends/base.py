@@ -91,6 +91,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def try_image(self, image: str, *options: str) -> str:
+        """Run the pipeline in an image that was fetched; return its report as JSON."""
+
+    @abstractmethod
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from denzel import console, operations
@@ -35,6 +37,12 @@ from denzel.commands.options import (
     metavar="NAME:TAG",
     help="Run this image, which `denzel build` made, in place of the project's files.",
 )
+@click.option(
+    "--check/--no-check",
+    default=True,
+    show_default=True,
+    help="Try the pipeline in another image before it takes the place of the one that serves.",
+)
 @wait_options
 def launch(
     api_port: int | None,
@@ -43,6 +51,7 @@ def launch(
     docker: bool,
     with_metrics: bool,
     image: str | None,
+    check: bool,
     wait: bool,
     timeout: float,
 ) -> None:
@@ -60,8 +69,13 @@ def launch(
             monitor_port=monitor_port,
             with_metrics=with_metrics,
             image=image,
+            try_image=check,
             report=console.progress,
         )
+    if deployment.check is not None:
+        console.print_check(deployment.check)
+        console.progress(f"The pipeline does not work in {image}: {project.launch.image} goes on")
+        sys.exit(1)
     if wait:
         show_readiness(project, timeout)
     else:

@@ -24,7 +24,6 @@ from denzel.operations.observation import (
     worker_log,
 )
 from denzel.operations.predictions import (
-    CHECK_TIMEOUT_SECONDS,
     RequestBody,
     check,
     drop_callbacks,
@@ -42,6 +41,7 @@ from denzel.operations.predictions import (
 from denzel.operations.release import Release, build
 from denzel.operations.replacement import Replacement, reload, rollback, versions
 from denzel.operations.scaling import replicas, scale, scaled
+from denzel.operations.trial import CHECK_TIMEOUT_SECONDS
 from denzel.operations.upgrading import upgrade
 
 __all__ = [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from denzel import backends
 from denzel.backends.base import Backend, Report
@@ -27,6 +28,7 @@ from denzel.operations.deployment import (
     serves,
     silent,
 )
+from denzel.operations.trial import CHECK_TIMEOUT_SECONDS, check_options, read_report
 from denzel.ports import check_ports, free_port, why_unavailable
 from denzel.project import Project
 from denzel.urls import api_url, monitor_url
@@ -44,12 +46,16 @@ METRICS_ON = {"WITH_METRICS": "1"}
 
 @dataclass(frozen=True)
 class Deployment:
-    """What was launched: the backend's name and where to find the services."""
+    """What was launched: the backend's name and where to find the services.
+
+    ``check`` is the report of another image's trial that failed: then nothing was changed.
+    """
 
     backend: str
     api_url: str
     monitor_url: str
     grafana_url: str = ""
+    check: dict[str, Any] | None = None
 
 
 def launch(
@@ -60,6 +66,7 @@ def launch(
     monitor_port: int | None,
     with_metrics: bool = False,
     image: str | None = None,
+    try_image: bool = True,
     report: Report,
 ) -> Deployment:
     """Create and start every service of ``project``; ``with_metrics`` those that show them, too.
@@ -67,7 +74,8 @@ def launch(
     ``backend`` is ``local``, ``docker`` or None (let denzel choose); a port that is None is the
     one ``.env`` names, another one is remembered until shutdown.  ``image`` is one for release,
     which the services run in place of the project's files; those that run another one go on with
-    it.  On failure the project is left as it was.
+    it, if the pipeline works in it, which ``try_image`` has them find out first.  On failure the
+    project is left as it was.
     """
     make_missing_secrets(project, report, **(METRICS_ON if with_metrics else {}))
     check_settings(project, report)
@@ -76,16 +84,18 @@ def launch(
             parse_reference(image)
             backend = backend or backends.DOCKER
             if _runs_image(project):
-                with _metrics_turned_on(project, with_metrics):
-                    return _move_to_image(project, image, report, api_port, monitor_port)
+                ports = {"api_port": api_port, "monitor_port": monitor_port}
+                return _move_to_image(
+                    project, image, ports, report, with_metrics=with_metrics, try_first=try_image
+                )
         already = ALREADY_LAUNCHED if image is None else RUNS_FILES
         _forget_lost_deployment(project, backend, already)
-        ports = _wanted_ports(project, api_port, monitor_port)
+        wanted = _wanted_ports(project, api_port, monitor_port)
         chosen = backends.choose(project, backend, report)
         if chosen.launched():
             raise ProjectError(already)
         chosen.preflight()
-        check_ports({f"--{name}-port": port for name, port in ports.items()})
+        check_ports({f"--{name}-port": port for name, port in wanted.items()})
         _check_metrics(project, chosen, asked_for=with_metrics)
         with _forgotten_on_failure(project, chosen), _metrics_turned_on(project, with_metrics):
             if image is not None:
@@ -234,34 +244,57 @@ def _runs_image(project: Project) -> bool:
 
 
 def _move_to_image(
-    project: Project, image: str, report: Report, api_port: int | None, monitor_port: int | None
+    project: Project,
+    image: str,
+    ports: Mapping[str, int | None],
+    report: Report,
+    *,
+    with_metrics: bool,
+    try_first: bool,
 ) -> Deployment:
     """Have services that run from one image go on with another one; queue and results stay.
 
-    Ports that are None stay, too.  When it fails or is interrupted, the former image serves again.
+    Ports that are None stay, too.
     """
-    backend, before = launched_backend(project, report), project.launch
+    backend = launched_backend(project, report)
     present = (project.settings.api_port, project.settings.monitor_port)
-    chosen = {"--api-port": api_port, "--monitor-port": monitor_port}
+    chosen = {f"--{name.replace('_', '-')}": port for name, port in ports.items()}
     check_ports({name: port for name, port in chosen.items() if port and port not in present})
     backend.fetch(image)
-    api = before.api_port if api_port is None else api_port
-    monitor = before.monitor_port if monitor_port is None else monitor_port
-    project.record_backend(backend.name, api_port=api, monitor_port=monitor, image=image)
+    if try_first:
+        trial = read_report(backend.try_image(image, *check_options(CHECK_TIMEOUT_SECONDS)))
+        if not trial["ok"]:
+            return replace(deployment(project, backend), check=trial)
+    with _metrics_turned_on(project, with_metrics):
+        _replace_image(project, backend, image, ports, report)
+    return deployment(project, backend)
+
+
+def _replace_image(
+    project: Project,
+    backend: Backend,
+    image: str,
+    ports: Mapping[str, int | None],
+    report: Report,
+) -> None:
+    """Replace the services by those of another image.
+
+    When that fails or is interrupted, the former image serves again.
+    """
+    before = project.launch
+    kept = {"api_port": before.api_port, "monitor_port": before.monitor_port}
+    given = {name: port for name, port in ports.items() if port is not None}
+    project.record_backend(backend.name, **{**kept, **given}, image=image)
     try:
         backend.start()
     except BaseException as error:
-        project.record_backend(
-            backend.name, api_port=before.api_port, monitor_port=before.monitor_port,
-            image=before.image,
-        )  # fmt: skip
+        project.record_backend(backend.name, **kept, image=before.image)
         report(f"Going back to {before.image}; `denzel start` starts what does not run then")
         with suppress(DenzelError, KeyboardInterrupt):  # who types it twice is told the same
             backend.start()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(f"Interrupted; {before.image} goes on") from None
         raise
-    return deployment(project, backend)
 
 
 def _wanted_ports(

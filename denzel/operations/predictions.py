@@ -13,12 +13,12 @@ from denzel.backends.base import Report
 from denzel.errors import CommandError, ServiceError, UsageError
 from denzel.operations.api import project_api
 from denzel.operations.deployment import check_settings, launched_backend, silent
+from denzel.operations.trial import CHECK_TIMEOUT_SECONDS, check_options, read_report
 from denzel.project import Project
 
 if TYPE_CHECKING:
     from denzel.client import Stream, Task
 
-CHECK_TIMEOUT_SECONDS = 60.0
 JSON = "application/json"
 
 
@@ -106,15 +106,10 @@ def check(
     """
     check_settings(project, report, monitor=False)
     content = None if sample is None else sample.content
-    options = ["--timeout", str(timeout), "--repeat", str(repeat)]
+    options = [*check_options(timeout), "--repeat", str(repeat)]
     if sample is not None and sample.content_type != JSON:
         options += ["--content-type", sample.content_type]
-    answer = backends.choose(project, backend, report).check(content, *options)
-    try:
-        result = json.loads(answer)
-    except ValueError as error:
-        raise ServiceError(f"The check gave no report but: {answer[-500:]}") from error
-    return dict(result)
+    return read_report(backends.choose(project, backend, report).check(content, *options))
 
 
 def set_response(project: Project, *, synchronous: bool, timeout: float) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from denzel import __version__
 from denzel.backends.base import Report
@@ -20,13 +19,11 @@ from denzel.backends.docker.references import (
     parse_reference,
 )
 from denzel.backends.docker.release_commands import OCI, RELEASE_LABEL
-from denzel.errors import Interrupted, ServiceError, UsageError
+from denzel.errors import Interrupted, UsageError
 from denzel.operations.deployment import check_settings
+from denzel.operations.trial import check_options, read_report
 from denzel.project import Project
 from denzel.revision import Revision, find_revision
-
-if TYPE_CHECKING:
-    from denzel.backends.docker.release import ReleaseImages
 
 EPOCH = "SOURCE_DATE_EPOCH"
 """Names the time that images get (reproducible-builds.org/specs/source-date-epoch)."""
@@ -89,9 +86,10 @@ def build(
         images.build(candidate, platforms, arguments, labels)
         if images.keep_lock(candidate):
             report("requirements.lock holds the versions that were installed: keep it in git")
-        failed = _try(images, candidate, platforms, timeout) if check else None
-        if failed:
-            return Release(str(reference), check=failed)
+        if check:
+            trial = read_report(images.check(candidate, platforms, *check_options(timeout)))
+            if not trial["ok"]:
+                return Release(str(reference), check=trial)
         images.name(candidate, str(reference))
     finally:
         images.forget(candidate)
@@ -112,18 +110,6 @@ def private_key_in_project(project: Project) -> str:
     relative = file.relative_to(root).as_posix()
     lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
     return "" if relative in (line.strip().strip("/") for line in lines) else relative
-
-
-def _try(
-    images: ReleaseImages, image: str, platforms: Sequence[str], timeout: float
-) -> dict[str, Any] | None:
-    """Return the report of a trial that failed; None when it did not."""
-    answer = images.check(image, platforms, "--timeout", str(timeout))
-    try:
-        report = dict(json.loads(answer))
-    except ValueError as error:
-        raise ServiceError(f"The check gave no report but: {answer[-500:]}") from error
-    return None if report["ok"] else report
 
 
 def _default_tag(project: Project, revision: Revision | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from denzel.operations.deployment import (
     refuse_for_image,
     serves,
 )
+from denzel.operations.trial import check_options, read_report
 from denzel.project import Project
 from denzel.services import service_of
 from denzel.versions import Version, Versions
@@ -157,8 +157,8 @@ class _Replacing:
 
     def _check(self, version: Version, timeout: float) -> dict[str, Any]:
         self._report("Trying the pipeline beside the one that runs")
-        answer = self._backend.check(None, "--timeout", str(timeout), version=version.number)
-        return dict(json.loads(answer))
+        options = check_options(timeout)
+        return read_report(self._backend.check(None, *options, version=version.number))
 
     def _switch_all(self, version: Version, stop_first: bool) -> None:
         switched: list[str] = []

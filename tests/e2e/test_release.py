@@ -252,7 +252,15 @@ def test_another_image_takes_over_with_queue_and_results(project: Deployment, im
     with (project.root / "app/assets/info.txt").open("a") as info:
         info.write("the second one\n")
     project.run("build", "--tag", f"{image}:2.0", "--no-check")
+    pipeline = project.root / "app/logic/pipeline.py"
+    pipeline.write_text(PIPELINE + BROKEN)
+    project.run("build", "--tag", f"{image}:unusable", "--no-check")
+    pipeline.write_text(PIPELINE)
     assert "cannot run from it" in project.refused("launch", "--image", project.redis_image)
+    printed = project.failed("launch", "--image", f"{image}:unusable")
+    assert "broken since" in printed
+    assert f"{image}:1.0 goes on" in printed
+    assert requests.post(f"{project.api}/predict", json={"x": 7}, timeout=SOON).json() == ANSWER
     project.run("launch", "--image", f"{image}:2.0", "--wait")
     assert "the second one" in requests.get(f"{project.api}/info", timeout=SOON).text
     assert json.loads(project.run("result", task)) == ANSWER

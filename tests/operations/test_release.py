@@ -37,8 +37,25 @@ def test_another_image_takes_its_place_on_the_same_ports(
     launch_image(project, IMAGE, ports)
     machine.done.clear()
     launch_image(project, NEWER)
-    assert machine.done == [f"docker fetch {NEWER}", "docker start"]
+    assert machine.done == [f"docker fetch {NEWER}", f"docker try {NEWER}", "docker start"]
     assert (project.launch.image, project.launch.api_port) == (NEWER, ports[0])
+
+
+def test_an_image_in_which_the_pipeline_fails_takes_no_place(
+    project: Project, ports: tuple[int, int], machine: Deployments
+) -> None:
+    launch_image(project, IMAGE, ports)
+    machine.done.clear()
+    machine.check_succeeds = False
+    assert launch_image(project, NEWER).check == {"ok": False, "steps": []}
+    assert machine.done == [f"docker fetch {NEWER}", f"docker try {NEWER}"]
+    assert project.launch.image == IMAGE
+    operations.launch(
+        project, backend=None, api_port=None, monitor_port=None, image=NEWER, try_image=False,
+        report=silent,
+    )  # fmt: skip
+    assert machine.done[-1] == "docker start"
+    assert project.launch.image == NEWER
 
 
 def test_another_image_may_have_other_ports_and_metrics(

@@ -68,6 +68,10 @@ class ComposeBackend(Backend):
             )
         ReleaseImages(self.project, self.report).fetch(image, newest=True)
 
+    def try_image(self, image: str, *options: str) -> str:
+        """Run the pipeline in an image that was fetched; return its report as JSON."""
+        return ReleaseImages(self.project, self.report).check(image, (), *options)
+
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
         self._images.provide(self._containers.all())

@@ -36,6 +36,7 @@ from denzel.errors import (
 from denzel.services import HTTPS, ServiceStatus, State, Status, number_of, service_of
 from denzel.templates.project.app.runtime.metrics.processes import memory_bytes
 
+IN_DOCKER_ALONE = "The image {image} runs in Docker alone: leave --local out"
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
@@ -73,7 +74,11 @@ class LocalBackend(Backend):
 
     def fetch(self, image: str) -> None:
         """Refuse: no image is run as local processes."""
-        raise UsageError(f"The image {image} runs in Docker alone: leave --local out")
+        raise UsageError(IN_DOCKER_ALONE.format(image=image))
+
+    def try_image(self, image: str, *options: str) -> str:
+        """Refuse, as :meth:`fetch` does."""
+        raise UsageError(IN_DOCKER_ALONE.format(image=image))
 
     def up(self) -> None:
         """Create and start every service; on failure leave nothing running."""
