@@ -1,0 +1,1 @@
+"""Tests of single commands, as their user types them."""
