@@ -382,6 +382,25 @@ def test_a_client_that_takes_its_answer_slowly_is_cut_off(predicting: Deployment
         assert time.monotonic() - began < 3 * CLIENT_TIMEOUT + 1
 
 
+def test_a_client_that_takes_its_answer_steadily_gets_all_of_it(predicting: Deployment) -> None:
+    """At 200 KB/s, of which the server notices little: the kernel holds megabytes for it."""
+    body = b'{"value": "%b"}' % (b"x" * 14 * MEGABYTE)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait=20\r\n"
+    with connect(predicting) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        received = len(connection.recv(1))
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < 4 * CLIENT_TIMEOUT:
+            due = began + received / 200_000
+            predicting.wait(lambda due=due: time.monotonic() > due, "its time")  # type: ignore[misc]
+            received += len(connection.recv(20_000))
+        while part := connection.recv(MEGABYTE):
+            received += len(part)
+    assert elapsed > 3 * CLIENT_TIMEOUT
+    assert received > len(body)
+
+
 def is_served(api: int, client_port: int) -> bool:
     """Tell whether the API's side of a connection is established."""
     with Path("/proc/net/tcp").open(encoding="ascii") as table:

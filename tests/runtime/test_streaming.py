@@ -120,6 +120,20 @@ def test_other_clients_get_the_whole(
     assert json.loads(receiver.requests_to(path)[0].body) == whole
 
 
+def test_a_client_of_http_1_0_gets_no_chunks(tokens: Deployment) -> None:
+    """It knows none (RFC 9112, section 6.1): the answer ends with the connection."""
+    body = b'{"count":2}'
+    head = b"POST /predict HTTP/1.0\r\nAccept: text/event-stream\r\nContent-Length: %d\r\n\r\n"
+    address = ("127.0.0.1", int(tokens.environment["API_PORT"]))
+    with socket.create_connection(address, timeout=ANSWER_SECONDS) as connection:
+        connection.sendall(head % len(body) + body)
+        with connection.makefile("rb") as answer:
+            shown, _, sent = answer.read().partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in shown.lower()
+    assert sent.startswith(b'data: {"n":0,"text":""}\n\ndata: {"n":1')
+    assert sent.endswith(b"}\n\n")
+
+
 def test_an_error_in_the_midst_is_an_event(tokens: Deployment) -> None:
     answer = opened(tokens, {"count": 5, "raises": 2, "name": "raising"})
     assert answer.status_code == 200

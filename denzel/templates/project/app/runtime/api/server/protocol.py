@@ -21,7 +21,7 @@ from app.runtime.api.answer_log import log_answer
 from app.runtime.api.server.flow import InTurn, OneWrite
 from app.runtime.api.server.head import Limits, check_head, check_header, check_target, too_long
 from app.runtime.api.server.refusal import NOT_HTTP, Refusal, Refused
-from app.runtime.api.server.stalls import Progress
+from app.runtime.api.server.stalls import Progress, bytes_taken
 from app.runtime.api.server.upgrade import MAX_OFFERS, without_offer
 
 LAST_CALL = 0.05
@@ -145,14 +145,14 @@ class ClientProtocol(HttpToolsProtocol):
 
     def look(self, elapsed: float) -> None:
         """Close the connection if it has stalled; ``elapsed`` seconds since the last look."""
-        unsent = self.transport.get_write_buffer_size()
+        has_unsent = self.transport.get_write_buffer_size() > 0
         cycle = self._running if self._is_busy() else None
-        if cycle is not None and not cycle.more_body and unsent == 0:
+        if cycle is not None and not cycle.more_body and not has_unsent:
             self._progress.rest()
             return
         received = self._body_bytes if cycle is not None else 0
-        timeout = self._limits.timeout
-        if self._progress.has_stalled(self._running, received, unsent, elapsed, timeout):
+        taken, timeout = bytes_taken(self.transport), self._limits.timeout
+        if self._progress.has_stalled(self._running, received, taken, elapsed, timeout):
             self.transport.abort()
 
     # Requests and responses
@@ -304,8 +304,24 @@ async def _until_gone(
     cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any
 ) -> None:
     """Run the application; that its client has gone is no error of it."""
+    if scope["http_version"] == "1.0":
+        send = _without_chunks(cycle, send)
     try:
         await app(scope, receive, send)
     except asyncio.CancelledError:
         if not cycle.disconnected:
             raise
+
+
+def _without_chunks(cycle: RequestResponseCycle, send: Any) -> Any:
+    """Return a ``send`` that ends a response of unknown length with the connection.
+
+    HTTP/1.0 knows no chunks (RFC 9112, section 6.1), in which uvicorn would send it.
+    """
+
+    async def send_plainly(message: Any) -> None:
+        cycle.chunked_encoding = False
+        cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    return send_plainly
