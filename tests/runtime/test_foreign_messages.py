@@ -66,8 +66,11 @@ def bad_predictions() -> list[bytes]:
         good = sync_message(Request(str(uuid4()), b"null"), "nobody", 1e9)
         head, _, _ = good.partition(b'"body":')
         messages.append(head + b'"body":' + orjson.dumps(body.decode()) + b"}")
-    good = sync_message(Request(str(uuid4()), b'{"value":1}'), "nobody", 1e9)
-    return [*messages, good[:120], good[:-1], good.replace(b"invoke_predict", b"somebody_elses")]
+    task_id = str(uuid4())
+    good = sync_message(Request(task_id, b'{"value":1}'), "nobody", 1e9)
+    ids = [good.replace(task_id.encode(), each * 36) for each in (b"\xff", b" ", b"\n", b"x")]
+    other = good.replace(b"invoke_predict", b"somebody_elses")
+    return [*messages, *ids, good[:120], good[:-1], other]
 
 
 GARBAGE = [b"", b"garbage", b"{}", b"[]", b"null", b"\xff\xfe", b"x" * 100_000, b"{" * 50_000]

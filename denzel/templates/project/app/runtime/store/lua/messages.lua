@@ -3,9 +3,8 @@
 -- {"headers":{"id":"<36 characters>","sent":<17 characters>,"alone":true,"timeout":5.0,"bytes":99,…
 -- alone is optional; timeout and bytes are in synchronous requests' messages alone.
 local function message_id(message)  -- nil for what is none of ours
-  if string.sub(message, 1, 18) ~= '{"headers":{"id":"' then return nil end
-  if string.sub(message, 55, 63) ~= '","sent":' then return nil end
-  return string.sub(message, 19, 54)
+  local id = string.match(message, '^{"headers":{"id":"([0-9a-f-]+)","sent":')
+  return id and #id == 36 and id or nil
 end
 
 local function message_sent(message) return tonumber(string.sub(message, 64, 80)) or 0 end
