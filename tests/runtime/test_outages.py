@@ -218,6 +218,24 @@ def test_redis_that_hangs_is_told_in_time_and_truly(
         assert again.headers["Idempotent-Replayed"] == "true"  # it had been queued
 
 
+@pytest.mark.parametrize(("path", "most"), [("status/{}?wait=1", 2.5), ("health/load", 4)])
+def test_who_asks_of_redis_that_hangs_is_told_in_time(
+    fragile: Deployment, path: str, most: float
+) -> None:
+    predicts_again(fragile)
+    task_id = fragile.accept({"value": 1})
+    fragile.final_status(task_id)
+    fragile.services["redis"].signal(signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        answer = requests.get(f"{fragile.url}/{path.format(task_id)}", timeout=30)
+        assert time.monotonic() - started < most
+    finally:
+        fragile.services["redis"].signal(signal.SIGCONT)
+    assert (answer.status_code, answer.json()["title"]) == (503, "Queue unavailable")
+    predicts_again(fragile)
+
+
 def test_without_a_worker_async_requests_wait_and_sync_ones_are_504(fragile: Deployment) -> None:
     fragile.services.pop("denzel").stop()
     accepted = fragile.accept({"value": "patient"})

@@ -12,6 +12,7 @@ import falcon
 import falcon.asgi
 from redis.exceptions import RedisError
 
+from app.runtime import state
 from app.runtime.api.access import read_key
 from app.runtime.api.errors import Unauthorized
 from app.runtime.api.models import Models
@@ -77,6 +78,8 @@ class LoadResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer it; raises QueueUnavailable."""
         found = await self._readiness.examine()
+        if found["redis"] == state.DOWN:
+            raise QueueUnavailable(NOT_READ)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 load = await self._reader.load()

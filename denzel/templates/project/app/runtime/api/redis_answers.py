@@ -36,10 +36,10 @@ async def confirmed(storing: Any, seconds: float) -> Any:
         raise unconfirmed(error) from error
 
 
-async def asked(answer: Any) -> Any:
-    """Return what Redis answers; raises QueueUnavailable."""
+async def asked(answer: Any, seconds: float = ANSWER_SECONDS) -> Any:
+    """Return what Redis answers within ``seconds``; raises QueueUnavailable."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(seconds):
             return await answer
     except (RedisError, OSError) as error:
         log.warning("Redis cannot be asked: %s", error)

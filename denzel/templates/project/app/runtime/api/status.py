@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import falcon
@@ -20,8 +21,12 @@ from app.runtime.api.errors import (
 )
 from app.runtime.api.predict import failed, show_body
 from app.runtime.api.preferences import MAX_WAIT_SECONDS
+from app.runtime.api.redis_answers import ANSWER_SECONDS, asked
 from app.runtime.contract import FAILURE, JSON, PENDING, REVOKED, owner_of, split_body
 from app.runtime.store.codecs import Record
+
+LAST_LOOK_SECONDS = 0.5
+"""How long Redis may take to tell where a request stands, once its client has waited for it."""
 
 
 class StatusResource:
@@ -36,11 +41,18 @@ class StatusResource:
     ) -> None:
         """Answer Celery's state and the result, or the failure's arguments."""
         wait = read_wait(req)
+        seconds = wait + LAST_LOOK_SECONDS if wait else ANSWER_SECONDS
+        await asked(self._answer(req, resp, task_id, wait), seconds)
+
+    async def _answer(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, task_id: str, wait: float
+    ) -> None:
+        until = time.monotonic() + wait
         owner = owner_of(caller(req))
         record = await known_record(self._dispatcher, task_id, owner)
         if wait and not record.is_final:
             with self._admission.waiting:
-                await self._dispatcher.wait(task_id, wait)
+                await self._dispatcher.wait(task_id, max(0.0, until - time.monotonic()))
             record = await known_record(self._dispatcher, task_id, owner)
         await show(self._dispatcher, req, resp, task_id, record)
 
