@@ -126,6 +126,24 @@ def test_a_form_sent_again_is_predicted_once(studio: Deployment) -> None:
     assert other.status_code == 422
 
 
+@pytest.mark.parametrize("beside", ["Content-Type", "callback_uri"])
+def test_a_key_does_not_stand_for_what_is_asked_otherwise(studio: Deployment, beside: str) -> None:
+    """The same bytes as another kind of file, or for another receiver, are another request."""
+    headers = {"Content-Type": "image/png", "Idempotency-Key": f"otherwise-{beside}"}
+    first, again = (post(studio, data=NOISE, headers=headers) for _ in range(2))
+    assert (again.status_code, again.headers["Denzel-Task-Id"]) == (
+        first.status_code,
+        first.headers["Denzel-Task-Id"],
+    )
+    parameters = {}
+    if beside == "callback_uri":
+        parameters = {"callback_uri": "http://receiver.example/other"}
+    else:
+        headers["Content-Type"] = "image/jpeg"
+    other = post(studio, data=NOISE, headers=headers, params=parameters)
+    assert (other.status_code, other.json()["title"]) == (422, "Idempotency-Key reused")
+
+
 def test_a_file_of_a_killed_worker_is_predicted_by_the_next(studio: Deployment) -> None:
     studio.services["denzel"].kill()
     answer = sent_raw(studio, SMALL, "image/jpeg", Prefer="respond-async")

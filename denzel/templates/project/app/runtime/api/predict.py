@@ -149,7 +149,7 @@ class PredictResource:
         if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
             request = await parse_raw_body(body, content_type, req)
             callback_uri = raw_callback_uri(request, req, self._policy)
-            return request, callback_uri, idempotent_body(request, body)
+            return request, callback_uri, idempotent_body(request, body, callback_uri)
         json_data = parse_body(body, self._settings.max_json_depth, req)
         return json_data, find_callback_uri(json_data, self._policy), body
 

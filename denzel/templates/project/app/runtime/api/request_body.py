@@ -83,10 +83,12 @@ def raw_callback_uri(
     return find_callback_uri({DENZELS_OWN: uri}, policy)
 
 
-def idempotent_body(request: RawRequest, body: bytes) -> bytes:
-    """Return what of a body is the same when a client sends it again."""
-    is_form = request.content_type.startswith(FORM)
-    return without_boundary(request.content_type, body) if is_form else body
+def idempotent_body(request: RawRequest, body: bytes, callback_uri: str | None) -> bytes:
+    """Return what of a request that is no JSON is the same when a client sends it again."""
+    content_type = request.content_type
+    if content_type.startswith(FORM):
+        content_type, body = FORM, without_boundary(content_type, body)
+    return b"%b\n%b\n%b" % (content_type.encode(), (callback_uri or "").encode(), body)
 
 
 def find_callback_uri(json_data: dict[str, Any], policy: AddressPolicy) -> str | None:
