@@ -48,11 +48,12 @@ def _engine_answers() -> bool:
 
 def find_lost(directory: Path) -> Project | None:
     """Return the project, once in ``directory`` or above, that is gone while its services run."""
+    from denzel.backends.local.layout import known_marks
     from denzel.backends.local.process_table import find_abandoned
 
     candidates = [each for each in (directory, *directory.parents) if not (each / "app").exists()]
     for candidate in candidates:
-        if find_abandoned(candidate):
+        if find_abandoned(candidate, known_marks(candidate)):
             return Project(candidate, lenient=True)
     if not _engine_answers():
         return None
@@ -65,8 +66,9 @@ def find_lost(directory: Path) -> Project | None:
 
 def _runs_locally(project: Project) -> bool:
     """Tell whether local processes were started, although no launch is recorded."""
-    from denzel.backends.local.layout import Layout
+    from denzel.backends.local.layout import Layout, known_marks
     from denzel.backends.local.process_table import find_abandoned
 
     layout = Layout.of(project)
-    return layout.deployment.exists() or bool(find_abandoned(project.root))
+    root = project.root
+    return layout.deployment.exists() or bool(find_abandoned(root, known_marks(root)))

@@ -98,7 +98,8 @@ def worker_log(project: Project, *, follow: bool, tail: int | None = None) -> It
     path = project.logs / "worker.log"
     if not follow and not path.exists():
         raise ProjectError(
-            f"{path} is not there yet: the worker has not been started. `denzel launch` starts it"
+            f"{path} is not there: the worker has not been started (`denzel launch` starts it), or "
+            "has logged nothing since the file was removed"
         )
     files = {"worker": path}
     lines = follow_logs(files, tail) if follow else read_logs(files, tail)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -399,6 +400,17 @@ def test_logs_are_followed_until_interrupted(life: Life) -> None:
     assert [services.count(name) for name in ("denzel", "api", "redis")] == [2, 2, 2]
 
 
+def test_logs_that_were_removed_are_made_again(life: Life) -> None:
+    shutil.rmtree(life.root / "logs")
+    assert "removed while the service ran" in life.denzel("logs", "--service", "api")
+    os.kill(life.main_process("gunicorn"), signal.SIGTTOU)  # gunicorn: one process less
+    for _ in polls(0.2, timeout=SOON):
+        if "ttou" in (logs := life.denzel("logs", "--service", "api")):
+            break
+    assert "ttou" in logs
+    assert "removed" not in logs
+
+
 def test_a_service_that_crashes_comes_back(life: Life) -> None:
     for words in ("app.runtime.worker", "gunicorn"):
         crashed = life.main_process(words)
@@ -519,5 +531,13 @@ def test_the_project_is_launched_from_scratch(life: Life, receiver: Receiver) ->
     ports = ["--api-port", str(life.api_port), "--monitor-port", str(life.monitor_port)]
     life.denzel("launch", "--local", "--wait", *ports)
     assert life.predict(request(receiver)).json() == SPECIES
+
+
+def test_services_whose_directory_was_deleted_are_ended(life: Life) -> None:
+    """As ``git clean -fdx`` does."""
+    mark = Layout.of(Project(life.root)).mark
+    shutil.rmtree(life.root / ".denzel")
+    assert "already launched" in life.refused("launch", "--local")
+    assert find_processes(mark)
     life.denzel("shutdown")
-    assert life.processes() == []
+    assert find_processes(mark) == []

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from denzel import process
@@ -37,6 +38,7 @@ from denzel.services import HTTPS, ServiceStatus, State, Status, number_of, serv
 from denzel.templates.project.app.runtime.metrics.processes import memory_bytes
 
 IN_DOCKER_ALONE = "The image {image} runs in Docker alone: leave --local out"
+LOG_REMOVED = "(the log was removed while the service ran; what it writes from now on is kept)"
 UNPREPARED = (State.STARTING, State.PIP_INSTALLING, State.OS_COMMANDS)
 
 
@@ -63,8 +65,8 @@ class LocalBackend(Backend):
     def launched(self) -> bool:
         """Tell whether the services were created and not shut down since, running or not."""
         elsewhere = self.project.backend not in (self.name, None)
-        if not self._layout.private.exists():
-            return bool(self._lifecycle.processes())
+        if self._lifecycle.abandoned():
+            return True
         return not elsewhere and DeploymentRecord.read(self._layout) is not None
 
     def running(self) -> bool:
@@ -180,7 +182,8 @@ class LocalBackend(Backend):
             for service in services
             for name in (service, *(each for each in further if service_of(each) == service))
         }
-        return follow_logs(files, tail) if follow else read_logs(files, tail)
+        removed = [LogLine(name, LOG_REMOVED) for name in self._lifecycle.reopen_logs(files)]
+        return chain(removed, follow_logs(files, tail) if follow else read_logs(files, tail))
 
     def shell(self, service: str, *, root: bool) -> int:
         """Open bash in the project's directory, with the services' environment and packages."""

@@ -18,7 +18,7 @@ from denzel.backends.base import Report
 from denzel.backends.local.backend import LocalBackend
 from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import LOOPBACK
-from denzel.backends.local.layout import Layout
+from denzel.backends.local.layout import DEVELOPMENT, Layout
 from denzel.backends.local.lifecycle import Lifecycle
 from denzel.backends.local.supervision import PROGRAMS, NotSupervised
 from denzel.errors import ProjectError, ServiceError
@@ -26,7 +26,6 @@ from denzel.polling import polls
 from denzel.project import Project
 from denzel.services import REDIS
 
-DIRECTORY = "dev"
 LEFT_OUT = frozenset({"monitor"})
 """Services that a developer does not miss: the terminal shows what they would."""
 STOP_SECONDS = 1
@@ -51,7 +50,7 @@ class DevelopmentProject(Project):
     @property
     def private(self) -> Path:
         """The directory of the services under development."""
-        return super().private / DIRECTORY
+        return super().private / DEVELOPMENT
 
     @property
     def logs(self) -> Path:
@@ -161,7 +160,7 @@ class Development(LocalBackend):
 
 def end_remains(project: Project, report: Report) -> None:
     """End what a killed ``denzel dev`` left running; raises ProjectError while one runs."""
-    directory = project.private / DIRECTORY
+    directory = project.private / DEVELOPMENT
     if directory.exists():
         with _locked(directory):
             development = Development(project, report, api_port=project.settings.api_port)

@@ -22,6 +22,8 @@ from denzel.services import number_of
 SHORT_ROOT = Path("/tmp")  # not $TMPDIR, which may be long or differ from terminal to terminal
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 """Paths that need no quoting in a URL."""
+DEVELOPMENT = "dev"
+"""The directory of what ``denzel dev`` runs, in the private one."""
 SUPERVISOR_SOCKET = "supervisor.sock"
 REDIS_SOCKET = "redis.sock"
 LONGEST_SOCKET_NAME = f"{SUPERVISOR_SOCKET}.4194304"
@@ -113,8 +115,7 @@ class Layout:
         The private directory's inode: it stays when the project is moved, and a copy of the
         project has another one.
         """
-        status = self.private.stat()
-        return f"{status.st_dev}-{status.st_ino}"
+        return _mark_of(self.private)
 
     def create(self) -> None:
         """Make the private directories; nobody else can look into them."""
@@ -156,6 +157,17 @@ class Layout:
     def _short(self) -> Path:
         mark = self.mark if self.private.exists() else "none"
         return SHORT_ROOT / f"denzel-{os.getuid()}-{mark}"
+
+
+def known_marks(root: Path) -> set[str]:
+    """Return the marks of a project's deployments, as launched and by ``denzel dev``."""
+    private = root / ".denzel"
+    return {_mark_of(each) for each in (private, private / DEVELOPMENT) if each.exists()}
+
+
+def _mark_of(private: Path) -> str:
+    status = private.stat()
+    return f"{status.st_dev}-{status.st_ino}"
 
 
 def _is_private(directory: Path) -> bool:

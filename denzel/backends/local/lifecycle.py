@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from denzel.backends.local.deployment_record import DeploymentRecord
 from denzel.backends.local.environment import service_environment
 from denzel.backends.local.health import write_probe_settings
 from denzel.backends.local.https import caddy_environment, programs
-from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout
+from denzel.backends.local.layout import REDIS_SOCKET, SUPERVISOR_SOCKET, Layout, known_marks
 from denzel.backends.local.process_table import (
     MARK_VARIABLE,
     end_processes,
@@ -131,17 +131,37 @@ class Lifecycle:
             supervisor.add(name)
             self._report_done("Starting", name)
 
+    def reopen_logs(self, files: Mapping[str, Path]) -> list[str]:
+        """Have running services' log files made again that were removed; return whose they were.
+
+        supervisord goes on writing into a file that has no name any more.
+        """
+        try:
+            running = [name for name, known in self.supervisor.processes().items() if known.alive]
+            removed = [name for name in running if name in files and not files[name].exists()]
+            if removed:
+                self.layout.logs.mkdir(exist_ok=True)
+                os.kill(self.supervisor.pid(), signal.SIGUSR2)
+        except (NotSupervised, ServiceError, OSError):
+            return []
+        return removed
+
+    def abandoned(self) -> list[int]:
+        """Return the processes of deployments whose directory was deleted with its files."""
+        return find_abandoned(self.layout.root, known_marks(self.layout.root))
+
     def end_abandoned(self) -> None:
-        """End the services of a project whose directory was deleted: nothing else is left of it."""
-        end_processes(self.processes, LEFTOVER_SECONDS)
+        """End the services of a deployment of which nothing else is left."""
+        end_processes(self.abandoned, LEFTOVER_SECONDS)
 
     def processes(self) -> list[int]:
         """Return every process of this deployment, whether or not its supervisord lives."""
         if not self.layout.private.exists():
-            return find_abandoned(self.layout.root)
+            return self.abandoned()
         record = DeploymentRecord.read(self.layout)
         session = record.session(self.layout) if record else None
-        return find_processes(self.layout.mark, session, self.layout.root)
+        found = find_processes(self.layout.mark, session, self.layout.root)
+        return sorted({*found, *self.abandoned()})
 
     def unsupervised(self) -> set[str]:
         """Return the services that run although no supervisord answers."""

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +24,8 @@ MARK_VARIABLE = "DENZEL_DEPLOYMENT"
 SERVICE_VARIABLE = "SUPERVISOR_PROCESS_NAME"
 """What supervisord tells each program in its environment (supervisord.org/subprocess.html)."""
 PROC = Path("/proc")
+DELETED = " (deleted)"
+"""What the kernel adds to the path of a directory that is gone (proc(5), /proc/PID/cwd)."""
 GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.05
 
@@ -53,13 +55,18 @@ def find_services(mark: str) -> dict[int, str]:
     return {pid: _service(environment) for pid, environment in found.items()}
 
 
-def find_abandoned(root: Path) -> list[int]:
-    """Return the processes of a deployment whose directory ``root`` was deleted with its files."""
-    if not _has_proc() or (root / ".denzel").exists():
+def find_abandoned(root: Path, marks: Container[str]) -> list[int]:
+    """Return the processes of deployments of ``root`` of which nothing else is left.
+
+    Their private directory was deleted, or all of ``root``.  ``marks`` are those of the
+    deployments of which there is more.
+    """
+    if not _has_proc():
         return []
-    where = f"{root} (deleted)"  # as the kernel shows it (proc(5), /proc/PID/cwd)
     pids = _all_pids()
-    marked = {pid for pid in pids if _current_directory(pid) == where and _mark(pid)}
+    marked = {
+        pid for pid in pids if _worked_in(pid, root) and (mark := _mark(pid)) and mark not in marks
+    }
     return sorted(_with_descendants(marked, pids) - _own_line())
 
 
@@ -131,6 +138,17 @@ def _with_descendants(found: set[int], pids: Iterable[int]) -> set[int]:
 def _works_in(pid: int, directory: Path) -> bool:
     """Tell whether a process of this user's has ``directory``, or one in it, as its current one."""
     return Path(_current_directory(pid)).is_relative_to(directory.resolve())
+
+
+def _worked_in(pid: int, root: Path) -> bool:
+    """Tell whether a process's current directory is ``root``, or was it, or was private there."""
+    where = _current_directory(pid)
+    if where.endswith(DELETED):
+        return where == f"{root}{DELETED}" or where.startswith(f"{root}/.denzel/")
+    try:
+        return where == str(root.resolve()) and (PROC / str(pid) / "cwd").samefile(root)
+    except OSError:
+        return False
 
 
 def _current_directory(pid: int) -> str:

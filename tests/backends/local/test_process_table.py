@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -155,10 +156,29 @@ def test_services_outlive_their_directory_and_are_found(tmp_path: Path, mark: st
         started(POLITE, mark, cwd=other),
         started(POLITE, None, cwd=gone),
     ):
-        assert find_abandoned(gone) == []
+        assert find_abandoned(gone, {mark}) == []
         gone.rmdir()
-        assert find_abandoned(gone) == [ours.pid]
+        assert find_abandoned(gone, ()) == [ours.pid]
         gone.mkdir()  # as when it is made again, with nothing of the project in it
-        assert find_abandoned(gone) == [ours.pid]
-        end_processes(lambda: find_abandoned(gone))
+        assert find_abandoned(gone, ()) == [ours.pid]
+        end_processes(lambda: find_abandoned(gone, ()))
         assert ours.wait(10) != 0
+
+
+def test_services_outlive_their_private_directory_and_are_found(tmp_path: Path, mark: str) -> None:
+    """As ``git clean -fdx`` leaves them, of which the next command may make a new one."""
+    root, version = tmp_path / "shop", tmp_path / "shop" / ".denzel" / "versions" / "1"
+    version.mkdir(parents=True)
+    inner = root / "another"
+    inner.mkdir()
+    with (
+        started(POLITE, mark, cwd=root) as (ours, _),
+        started(POLITE, mark, cwd=version) as (serving, _),
+        started(POLITE, f"{mark}-dev", cwd=root),
+        started(POLITE, f"{mark}-another", cwd=inner),
+        started(POLITE, None, cwd=root),
+    ):
+        marks = {f"{mark}-dev"}
+        assert find_abandoned(root, {mark, *marks}) == []
+        shutil.rmtree(root / ".denzel")
+        assert find_abandoned(root, marks) == sorted([ours.pid, serving.pid])

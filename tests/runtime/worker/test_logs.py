@@ -143,6 +143,17 @@ def test_a_file_that_was_moved_or_removed_is_made_again(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "three\n"
 
 
+def test_a_directory_that_was_removed_is_made_again_behind_a_link(path: Path) -> None:
+    """As a version of the project has it to the project's own."""
+    link = path.parent.with_name("link")
+    link.symlink_to(path.parent)
+    logged, _ = stream(link / path.name)
+    for text in ("one", "two"):
+        print(text, file=logged)
+        assert path.read_text(encoding="utf-8") == f"{text}\n"
+        shutil.rmtree(path.parent)
+
+
 def test_what_cannot_be_written_is_no_error(path: Path) -> None:
     class Broken(io.StringIO):
         def write(self, text: str) -> int:

@@ -45,7 +45,8 @@ class LogFile:
             if (found.st_dev, found.st_ino) == self._identity:
                 return
         except FileNotFoundError:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Of a version of the project it is a link to the project's own.
+            self._path.parent.resolve().mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         opened = os.open(self._path, flags, 0o644)
         if self._identity is not None:
