@@ -41,12 +41,13 @@ class EventReader:
             if line:
                 self._take(line)
             elif self._data:
-                name, value = self._event, json.loads(b"\n".join(self._data))
+                name, value = self._event, _parse(b"\n".join(self._data))
                 self._event, self._data = "", []
                 if name == RESULT:
                     self._result, self._has_ended = value, True
                 elif name == ERROR:
-                    raise PredictionError(": ".join(filter(None, map(value.get, TEXTS))))
+                    texts = map(value.get, TEXTS) if isinstance(value, dict) else (str(value),)
+                    raise PredictionError(": ".join(filter(None, texts)))
                 else:
                     yield value
 
@@ -62,4 +63,11 @@ class EventReader:
         if field == b"data":
             self._data.append(value)
         elif field == b"event":
-            self._event = value.decode()
+            self._event = value.decode(errors="replace")
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ApiUnreachable(f"The stream holds what is no JSON: {error}") from error

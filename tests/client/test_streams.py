@@ -140,3 +140,20 @@ def test_events_may_come_in_any_parts() -> None:
         parts = [sent[at : at + size] for at in range(0, len(sent), size)]
         found = [piece for part in parts for piece in reader.feed(part)]
         assert (found, reader.close()) == ([{"n": 1}, "two"], {"text": "größe"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b'data: {"n":\n\n', ApiUnreachable),
+        (b'data: "\xff"\n\n', ApiUnreachable),
+        (b"event: \xff\ndata: 1\n\n", ApiUnreachable),  # and no result
+        (b"event: error\ndata: zork\n\n", ApiUnreachable),
+        (b"event: error\ndata: [1]\n\n", PredictionError),
+    ],
+)
+def test_what_is_no_stream_of_ours_is_an_error_of_ours(sent: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        reader = EventReader()
+        list(reader.feed(sent))
+        reader.close()
