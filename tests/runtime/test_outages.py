@@ -14,7 +14,7 @@ import pytest
 import redis
 import requests
 
-from app.runtime.store.keys import SYNC_QUEUE
+from app.runtime.store.keys import SYNC_QUEUE, watchers_key
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES
 
 from .conftest import OBEDIENT
@@ -234,6 +234,23 @@ def test_who_asks_of_redis_that_hangs_is_told_in_time(
         fragile.services["redis"].signal(signal.SIGCONT)
     assert (answer.status_code, answer.json()["title"]) == (503, "Queue unavailable")
     predicts_again(fragile)
+
+
+def test_who_waits_is_told_though_redis_forgot_who_waits(fragile: Deployment) -> None:
+    """As one does that keeps no file, or a replica that has become the master."""
+    predicts_again(fragile)
+    task_id = fragile.accept({"do": "sleep", "seconds": 4})
+    asked = f"{fragile.url}/status/{task_id}"
+    with (
+        redis.Redis.from_url(fragile.environment["REDIS_URL"]) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answer = pool.submit(requests.get, asked, params={"wait": "40"}, timeout=60)
+        key = watchers_key(task_id)
+        fragile.wait(lambda: client.delete(key), "it is noted who waits", 10)
+        client.client_kill_filter(_type="pubsub")
+        fragile.wait(lambda: client.exists(key), "it is noted again", 10)
+        assert answer.result(20).json()["result"] == {"slept": 4}
 
 
 def test_without_a_worker_async_requests_wait_and_sync_ones_are_504(fragile: Deployment) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 import requests
 
 from denzel.client import AsyncClient, Client, PredictionError
@@ -148,7 +149,7 @@ def test_an_error_before_the_first_piece_is_answered_as_ever(tokens: Deployment)
     answer = opened(tokens, {"count": 5, "raises": 0})
     assert (answer.status_code, answer.json()["title"]) == (500, "Prediction failed")
     assert answer.headers["Content-Type"] == "application/json"
-    late = opened(tokens, {"count": 1, "pause": 3}, Prefer="wait=1")
+    late = opened(tokens, {"count": 3, "pause": 1.5}, Prefer="wait=1")
     assert (late.status_code, late.json()["title"]) == (504, "Prediction timed out")
     assert tokens.final_status(late.json()["task_id"])["status"] == "SUCCESS"
 
@@ -158,6 +159,16 @@ def test_the_generator_of_a_client_that_has_gone_is_closed(tokens: Deployment) -
     next(events(answer))
     answer.close()
     assert ending(tokens, "left") == "closed"
+
+
+def test_that_a_client_has_gone_is_told_again_when_redis_has_lost_it(tokens: Deployment) -> None:
+    with redis.Redis.from_url(tokens.environment["REDIS_URL"]) as client:
+        answer = opened(tokens, {"count": 70, "pause": 0.5, "name": "lost"})
+        next(events(answer))
+        task_id = answer.headers["Denzel-Task-Id"]
+        answer.close()
+        tokens.wait(lambda: client.zrem("denzel:abandoned", task_id), "it is noted", 5)
+    assert ending(tokens, "lost") == "closed"
 
 
 def test_denzels_own_clients_take_pieces_and_leave(tokens: Deployment) -> None:

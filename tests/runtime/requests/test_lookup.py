@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import redis
-import redis.asyncio
 
-from app.runtime.requests.lookup import WATCH_MARGIN_SECONDS, Lookup
+from app.runtime.requests.lookup import WATCH_MARGIN_SECONDS
 from app.runtime.store.keys import task_key, watchers_key
 
-from ..deployment import Deployment
 from ..queues import Api
 
 MANY = 2_500
@@ -33,18 +30,19 @@ def test_looking_up_needs_no_memory(api: Api, client: redis.Redis) -> None:
     assert api.find(task_id, "unknown")[1] is None
 
 
-def _no_script(name: str, *arguments: object) -> asyncio.Future[Any]:
-    """Fail: watching runs no script."""
-    raise AssertionError(f"the script {name} was run")
-
-
-def test_who_watches_is_forgotten_some_time_after_it_gave_up(
-    redis_server: Deployment, client: Any
-) -> None:
-    async def watch() -> None:
-        async with redis.asyncio.from_url(redis_server.environment["REDIS_URL"]) as connection:
-            await Lookup(_no_script, connection, "api").watch("id", 5.5)
-
-    asyncio.run(watch())
-    assert client.smembers(watchers_key("id")) == {b"api"}
+def test_who_watches_is_forgotten_some_time_after_it_gave_up(api: Api, client: Any) -> None:
+    api.do(api.lookup.watch("id", 5.5))
+    assert client.smembers(watchers_key("id")) == {api.name.encode()}
     assert 5 < client.ttl(watchers_key("id")) <= 5 + WATCH_MARGIN_SECONDS
+
+
+def test_who_watches_for_a_moment_does_not_have_others_forgotten(api: Api, client: Any) -> None:
+    api.do(api.lookup.watch("id", 60))
+    api.do(api.lookup.watch("id", 1))
+    assert client.ttl(watchers_key("id")) > 60
+
+
+def test_watching_needs_no_memory(api: Api, client: Any) -> None:
+    client.config_set("maxmemory", 1)
+    api.do(api.lookup.watch("id", 5))
+    assert client.smembers(watchers_key("id")) == {api.name.encode()}

@@ -58,6 +58,8 @@ LEAVE_TOGETHER = 32
 """Requests that leave at the latest when so many have been read: a worker may begin with them."""
 ACCEPT_TOGETHER = 1000
 """Most asynchronous requests that are stored by one command."""
+ABANDONED_SECONDS = 600.0
+"""How long a worker may take to its next piece, to be told that its client has gone."""
 LAST_LOOK_SECONDS = 0.2
 """How long Redis may take to be told that a client's time is up."""
 TRACE_SECONDS = 3600
@@ -91,11 +93,11 @@ class Dispatcher:
                 link.run, link.send, settings.redis_wait_replicas, settings.redis_wait_seconds
             )
         self._acceptance = Acceptance(run, self.name, settings.max_queue, batch_size, replicas)
-        self._lookup = Lookup(run, self._redis, self.name)
+        self._lookup = Lookup(run, self.name)
         self._cancellation = Cancellation(
             run, settings.result_ttl, stop_running=settings.cancel_running
         )
-        self._waiting = WaitingRoom()
+        self._waiting = WaitingRoom(self._end_stream)
         self._loop: asyncio.AbstractEventLoop
         self._leaving: list[Waiter] = []
         self._redis_run = ""
@@ -247,6 +249,10 @@ class Dispatcher:
             left = waiter.deadline - self._loop.time()
             ignore_error(self._acceptance.abandon(waiter.task_id, left))
 
+    def _end_stream(self, task_id: str) -> None:
+        """Have the worker stop that makes pieces nobody waits for: Redis may have lost the note."""
+        ignore_error(self._acceptance.abandon(task_id, ABANDONED_SECONDS))
+
     def _note_trace(self, task_id: str) -> None:
         """Have the worker and the callbacks go on with the present trace.
 
@@ -332,6 +338,8 @@ class Dispatcher:
         await self.client.connection_pool.disconnect(inuse_connections=False)
         self.response_mode = decode_response_mode(await self._redis.get(RESPONSE_KEY))
         run = (await self._redis.info("server"))["run_id"]
+        for waiter in self._waiting.watching():  # Redis may have lost the note of it
+            await self._lookup.watch(waiter.task_id, waiter.deadline - self._loop.time())
         await self._resolve(self._waiting.task_ids())
         if run != self._redis_run:
             self._redis_run = run

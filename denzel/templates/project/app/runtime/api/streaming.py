@@ -13,7 +13,7 @@ from functools import partial
 import falcon.asgi
 import orjson
 
-from app.runtime.api.dispatch import Dispatcher
+from app.runtime.api.dispatch import ABANDONED_SECONDS, Dispatcher
 from app.runtime.api.errors import ApiError, StreamCut, body_of
 from app.runtime.api.waiting import Waiter
 from app.runtime.contract import PIECE, Outcome, Request, new_task_id
@@ -23,8 +23,6 @@ EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b":\n\n"
 """A comment, which tells proxies that the connection is in use."""
-ABANDONED_SECONDS = 600.0
-"""How long a worker may take to its next piece, to be told that its client has gone."""
 MAX_UNREAD_BYTES = 4 * 2**20
 """How much may wait for a client that reads more slowly than its prediction is made."""
 

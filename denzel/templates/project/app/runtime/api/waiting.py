@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from app.runtime.contract import Outcome, Request
+from app.runtime.contract import PIECE, Outcome, Request
 from app.runtime.requests.errors import WorkerLost
 from app.runtime.store.codecs import decode_reply
 
@@ -62,9 +62,13 @@ AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
 
 
 class WaitingRoom:
-    """Who waits for what; several clients may wait for one request."""
+    """Who waits for what; several clients may wait for one request.
 
-    def __init__(self) -> None:
+    ``unwanted`` is called with the id of a request of which a piece came that nobody waits for.
+    """
+
+    def __init__(self, unwanted: Callable[[str], None] = lambda _: None) -> None:
+        self._unwanted = unwanted
         self._waiters: dict[str, list[Waiter]] = {}
 
     def enter(
@@ -92,8 +96,11 @@ class WaitingRoom:
 
     def resolve(self, outcome: Outcome) -> None:
         """Answer those who wait for a request."""
-        for waiter in self._waiters.get(outcome.id, ()):
+        waiters = self._waiters.get(outcome.id, ())
+        for waiter in waiters:
             waiter.answer(outcome)
+        if not waiters and outcome.state == PIECE:
+            self._unwanted(outcome.id)
 
     def lost(self, task_ids: Iterable[str]) -> list[Waiter]:
         """Return who waits for requests that a dead worker held, to be sent again.
@@ -118,6 +125,15 @@ class WaitingRoom:
     def task_ids(self) -> list[str]:
         """Return what is waited for."""
         return list(self._waiters)
+
+    def watching(self) -> list[Waiter]:
+        """Return who waits for the end of a request that was accepted before."""
+        return [
+            waiter
+            for waiters in self._waiters.values()
+            for waiter in waiters
+            if waiter.request is None and not waiter.future.done()
+        ]
 
     def unanswered(self) -> list[Waiter]:
         """Return who waits for a request that this process sent."""

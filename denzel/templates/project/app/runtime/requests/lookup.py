@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from app.runtime.requests.acceptance import Run
 from app.runtime.store.codecs import Record, decode_record
-from app.runtime.store.keys import watchers_key
 
 ANSWERED_MINUTES = 10
 """How long a small outcome of a synchronous request can be asked for after it was answered."""
@@ -20,7 +18,6 @@ class Lookup:
     """Reads records for the API process called ``name``."""
 
     run: Run
-    redis: Any
     name: str
 
     async def find(self, task_ids: Sequence[str]) -> list[Record | None]:
@@ -30,8 +27,4 @@ class Lookup:
 
     async def watch(self, task_id: str, seconds: float) -> None:
         """Have this process told when a request ends within so many seconds."""
-        key = watchers_key(task_id)
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.sadd(key, self.name)
-        pipe.expire(key, int(seconds) + WATCH_MARGIN_SECONDS)
-        await pipe.execute()
+        await self.run("watch", task_id, self.name, int(seconds) + WATCH_MARGIN_SECONDS)

@@ -32,6 +32,7 @@ Argument = str | bytes | float
 
 SCRIPTS = (
     "abandon_sync", "accept", "accept_once", "cancel", "enqueue_sync", "find", "time_out_sync",
+    "watch",
 )  # fmt: skip
 """Scripts that are run over such a connection (``store/lua``)."""
 QUIET_SECONDS = 10.0
