@@ -15,8 +15,8 @@ import pytest
 from backends.contract import wait_until, wait_until_ready
 from backends.stand_in_project import Launched, make_venv, stand_in_project
 from command_line import Denzel, running
-from denzel.backends.local.development import DIRECTORY, DevelopmentProject
-from denzel.backends.local.layout import Layout
+from denzel.backends.local.development import DevelopmentProject
+from denzel.backends.local.layout import DEVELOPMENT, Layout
 from denzel.backends.local.process_table import find_processes
 from denzel.project import Project
 
@@ -45,7 +45,7 @@ def test_development_has_a_redis_of_its_own_also_where_another_is_used(project: 
 def processes(project: Project) -> list[int]:
     """Return the processes under development."""
     layout = Layout.of(project)
-    return find_processes(Layout(layout.root, layout.private / DIRECTORY, layout.logs).mark)
+    return find_processes(Layout(layout.root, layout.private / DEVELOPMENT, layout.logs).mark)
 
 
 class Terminal:
@@ -89,7 +89,7 @@ def test_nothing_is_left_however_it_is_told_to_end(project: Project, number: int
         terminal.child.send_signal(number)
         assert terminal.child.wait(SOON) == 0
     assert processes(project) == []
-    assert not (project.private / DIRECTORY / "deployment.json").exists()
+    assert not (project.private / DEVELOPMENT / "deployment.json").exists()
 
 
 def test_saved_files_restart_the_services_that_run_them(project: Project) -> None:
