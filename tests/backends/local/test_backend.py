@@ -195,7 +195,7 @@ def test_a_restart_with_requirements_that_fail_leaves_the_services_alone(project
         (project.root / "requirements.txt").write_text("=== nothing pip can read ===\n")
         with pytest.raises(RequirementsError, match="requirements"):
             backend.prepare(0)
-        assert processes(project) == before
+        assert set(before) <= set(processes(project))
         assert states(backend)["api"] is State.UP
 
 
