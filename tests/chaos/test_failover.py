@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,9 @@ def test_what_a_failover_costs(
         **SETTINGS, "REDIS_URL": group.url, "REDIS_PASSWORD": "", "RECOVERY_SECONDS": "5",
         "REDIS_WAIT_REPLICAS": str(replicas),
     }  # fmt: skip
-    with group.running():
+    with group.running(), closing(Receiver(random.Random(rng.random()))) as receiver:
         lagging = LaggingGroup(group, DELAY)
         stage = Stage(tmp_path, settings)
-        receiver = Receiver(random.Random(rng.random()), 0.0)
         try:
             stage.launch()
             named: list[float] = []
