@@ -10,10 +10,12 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError
 
 from app.runtime.settings import RedisAddress
-from app.runtime.store.links import async_link_class, link_class, pool_arguments
-from app.runtime.store.lua_scripts import load_script, script_digest
-
-Argument = str | bytes | float
+from app.runtime.store.connection_classes import (
+    async_connection_class,
+    connection_class,
+    pool_arguments,
+)
+from app.runtime.store.lua_scripts import Argument, load_script, script_digest
 
 CONNECT_SECONDS = 5.0
 ASYNC_CONNECT_SECONDS = 2.0
@@ -26,7 +28,7 @@ forgotten it."""
 def connect(address: RedisAddress, *, answer_seconds: float = ANSWER_SECONDS) -> redis.Redis:
     """Return a client whose commands take so many seconds at most; it connects when used."""
     arguments = pool_arguments(
-        address, link_class(address), socket_connect_timeout=CONNECT_SECONDS,
+        address, connection_class(address), socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=answer_seconds, health_check_interval=IDLE_SECONDS,
     )  # fmt: skip
     return redis.Redis.from_pool(redis.ConnectionPool(**arguments))
@@ -37,7 +39,7 @@ def connect_async(
 ) -> redis.asyncio.Redis:
     """Return a client for asyncio, as :func:`connect` does; it waits for one of ``most``."""
     arguments = pool_arguments(
-        address, async_link_class(address), socket_connect_timeout=ASYNC_CONNECT_SECONDS,
+        address, async_connection_class(address), socket_connect_timeout=ASYNC_CONNECT_SECONDS,
         socket_timeout=answer_seconds, health_check_interval=IDLE_SECONDS,
     )  # fmt: skip
     if most is None:

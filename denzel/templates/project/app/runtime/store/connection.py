@@ -25,10 +25,8 @@ from redis.exceptions import (
 )
 
 from app.runtime.settings import RedisAddress
-from app.runtime.store.links import DEMOTED, connected_socket
-from app.runtime.store.lua_scripts import load_script, script_digest
-
-Argument = str | bytes | float
+from app.runtime.store.connection_classes import DEMOTED, connected_socket
+from app.runtime.store.lua_scripts import Argument, load_script, script_digest
 
 SCRIPTS = (
     "abandon_sync", "accept", "accept_once", "cancel", "enqueue_sync", "find", "time_out_sync",

@@ -10,6 +10,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+Argument = str | bytes | float
+"""What a script or a command is given."""
+
 DIRECTORY = Path(__file__).with_name("lua")
 _INCLUDE = re.compile(r"^-- include: ([a-z_]+)$", re.MULTILINE)
 

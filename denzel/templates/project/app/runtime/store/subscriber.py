@@ -16,7 +16,8 @@ from redis.exceptions import ConnectionError, RedisError
 
 from app.runtime.logs import Outage
 from app.runtime.settings import RedisAddress
-from app.runtime.store.connection import Argument, Connection
+from app.runtime.store.connection import Connection
+from app.runtime.store.lua_scripts import Argument
 
 RECONNECT_SECONDS = 0.5
 CONNECT_SECONDS = 2.0

@@ -9,13 +9,13 @@ from __future__ import annotations
 from kombu.transport import redis as kombu_redis
 
 from app.runtime.settings import load_settings
-from app.runtime.store.links import link_class
+from app.runtime.store import connection_classes
 
 
 class Channel(kombu_redis.Channel):
     """A channel whose connections lead to the Redis of this deployment."""
 
-    connection_class = link_class(load_settings().redis)
+    connection_class = connection_classes.connection_class(load_settings().redis)
 
 
 class Transport(kombu_redis.Transport):

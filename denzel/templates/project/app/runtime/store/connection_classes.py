@@ -1,4 +1,4 @@
-"""Let redis-py, and kombu above it, connect as every other connection does (``redis_socket.py``).
+"""Connection classes that have redis-py, and kombu above it, connect as ``redis_socket.py`` does.
 
 A connection class is all that a pool of redis-py's needs for it.  Each time it connects it asks
 anew where the master is, so a failover is followed by connecting again.
@@ -22,10 +22,12 @@ CONNECT_SECONDS = 2.0
 DEMOTED = "Redis is a replica now: the master has changed"
 
 
-def pool_arguments(address: RedisAddress, link: type[Any], **options: Any) -> dict[str, Any]:
+def pool_arguments(
+    address: RedisAddress, connection_class: type[Any], **options: Any
+) -> dict[str, Any]:
     """Return what a connection pool of redis-py is made with."""
     return {
-        "connection_class": link,
+        "connection_class": connection_class,
         "username": address.username or None,
         "password": address.password or None,
         "db": address.database,
@@ -33,10 +35,10 @@ def pool_arguments(address: RedisAddress, link: type[Any], **options: Any) -> di
     }
 
 
-def link_class(address: RedisAddress) -> type[redis.connection.Connection]:
+def connection_class(address: RedisAddress) -> type[redis.connection.Connection]:
     """Return the class of blocking connections to this address."""
 
-    class Link(redis.connection.Connection):
+    class DeploymentConnection(redis.connection.Connection):
         """A connection to the Redis of this deployment."""
 
         def __init__(self, **options: Any) -> None:
@@ -60,13 +62,13 @@ def link_class(address: RedisAddress) -> type[redis.connection.Connection]:
                 self.disconnect()  # type: ignore[no-untyped-call]
                 raise ConnectionError(DEMOTED) from error
 
-    return Link
+    return DeploymentConnection
 
 
-def async_link_class(address: RedisAddress) -> type[redis.asyncio.connection.Connection]:
+def async_connection_class(address: RedisAddress) -> type[redis.asyncio.connection.Connection]:
     """Return the class of asyncio's connections to this address."""
 
-    class AsyncLink(redis.asyncio.connection.Connection):
+    class AsyncDeploymentConnection(redis.asyncio.connection.Connection):
         """A connection to the Redis of this deployment."""
 
         def __init__(self, **options: Any) -> None:
@@ -94,7 +96,7 @@ def async_link_class(address: RedisAddress) -> type[redis.asyncio.connection.Con
                 await self.disconnect()
                 raise ConnectionError(DEMOTED) from error
 
-    return AsyncLink
+    return AsyncDeploymentConnection
 
 
 async def connected_socket(address: RedisAddress) -> dict[str, Any]:
