@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -193,3 +194,11 @@ def test_no_redis_is_an_error_of_the_system(tmp_path: Path) -> None:
 
     with pytest.raises(OSError):
         connected(f"unix://{tmp_path}/none.sock", use)
+
+
+def test_every_script_of_an_api_process_is_loaded_as_it_connects() -> None:
+    runtime = Path(module.__file__).parent.parent
+    names = ("acceptance", "cancellation", "lookup")
+    files = [runtime / "api/dispatch.py", *(runtime / f"requests/{name}.py" for name in names)]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert set(re.findall(r'\b_?(?:run|store)\(\s*"(\w+)"', source)) == set(module.SCRIPTS)

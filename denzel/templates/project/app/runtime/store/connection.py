@@ -29,10 +29,11 @@ from app.runtime.store.connection_classes import DEMOTED, connected_socket
 from app.runtime.store.lua_scripts import Argument, load_script, script_digest
 
 SCRIPTS = (
-    "abandon_sync", "accept", "accept_once", "cancel", "enqueue_sync", "find", "time_out_sync",
-    "watch",
+    "abandon_sync", "accept", "accept_once", "cancel", "enqueue_sync", "find", "note_trace",
+    "time_out_sync", "watch",
 )  # fmt: skip
-"""Scripts that are run over such a connection (``store/lua``)."""
+"""Scripts that are run over such a connection (``store/lua``): loaded first, so that none is sent
+again by EVAL behind a command that relies on it."""
 QUIET_SECONDS = 10.0
 PONG_SECONDS = 5.0
 LOOK_SECONDS = 1.0
