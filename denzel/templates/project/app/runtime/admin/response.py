@@ -16,7 +16,7 @@ from uuid import uuid4
 from app.runtime.redis_socket import RedisConnection
 from app.runtime.resp import RedisRefused
 from app.runtime.settings import load_settings
-from app.runtime.store.keys import RESPONSE_KEY, control_channel
+from app.runtime.store.keys import RESPONSE_KEY, control_channel, receipt_key
 
 CONNECT_SECONDS = 2.0
 RECEIPT_SECONDS = 5.0
@@ -35,7 +35,7 @@ def set_response_mode(
     One that starts later reads what is stored.  Raises NotConfirmed.
     """
     mode = {"is_async": is_async, "timeout": timeout}
-    receipt = f"denzel:receipt:{uuid4().hex}"
+    receipt = receipt_key(uuid4().hex)
     redis.ask("SET", RESPONSE_KEY, json.dumps(mode))
     expected = redis.ask(
         "PUBLISH", control_channel(database), json.dumps({**mode, "receipt": receipt})

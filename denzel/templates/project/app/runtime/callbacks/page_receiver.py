@@ -17,6 +17,7 @@ import orjson
 from app.runtime.callbacks.body import Body
 from app.runtime.callbacks.schedule import Answer
 from app.runtime.contract import JSON
+from app.runtime.store.keys import received_key
 
 RECEIVER = re.compile(r"http://page\.denzel\.invalid/([0-9a-f-]{36})")
 """The receiver's URIs; the page makes the token, a random UUID."""
@@ -28,11 +29,6 @@ def token_of(uri: str) -> str | None:
     """Return the token in a callback's URI; None for one that goes elsewhere."""
     match = RECEIVER.fullmatch(uri)
     return match[1] if match else None
-
-
-def received_key(token: str) -> str:
-    """Return the key of the callback that came for a token."""
-    return f"denzel:received:{token}"
 
 
 class PageReceiver:

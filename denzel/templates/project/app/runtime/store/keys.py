@@ -18,7 +18,7 @@
 ``denzel:stop:HOLDER``            list: requests a worker shall stop
 ``denzel:stopping:ID``            string: who shall stop this request; gone when it need not be
 ``denzel:watchers:ID``            set: API processes whose clients wait for the end of a request
-``denzel:trace:ID``                string: the span under which a request was asked for
+``denzel:trace:ID``               string: the span under which a request was asked for
 ``denzel:idempotency:H``          string: id and digest of the body of an Idempotency-Key's request
 ``denzel:callback:ID``            hash: where a callback goes, and what became of it
 ``denzel:callbacks:due``          sorted set: callbacks to deliver, by the time of the next attempt
@@ -29,7 +29,8 @@
 ``denzel:metrics``                hash: what was counted, all processes together (``metrics/``)
 ``denzel:metrics:processes``      hash: the processes that count
 ``denzel:received:TOKEN``         string: the callback that the page's own receiver got, as JSON
-``denzel:response``               string: how ``/predict`` answers, ``{"mode", "timeout"}``
+``denzel:response``               string: how ``/predict`` answers, ``{"is_async", "timeout"}``
+``denzel:receipt:TOKEN``          list: the API processes that obey a new response mode
 ``denzel:reply:NAME``             channel: outcomes for the API process called NAME
 ``denzel:lost:N``                 channel: synchronous requests that a dead worker held
 ``denzel:work:N``                 channel: there is something to take from a queue
@@ -93,6 +94,16 @@ def stop_key(holder: str) -> str:
 def stopping_key(task_id: str) -> str:
     """Return the key that tells that a request is still to be stopped."""
     return f"denzel:stopping:{task_id}"
+
+
+def received_key(token: str) -> str:
+    """Return the key of the callback that came for a token of the page's."""
+    return f"denzel:received:{token}"
+
+
+def receipt_key(token: str) -> str:
+    """Return the key of the API processes that have confirmed a new response mode."""
+    return f"denzel:receipt:{token}"
 
 
 def reply_channel(name: str) -> str:

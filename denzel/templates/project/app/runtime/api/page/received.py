@@ -10,8 +10,8 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from app.runtime.api.errors import UnknownTask
-from app.runtime.callbacks.page_receiver import received_key
 from app.runtime.requests.errors import QueueUnavailable
+from app.runtime.store.keys import received_key
 
 
 class ReceivedResource:
