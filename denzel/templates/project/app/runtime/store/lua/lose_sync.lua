@@ -3,7 +3,7 @@
 -- Those whose clients still wait are sent again by their API processes.  One whose client's time is
 -- up has a record, and nobody sends it again: it fails.
 --
--- denzel:lost:N     channel: ids of synchronous requests, separated by spaces
+-- denzel:lost:N   channel: ids of synchronous requests, separated by spaces
 -- denzel:task:ID  of one whose client's time is up
 -- include: chunks
 -- include: records

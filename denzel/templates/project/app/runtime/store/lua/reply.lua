@@ -1,4 +1,4 @@
--- Defines reply(name, index, records): tell an API process the outcomes its clients wait for.
+-- Defines reply(name, ids, records): tell an API process the outcomes its clients wait for.
 --
 -- denzel:reply:NAME  channel: a JSON line [["ID", bytes of the record], …], then the records
 -- Returns how many processes heard it.

@@ -1,7 +1,8 @@
--- Defines requeue_requests(holder, ids, now, rest): put asynchronous requests that a worker holds
--- before all others on the queue; returns how many were put there.
+-- Defines requeue_requests(holder, ids, now, rest, is_begun): put asynchronous requests that a
+-- worker holds before all others on the queue; returns how many were put there.
 --
--- rest is the rest of a message, with or without the mark that it shall be predicted alone.
+-- rest is the rest of a message, with or without the mark that it shall be predicted alone;
+-- a delivery that is not begun does not count.
 -- denzel:held:HOLDER, denzel:task:ID, predictions
 local function requeue_requests(holder, ids, now, rest, is_begun)
   local queued, states, sent = {}, {}, time_sent(now)

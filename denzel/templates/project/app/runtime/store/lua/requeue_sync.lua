@@ -2,6 +2,11 @@
 -- Put synchronous requests that this worker holds back on their queue, before all others.
 --
 -- ARGV: holder, number of requests, ids, messages (the one to be taken first comes last)
+-- One script, so that a request is either on its queue or held.
+-- Nothing of it is written to Redis's file.
+--
+-- predictions.sync         list: Celery messages of synchronous requests
+-- denzel:held.sync:HOLDER  no longer holds them
 -- include: chunks
 -- include: notify
 redis.set_repl(redis.REPL_NONE)
