@@ -48,8 +48,8 @@ class Undeliverable(Exception):
 
 
 @dataclass
-class Admission:
-    """A callback that may be sent: the address to try and its slot, and the addresses after that.
+class Destination:
+    """Where a callback may go: the address to try and its slot, and the addresses after that.
 
     Times are on the event loop's clock.
     """
@@ -93,7 +93,7 @@ class Sender:
         await self._session.close()
 
     @contextlib.asynccontextmanager
-    async def admit(self, uri: str) -> AsyncIterator[Admission]:
+    async def admit(self, uri: str) -> AsyncIterator[Destination]:
         """Check where a callback goes and hold a slot for it, for the duration of the context.
 
         Raises Undeliverable, or Crowded when its receiver or the name's zone has no room for more.
@@ -110,18 +110,18 @@ class Sender:
                 addresses = await self._find_addresses(target)
         except (OSError, ForbiddenDestination) as error:
             raise Undeliverable(_no_connection(target, error)) from error
-        admission = Admission(target, addresses, connect_by, answer_by)
+        destination = Destination(target, addresses, connect_by, answer_by)
         first = _receiver(addresses[0], target.port)
-        if not self._next_address(admission):
+        if not self._next_address(destination):
             raise Crowded(first)
         try:
-            yield admission
+            yield destination
         finally:
-            self.slots.release(admission.receiver)
+            self.slots.release(destination.receiver)
 
     async def send(
         self,
-        admission: Admission,
+        destination: Destination,
         body: Body,
         *,
         message_id: str,
@@ -131,16 +131,16 @@ class Sender:
 
         ``message_id`` is the same for every attempt at one callback; ``headers`` are added.
         """
-        all_headers = await self.headers(admission.target, body, message_id, headers or {})
+        all_headers = await self.headers(destination.target, body, message_id, headers or {})
         while True:
             upload = Upload(body)
             try:
-                return await self._exchange(admission, upload, all_headers)
+                return await self._exchange(destination, upload, all_headers)
             except (OSError, aiohttp.ClientError) as error:
                 if upload.begun.is_set():
-                    return _no_answer(admission.target, error)
-                if isinstance(error, aiohttp.ClientSSLError) or not self._next_address(admission):
-                    return _no_connection(admission.target, error)
+                    return _no_answer(destination.target, error)
+                if isinstance(error, aiohttp.ClientSSLError) or not self._next_address(destination):
+                    return _no_connection(destination.target, error)
 
     async def headers(
         self, target: Target, body: Body, message_id: str, added: Mapping[str, str]
@@ -177,16 +177,16 @@ class Sender:
             raise refusal or OSError("the name has no address")
         return allowed[:MAX_ADDRESSES]
 
-    def _next_address(self, admission: Admission) -> bool:
+    def _next_address(self, destination: Destination) -> bool:
         """Move to the next address that has room, and its slot; tell whether there was one."""
-        while admission.untried:
-            address = admission.untried.pop(0)
-            receiver = _receiver(address, admission.target.port)
+        while destination.untried:
+            address = destination.untried.pop(0)
+            receiver = _receiver(address, destination.target.port)
             if self.slots.room(receiver):
                 self.slots.acquire(receiver)
-                if admission.receiver:
-                    self.slots.release(admission.receiver)
-                admission.address, admission.receiver = address, receiver
+                if destination.receiver:
+                    self.slots.release(destination.receiver)
+                destination.address, destination.receiver = address, receiver
                 return True
         return False
 
@@ -205,21 +205,21 @@ class Sender:
             )
 
     async def _exchange(
-        self, admission: Admission, upload: Upload, headers: Mapping[str, str]
+        self, destination: Destination, upload: Upload, headers: Mapping[str, str]
     ) -> Answer:
-        target = admission.target
+        target = destination.target
         connection = Connection("" if target.address else target.host)
         current_connection.set(connection)
         with contextlib.ExitStack() as stack:
             stack.callback(connection.abort)
-            async with asyncio.timeout_at(admission.answer_by):
-                response = await self._post(admission, upload, headers)
+            async with asyncio.timeout_at(destination.answer_by):
+                response = await self._post(destination, upload, headers)
                 stack.callback(response.close)
                 answer = self._judge(response)
                 if answer.is_delivered:
                     # It may have refused (413, say) before it has read everything; not so here.
                     await upload.ended.wait()
-            await _drain(response, admission.answer_by)
+            await _drain(response, destination.answer_by)
             if answer.is_delivered and (upload.size or 0) > BUFFERED_BYTES:
                 # The end of it may still be buffered here, for a receiver that accepted early.
                 stack.pop_all()
@@ -229,18 +229,19 @@ class Sender:
         return answer
 
     async def _post(
-        self, admission: Admission, upload: Upload, headers: Mapping[str, str]
+        self, destination: Destination, upload: Upload, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        left = admission.connect_by - asyncio.get_running_loop().time()
+        left = destination.connect_by - asyncio.get_running_loop().time()
         if left <= 0:
             raise TimeoutError
+        share = left / (1 + len(destination.untried))
         return await self._session.post(
-            _url(admission.target, admission.address),
+            _url(destination.target, destination.address),
             data=upload,
             headers=headers,
             allow_redirects=False,
-            server_hostname=admission.target.host,
-            timeout=aiohttp.ClientTimeout(total=None, connect=left / (1 + len(admission.untried))),
+            server_hostname=destination.target.host,
+            timeout=aiohttp.ClientTimeout(total=None, connect=share),
         )
 
     def _judge(self, response: aiohttp.ClientResponse) -> Answer:

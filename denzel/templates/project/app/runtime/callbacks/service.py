@@ -215,7 +215,7 @@ class CallbackService:
         if self._page is not None and (token := token_of(callback.uri)):
             return await self._send_to_page(callback, self._page, token)
         try:
-            async with self._sender.admit(callback.uri) as admission:
+            async with self._sender.admit(callback.uri) as destination:
                 is_admitted.set_result(None)
                 loaded = await self._deliveries.load(callback)
                 if loaded is None:
@@ -224,9 +224,9 @@ class CallbackService:
                 headers = _headers(callback, state)
                 async with self._spans.attempt(callback, headers) as attempt:
                     attempt.answer = await self._sender.send(
-                        admission, body, message_id=callback.task_id, headers=headers
+                        destination, body, message_id=callback.task_id, headers=headers
                     )
-                return attempt.answer, admission.address
+                return attempt.answer, destination.address
         except Undeliverable as error:
             return error.answer, ""
 
