@@ -16,6 +16,7 @@ from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
 from app.runtime.api.cors import Cors
 from app.runtime.api.cross_site import CrossSiteGuard
+from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.errors import (
     TASK_ID_HEADER,
     ApiError,
@@ -124,6 +125,10 @@ class Api(falcon.asgi.App[Any, Any]):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._answer = super().__call__
+        self.req_options.strip_url_path_trailing_slash = True
+        self.add_error_handler(ApiError, answer_error)
+        self.add_error_handler(RequestError, answer_error)
+        self.set_error_serializer(serialize_http_error)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]
         """Answer a request as that of the client whom a trusted proxy speaks for."""
@@ -153,17 +158,6 @@ def create_app(settings: Settings | None = None) -> Api:
     dispatcher = StreamDispatcher(settings, batch_size, tracing)
     admission = Admission(dispatcher.client, settings.max_waiting, settings.api_processes)
     models = Models(dispatcher.client)
-    verifier: Verifier | None = None
-    predict: PredictResource | BrokenPredictResource
-    if pipeline is None:
-        predict = BrokenPredictResource(problem)
-    else:
-        verifier = Verifier(
-            pipeline.verify_input, settings.verify_threads, pipeline.request, pipeline.parse_request
-        )
-        predict = PredictResource(
-            settings, dispatcher, admission, verifier, models, streams=pipeline.streams
-        )
     proxies = TrustedProxies(settings.trusted_proxies)
     parts: list[Part] = [dispatcher, admission, models, proxies]
     middleware: list[Any] = []
@@ -171,33 +165,57 @@ def create_app(settings: Settings | None = None) -> Api:
         tally = Tally()
         parts.append(AsyncRecorder(dispatcher.client, tally, "api"))
         middleware.append(HttpMeasurements(tally))
-    lifespan = Lifespan(parts, problem)
-    app = Api(middleware=[*middleware, lifespan, *_access_middleware(settings)])
+    middleware += [Lifespan(parts, problem), *_access_middleware(settings)]
+    app = Api(middleware=middleware)
+    app.proxies = proxies
     if tracing:
         app.trace(tracing)
-    app.verifier = verifier
-    app.proxies = proxies
-    app.req_options.strip_url_path_trailing_slash = True
-    app.add_error_handler(ApiError, answer_error)
-    app.add_error_handler(RequestError, answer_error)
-    app.set_error_serializer(serialize_http_error)
-    app.add_route("/info", InfoResource())
-    app.add_route("/health/live", LiveResource())
-    readiness = Readiness(dispatcher, models, problem)
-    app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
-    description = describe_api(settings, pipeline)
-    app.add_route("/openapi.json", OpenapiResource(description, read_info))
-    reader = FigureReader(dispatcher.client)
-    app.add_route("/health/load", LoadResource(reader, readiness))
-    if settings.metrics_key:
-        app.add_route("/metrics", MetricsResource(settings.metrics_key, reader, models))
-    app.add_route("/predict", predict)
-    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
-    app.add_route("/status/{task_id}/result", ResultResource(dispatcher))
-    app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
+    if pipeline is None:
+        app.add_route("/predict", BrokenPredictResource(problem))
+    else:
+        app.verifier = _make_verifier(settings, pipeline)
+        predict = PredictResource(
+            settings, dispatcher, admission, app.verifier, models, streams=pipeline.streams
+        )
+        app.add_route("/predict", predict)
+    _add_tasks(app, dispatcher, admission)
+    _add_descriptions(app, settings, pipeline)
+    _add_health(app, settings, dispatcher, models, problem)
     if settings.page:
         add_page(app, settings, dispatcher, pipeline)
     return app
+
+
+def _make_verifier(settings: Settings, pipeline: Pipeline) -> Verifier:
+    return Verifier(
+        pipeline.verify_input, settings.verify_threads, pipeline.request, pipeline.parse_request
+    )
+
+
+def _add_tasks(app: Api, dispatcher: Dispatcher, admission: Admission) -> None:
+    """Add what tells of a request that was made before, and cancels it."""
+    app.add_route("/status/{task_id}", StatusResource(dispatcher, admission))
+    app.add_route("/status/{task_id}/result", ResultResource(dispatcher))
+    app.add_route("/cancel/{task_id}", CancelResource(dispatcher))
+
+
+def _add_descriptions(app: Api, settings: Settings, pipeline: Pipeline | None) -> None:
+    """Add what tells people and programs what is served here."""
+    app.add_route("/info", InfoResource())
+    app.add_route("/openapi.json", OpenapiResource(describe_api(settings, pipeline), read_info))
+
+
+def _add_health(
+    app: Api, settings: Settings, dispatcher: Dispatcher, models: Models, problem: str
+) -> None:
+    """Add what tells how the deployment is, and how much it has to do."""
+    readiness = Readiness(dispatcher, models, problem)
+    reader = FigureReader(dispatcher.client)
+    app.add_route("/health/live", LiveResource())
+    app.add_route("/health/ready", ReadyResource(readiness, needs_key=bool(settings.api_keys)))
+    app.add_route("/health/load", LoadResource(reader, readiness))
+    if settings.metrics_key:
+        app.add_route("/metrics", MetricsResource(settings.metrics_key, reader, models))
 
 
 def _import_pipeline() -> tuple[Pipeline | None, str]:
