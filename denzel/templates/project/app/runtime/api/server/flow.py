@@ -8,7 +8,7 @@ from collections.abc import Callable, Sized
 from uvicorn.protocols.http.flow_control import FlowControl
 
 
-class InTurn(FlowControl):
+class PipelineFlowControl(FlowControl):
     """Reads no further requests while some wait for their turn.
 
     uvicorn reads on after each answer.  A client that asks quicker than it is answered would fill
@@ -25,8 +25,8 @@ class InTurn(FlowControl):
             super().resume_reading()
 
 
-class OneWrite:
-    """A connection as one response sees it: the head waits for the body that follows it.
+class ResponseWriter:
+    """Writes one response to its connection: the head waits for the body that follows it.
 
     Each write is a system call, and wakes the client.  ``hang_up`` ends the connection.
     """

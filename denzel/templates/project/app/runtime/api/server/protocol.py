@@ -18,7 +18,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.runtime.api.answer_log import log_answer
-from app.runtime.api.server.flow import InTurn, OneWrite
+from app.runtime.api.server.flow import PipelineFlowControl, ResponseWriter
 from app.runtime.api.server.head import Limits, check_head, check_header, check_target, too_long
 from app.runtime.api.server.refusal import NOT_HTTP, Refusal, Refused
 from app.runtime.api.server.stalls import Progress, bytes_taken
@@ -48,15 +48,15 @@ class ClientProtocol(HttpToolsProtocol):
         *args: Any,
         limits: Limits,
         connected: set[ClientProtocol],
-        share: Callable[[str], str],
+        cors_headers: Callable[[str], str],
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._connected = connected
-        self._share = share
+        self._cors_headers = cors_headers
         self._task: asyncio.Task[None] | None = None
-        self._response: OneWrite | None = None
+        self._response: ResponseWriter | None = None
         self._running: RequestResponseCycle | None = None
         self._refusal: Refusal | None = None  # to be sent when those before it are answered
         self._is_ending = False
@@ -77,7 +77,7 @@ class ClientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or refuse one too many."""
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = InTurn(self.transport, self.pipeline)
+        self.flow = PipelineFlowControl(self.transport, self.pipeline)
         self._connected.add(self)
         if len(self._connected) > self._limits.max_connections:
             self.transport.abort()
@@ -161,7 +161,7 @@ class ClientProtocol(HttpToolsProtocol):
         self._running = cycle
         if self._is_ending and not self.pipeline:
             cycle.keep_alive = False
-        self._response = OneWrite(self.transport, self._hang_up)
+        self._response = ResponseWriter(self.transport, self._hang_up)
         cycle.transport = cast(asyncio.Transport, self._response)
         self._task = self.loop.create_task(cycle.run_asgi(partial(_until_gone, cycle, app)))
         self._task.add_done_callback(self.tasks.discard)
@@ -210,7 +210,7 @@ class ClientProtocol(HttpToolsProtocol):
         origin = next(
             (value for name, value in getattr(self, "headers", ()) if name == b"origin"), b""
         )
-        return self._share(origin.decode("latin-1")) if origin else ""
+        return self._cors_headers(origin.decode("latin-1")) if origin else ""
 
     def _abandon(self) -> None:
         """Stop what only this connection's client waits for."""

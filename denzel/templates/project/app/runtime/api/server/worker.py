@@ -44,13 +44,16 @@ class ApiWorker(UvicornWorker):
             max_connections=self.cfg.worker_connections,
         )
         self._connected: set[Any] = set()
-        share = partial(
+        cors_headers = partial(
             headers_of_refusal,
             origins=settings.cors_origins,
             credentials=settings.cors_credentials,
         )
         protocol = partial(
-            ClientProtocol, limits=self._limits, connected=self._connected, share=share
+            ClientProtocol,
+            limits=self._limits,
+            connected=self._connected,
+            cors_headers=cors_headers,
         )
         self.config.http = cast(Any, protocol)
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
