@@ -15,11 +15,11 @@ from app.runtime.api.access import caller
 from app.runtime.api.cross_site import is_stranger
 from app.runtime.api.dispatch import Dispatcher
 from app.runtime.api.models import LOADING, Models, describe, missing_model
+from app.runtime.health import NO_REDIS
 from app.runtime.store.model_states import ModelState
 
 ANSWER_SECONDS = 2.0
 """How long Redis may take: less than probes wait."""
-NO_REDIS = "Redis does not answer"
 NO_WORKER = "No worker is there"
 NO_MODEL = "No worker has its model"
 

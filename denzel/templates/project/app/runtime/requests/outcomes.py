@@ -83,7 +83,7 @@ class OutcomeStore:
         record = encode_record(PIECE, NOBODY, b"%d %b" % (number, piece))
         try:
             return bool(self._run("send_piece", task_id, reply_to, record))
-        except redis.exceptions.RedisError as error:
+        except RedisError as error:
             log.warning("A piece of %s could not be sent: %s", task_id, error)
             return False
 

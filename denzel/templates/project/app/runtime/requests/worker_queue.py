@@ -80,11 +80,12 @@ class WorkerQueue:
         if answer[0] == b"wait":
             return Taken(wait=float(answer[1]))
         queue, skipped, found, is_more = answer
-        if queue == SYNC_QUEUE.encode():
+        is_sync = queue == SYNC_QUEUE.encode()
+        if is_sync:
             requests = [(each, 1, b"") for each in found]
-            return Taken(True, 0.0, requests, skipped, not is_more)
-        requests = list(zip(found[::3], found[1::3], found[2::3], strict=True))
-        return Taken(False, 0.0, requests, skipped, not is_more)
+        else:
+            requests = list(zip(found[::3], found[1::3], found[2::3], strict=True))
+        return Taken(is_sync, requests=requests, skipped=skipped, is_all=not is_more)
 
     def requeue(self, task_ids: Sequence[str], *, is_begun: bool) -> None:
         """Put asynchronous requests back before all others.

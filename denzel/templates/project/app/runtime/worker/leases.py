@@ -27,19 +27,19 @@ log = logging.getLogger("denzel.leases")
 class Leases:
     """Lives in the worker's main process; every method may raise RedisError.
 
-    ``place`` is what the names of this worker's predecessors begin with: they are dead.
+    ``predecessors`` is what the names of this worker's predecessors begin with: they are dead.
     """
 
     def __init__(
         self,
         queue: WorkerQueue,
         batches: Batches,
-        place: str,
+        predecessors: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._batches = batches
-        self._predecessors = place
+        self._predecessors = predecessors
         self._clock = clock
         self._connected = clock()
         self._unknown: dict[str, float] = {}

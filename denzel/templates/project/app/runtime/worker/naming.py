@@ -59,17 +59,8 @@ class WorkerName:
         deadline = clock() + LEASE_SECONDS
         while True:
             most = expected if clock() < deadline else 0
-            found = self._claim(
-                args=[
-                    self._holder,
-                    self._place,
-                    first,
-                    at + project,
-                    self._number,
-                    LEASE_SECONDS,
-                    most,
-                ]
-            )
+            arguments = [self._holder, self._place, first, at + project, self._number]
+            found = self._claim(args=[*arguments, LEASE_SECONDS, most])
             if found is not None:
                 return str(found.decode())
             sleep(POLL_SECONDS)
