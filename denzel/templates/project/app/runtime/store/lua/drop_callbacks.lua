@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- Forget callbacks for good; their predictions stay as long as any other's.
 --
--- Keys:    denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
--- ARGV:    seconds a result is kept; ids
--- Returns: how many there were.
--- Atomic:  a callback that is dropped must be neither sent nor listed.
+-- ARGV: seconds a result is kept; ids
+-- Returns how many there were.
+-- One script, so that a callback that is dropped is neither sent nor listed.
+--
+-- denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
 local count = 0
 for i = 2, #ARGV do
   local id = ARGV[i]

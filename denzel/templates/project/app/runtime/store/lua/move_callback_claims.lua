@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Let claims on callbacks end some seconds from now: renew them, or give them back.
 --
--- Keys:    denzel:callbacks:due
--- ARGV:    seconds; ids
--- Returns: nothing
--- Atomic:  one that was dropped, delivered or parked meanwhile must not come back.
+-- ARGV: seconds; ids
+-- One script, so that one that was dropped, delivered or parked meanwhile does not come back.
+--
+-- denzel:callbacks:due
 -- include: clock
 local ends = now + tonumber(ARGV[1])
 for i = 2, #ARGV do

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Let claimed callbacks wait for receivers that are crowded, behind those that wait already.
 --
--- Keys:    denzel:callbacks:due (their score becomes infinite: they are not taken by time),
---          denzel:callbacks:waiting:RECEIVER, denzel:callbacks:crowded
--- ARGV:    id and receiver in turn
--- Returns: nothing
--- Atomic:  a callback is always either due at a time or in a waiting list.
+-- ARGV: id and receiver in turn
+-- One script, so that a callback is always either due at a time or in a waiting list.
+--
+-- denzel:callbacks:due (their score becomes infinite: they are not taken by time),
+-- denzel:callbacks:waiting:RECEIVER, denzel:callbacks:crowded
 for i = 1, #ARGV, 2 do
   local id, receiver = ARGV[i], ARGV[i + 1]
   local due = redis.call('ZSCORE', 'denzel:callbacks:due', id)

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Record what attempts at callbacks came to.
 --
--- Keys:    denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
--- ARGV:    seconds a callback that was given up is kept; how many are kept; seconds a result is
---          kept; then for each its id, state (PENDING, DELIVERED or FAILED), seconds until the next
---          attempt if PENDING, attempts made, HTTP status or '', error or ''
--- Returns: nothing
--- Atomic:  an attempt that outlived its claim must not undo that another one delivered it.
+-- ARGV: seconds a callback that was given up is kept; how many are kept; seconds a result is kept;
+--       then for each its id, state (PENDING, DELIVERED or FAILED), seconds until the next attempt
+--       if PENDING, attempts made, HTTP status or '', error or ''
+-- One script, so that an attempt that outlived its claim cannot undo that another one delivered it.
+--
+-- denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
 -- include: clock
 -- include: trim_failed
 local failed_ttl, failed_max, result_ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

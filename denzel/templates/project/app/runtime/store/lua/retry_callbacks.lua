@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- Send callbacks again from now on, each with a new retry period.
 --
--- Keys:    denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
---          KEYS[1]: the number of the database, for the channel denzel:callbacks:wake:N
--- ARGV:    ids
--- Returns: how many there were.
--- Atomic:  a callback must not expire between being looked at and being kept.
+-- ARGV: ids
+-- Returns how many there were.
+-- One script, so that no callback expires between being looked at and being kept.
+--
+-- denzel:callback:ID, denzel:task:ID, denzel:callbacks:due, denzel:callbacks:failed
+-- denzel:callbacks:wake:N  channel: wakes the callbacks service
 -- include: clock
 local count = 0
 for _, id in ipairs(ARGV) do

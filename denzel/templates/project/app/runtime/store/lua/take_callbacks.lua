@@ -2,10 +2,11 @@
 -- Claim callbacks that are due: half of them those that are due for the shortest time, half those
 -- that are for the longest.  So a new one does not wait for thousands that are due again.
 --
--- Keys:    denzel:callbacks:due, denzel:callback:ID
--- ARGV:    length of the claim in seconds; how many at most (some hundreds: unpack has a limit)
--- Returns: Redis's time, then what claim_callbacks returns.
--- Atomic:  two services must not take the same callback.
+-- ARGV: length of the claim in seconds; how many at most (some hundreds: unpack has a limit)
+-- Returns Redis's time, then what claim_callbacks returns.
+-- One script, so that no two services take the same callback.
+--
+-- denzel:callbacks:due, denzel:callback:ID
 -- include: clock
 -- include: claim_callbacks
 local due, half = 'denzel:callbacks:due', math.ceil(ARGV[2] / 2)

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- Claim the next callbacks that wait for a receiver.
 --
--- Keys:    denzel:callbacks:waiting:RECEIVER, denzel:callbacks:crowded, denzel:callbacks:due,
---          denzel:callback:ID
--- ARGV:    receiver; length of the claim in seconds; how many at most
--- Returns: whether more wait (1 or 0), Redis's time, then what claim_callbacks returns.
--- Atomic:  a callback is always either due at a time or in a waiting list.
+-- ARGV: receiver; length of the claim in seconds; how many at most
+-- Returns whether more wait (1 or 0), Redis's time, then what claim_callbacks returns.
+-- One script, so that a callback is always either due at a time or in a waiting list.
+--
+-- denzel:callbacks:waiting:RECEIVER, denzel:callbacks:crowded, denzel:callbacks:due,
+-- denzel:callback:ID
 -- include: clock
 -- include: claim_callbacks
 local waiting = 'denzel:callbacks:waiting:' .. ARGV[1]
