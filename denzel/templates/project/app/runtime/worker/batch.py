@@ -36,7 +36,8 @@ class PredictionRequest(Request):  # Celery has no types
 
     ``encoded`` is its message, ``stored`` what Redis has of an asynchronous one, '' when that is
     large; ``deliveries`` is how often it was begun, this time included.  ``on_revoked`` is called
-    when somebody revokes or terminates it.
+    when somebody revokes or terminates it.  ``api`` is the API process whose client waits: Celery's
+    own ``reply_to`` cannot be set.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Batch:
     """Requests that one process predicts for together; all of them asynchronous, or none.
 
     ``taken`` is by the monotonic clock, and so is ``started``, once a process has begun.
-    ``is_innocent`` is whether its process ended for the GPU's sake, whatever it was asked for.
+    ``gpu_failed`` is whether its process ended because of its GPU, whatever it was asked for.
     """
 
     requests: list[PredictionRequest]
@@ -101,7 +102,7 @@ class Batch:
     pid: int | None = None
     started: float | None = None
     is_overdue: bool = False
-    is_innocent: bool = False
+    gpu_failed: bool = False
 
     @property
     def id(self) -> str:

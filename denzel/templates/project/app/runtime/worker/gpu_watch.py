@@ -111,6 +111,6 @@ class GpuWatch:
 
 def _end(pids: Sequence[int]) -> None:
     for batch in batches.running():
-        batch.is_innocent = batch.is_innocent or batch.pid in pids
+        batch.gpu_failed = batch.gpu_failed or batch.pid in pids
     for pid in pids:
         end_process(pid)

@@ -109,7 +109,7 @@ class Runner:
         elif isinstance(error, GpuContextLost) and batch.pid is not None:
             log.error("Process %d is replaced: it lost its GPU's context (%s)", batch.pid, error)
             end_process(batch.pid)
-            batch.is_innocent = isinstance(error, GpuFailed)
+            batch.gpu_failed = isinstance(error, GpuFailed)
             self._recover(batch, error)
         else:
             log.error("A batch could not be finished: %r", error, exc_info=error)
@@ -125,7 +125,7 @@ class Runner:
         left = [each for each in batch.requests if not each._already_revoked]
         most = self._settings.max_deliveries
         try:
-            if len(batch.requests) > 1 or (batch.is_innocent and batch.is_sync):
+            if len(batch.requests) > 1 or (batch.gpu_failed and batch.is_sync):
                 self.put_back(left, is_begun=True)
             elif left and batch.is_overdue:
                 self.fail(left, too_long(self._settings.prediction_timeout))
