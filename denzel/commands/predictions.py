@@ -19,6 +19,7 @@ from denzel.commands.options import (
     output_option,
 )
 from denzel.errors import PredictionError, PredictionPending
+from denzel.project import Project
 
 PREDICT_TIMEOUT_SECONDS = 60.0
 SUCCESS = "SUCCESS"
@@ -71,11 +72,7 @@ def predict(
     if streams and asynchronous:
         raise click.UsageError("Give one of --stream and --async", ctx)
     project = current_project()
-    if file:
-        request = operations.read_request(file.read(), file.name, content_type)
-    else:
-        with console.waiting("Asking the pipeline for its EXAMPLE"):
-            request = operations.example(project)
+    request = _read_request(project, file, content_type)
     if streams:
         with operations.stream(project, request, timeout=timeout, key=api_key) as pieces:
             for piece in pieces:
@@ -95,6 +92,14 @@ def predict(
     with console.waiting(WAITING):
         answer = operations.result(project, task_id, wait=timeout, key=api_key)
     console.print_prediction(answer, output)
+
+
+def _read_request(project: Project, file: Any, content_type: str | None) -> operations.RequestBody:
+    """Return what is to be sent: a file, or the pipeline's EXAMPLE."""
+    if file:
+        return operations.read_request(file.read(), file.name, content_type)
+    with console.waiting("Asking the pipeline for its EXAMPLE"):
+        return operations.example(project)
 
 
 @click.command()

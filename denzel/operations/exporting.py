@@ -43,12 +43,7 @@ def write_export(
     """
     if namespace is not None and target != KUBERNETES:
         raise UsageError("--namespace is for Kubernetes; a stack gets its name when it is deployed")
-    place = (Path.cwd() / directory).resolve()
-    if place.is_relative_to(project.root.resolve()):
-        raise UsageError(
-            f"{directory} lies in the project, and would get into its image with its secrets; name "
-            "a directory beside it"
-        )
+    place = _place_of(directory, project)
     make_missing_secrets(project, report)
     check_settings(project, report)
     image = image or project.settings.release_image
@@ -70,6 +65,17 @@ def write_export(
     if not project.settings.monitor_user:
         report("There will be no monitoring page: it needs MONITOR_USER, as every machine shows it")
     return Exported(directory, f"cd {quote(str(directory))} && {_stack_command(project, files)}")
+
+
+def _place_of(directory: Path, project: Project) -> Path:
+    """Return where a directory is; raises UsageError for one in the project."""
+    place = (Path.cwd() / directory).resolve()
+    if place.is_relative_to(project.root.resolve()):
+        raise UsageError(
+            f"{directory} lies in the project, and would get into its image with its secrets; name "
+            "a directory beside it"
+        )
+    return place
 
 
 def _stack_command(project: Project, files: export.Export) -> str:

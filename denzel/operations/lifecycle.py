@@ -103,14 +103,19 @@ def launch(
             project.record_backend(
                 chosen.name, api_port=api_port, monitor_port=monitor_port, image=image
             )
-            if image is not None:
-                chosen.up()
-                return deployment(project, chosen)
-            versions = Versions(project)
-            versions.serve(versions.to_start("launch").number)
-            chosen.up()
-            versions.end_switch()
+            _bring_up(project, chosen, of_files=image is None)
     return deployment(project, chosen)
+
+
+def _bring_up(project: Project, backend: Backend, *, of_files: bool) -> None:
+    """Start every service, of a new version of the project's files or of the image recorded."""
+    if not of_files:
+        backend.up()
+        return
+    versions = Versions(project)
+    versions.serve(versions.to_start("launch").number)
+    backend.up()
+    versions.end_switch()
 
 
 def deployment(project: Project, backend: Backend) -> Deployment:

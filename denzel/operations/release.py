@@ -64,14 +64,7 @@ def build(
 
     check_settings(project, report, monitor=False)
     revision = find_revision(project.root)
-    reference = parse_reference(tag or _default_tag(project, revision))
-    if reference.digest:
-        raise UsageError(f"{reference} names a digest; an image that is built gets a tag: NAME:TAG")
-    if push and reference.registry == DOCKER_HUB and "/" not in reference.path:
-        raise UsageError(
-            f"{reference} names no registry to push to; name one by --tag REGISTRY/NAME:TAG, or "
-            "--tag USER/NAME:TAG for Docker Hub"
-        )
+    reference = _usable_reference(tag or _default_tag(project, revision), push=push)
     if key := private_key_in_project(project):
         report(
             f"{key}, a private key, will be in the image: list it in .dockerignore, and mount it "
@@ -98,6 +91,19 @@ def build(
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted; {reference} was not pushed, and {KEPT}") from None
     return Release(str(reference), *images.facts(str(reference)), digest)
+
+
+def _usable_reference(tag: str, *, push: bool) -> Reference:
+    """Return the name of an image to build; raises UsageError for one that it cannot have."""
+    reference = parse_reference(tag)
+    if reference.digest:
+        raise UsageError(f"{reference} names a digest; an image that is built gets a tag: NAME:TAG")
+    if push and reference.registry == DOCKER_HUB and "/" not in reference.path:
+        raise UsageError(
+            f"{reference} names no registry to push to; name one by --tag REGISTRY/NAME:TAG, or "
+            "--tag USER/NAME:TAG for Docker Hub"
+        )
+    return reference
 
 
 def private_key_in_project(project: Project) -> str:
