@@ -25,7 +25,7 @@ def test_a_script_is_sent_again_once_redis_has_forgotten_it(
     mine = connect(redis_server.redis)
     run = ScriptRunner(mine)
     for _ in range(2):
-        assert run("heartbeat", "holder", 30) == [[], []]
+        assert run("renew_lease", "holder", 30) == [[], []]
         client.script_flush()
     mine.close()
 
@@ -36,7 +36,7 @@ def test_a_script_is_run_on_a_redis_that_was_started_anew(tmp_path: Path) -> Non
         client = connect(deployment.redis)
         run = ScriptRunner(client)
         for _ in range(2):
-            assert run("heartbeat", "holder", 30) == [[], []]
+            assert run("renew_lease", "holder", 30) == [[], []]
             deployment.services.pop("redis").kill()
             deployment.start_redis()
         client.close()
@@ -47,10 +47,10 @@ def test_a_late_answer_is_not_taken_for_the_next_script_s(tmp_path: Path) -> Non
         deployment.start_redis()
         client = connect(deployment.redis, answer_seconds=0.2)
         run = ScriptRunner(client)
-        run("heartbeat", "holder", 30)
+        run("renew_lease", "holder", 30)
         deployment.services["redis"].signal(signal.SIGSTOP)
         with pytest.raises(redis.exceptions.TimeoutError):
-            run("heartbeat", "holder", 30)
+            run("renew_lease", "holder", 30)
         deployment.services["redis"].signal(signal.SIGCONT)
         deployment.wait(client.ping, "Redis answers again", 10)
         assert run("requeue", "holder", 0, "") == 0

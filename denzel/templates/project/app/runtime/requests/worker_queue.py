@@ -107,19 +107,19 @@ class WorkerQueue:
 
     def renew(self) -> tuple[set[str], set[str]]:
         """Renew the lease; return the asynchronous and the synchronous requests held."""
-        held, held_sync = self._run("heartbeat", self.holder, self._lease_seconds)
+        held, held_sync = self._run("renew_lease", self.holder, self._lease_seconds)
         return {each.decode() for each in held}, {each.decode() for each in held_sync}
 
     def extend(self, seconds: float) -> None:
         """Renew the lease for so long: until then nobody will."""
-        self._run("heartbeat", self.holder, seconds)
+        self._run("renew_lease", self.holder, seconds)
 
     def keep_extending(self, seconds: float, every: float, is_over: threading.Event) -> None:
         """Renew the lease for so long, again and again; to be run in a thread of its own."""
         run = ScriptRunner(self._redis)  # one is for one thread
         while not is_over.wait(every):
             with suppress(redis.RedisError):
-                run("heartbeat", self.holder, seconds)
+                run("renew_lease", self.holder, seconds)
 
     def recover(self, predecessors: str = "") -> tuple[int, int]:
         """Put back what dead workers held; return how many of each kind that were.
