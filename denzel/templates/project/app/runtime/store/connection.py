@@ -32,8 +32,9 @@ SCRIPTS = (
     "abandon_sync", "accept", "accept_once", "cancel", "enqueue_sync", "find", "note_trace",
     "time_out_sync", "watch",
 )  # fmt: skip
-"""Scripts that are run over such a connection (``store/lua``): loaded first, so that none is sent
-again by EVAL behind a command that relies on it."""
+"""Scripts that are run over such a connection (``store/lua``).
+
+They are loaded first: one that Redis does not know is sent again, behind what has followed it."""
 QUIET_SECONDS = 10.0
 PONG_SECONDS = 5.0
 LOOK_SECONDS = 1.0

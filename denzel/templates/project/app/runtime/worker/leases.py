@@ -27,7 +27,7 @@ log = logging.getLogger("denzel.leases")
 class Leases:
     """Lives in the worker's main process; every method may raise RedisError.
 
-    ``predecessors`` is what the names of this worker's predecessors begin with: they are dead.
+    ``predecessors`` is what the names of the dead workers begin with that ran in this place.
     """
 
     def __init__(
