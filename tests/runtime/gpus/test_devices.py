@@ -191,3 +191,12 @@ def test_memory_and_use_are_read_as_far_as_they_are_told(machine: Machine) -> No
     with Nvml() as nvml:
         assert nvml.read("GPU-aa11-0") == Reading(1, 80, 5)
         assert nvml.read("MIG-cc33-5") == Reading(2, 20, None)
+
+
+def test_what_the_driver_keeps_of_the_memory_is_not_in_use_as_nvidia_smi_has_it(
+    machine: Machine,
+) -> None:
+    machine([{**BOARDS[0], "reserved": 7}, {**BOARDS[2], "reserved": 7, "is_old": True}])
+    with Nvml() as nvml:
+        assert nvml.read("GPU-aa11-0").memory_used == 1
+        assert nvml.read("GPU-aa55-2").memory_used == 8

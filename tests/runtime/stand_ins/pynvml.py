@@ -1,7 +1,8 @@
 """Stands in for nvidia-ml-py where there is no GPU: the file $TEST_GPUS says what there is.
 
 It holds a list of GPUs as JSON: ``uuid``, ``name``, ``total``, ``used``, ``busy``, and ``lost`` for
-one that is.  ``instances`` are those of one with MIG, each with ``uuid``, ``name`` and ``place``.
+one that is.  ``reserved`` is what the driver keeps of its memory, which one that ``is_old`` counts
+as used.  ``instances`` are those of one with MIG, each with ``uuid``, ``name`` and ``place``.
 Without the file there is no driver.
 """
 
@@ -16,14 +17,17 @@ from typing import Any
 NVML_ERROR_NOT_SUPPORTED = 3
 NVML_ERROR_NOT_FOUND = 6
 NVML_ERROR_LIBRARY_NOT_FOUND = 12
+NVML_ERROR_FUNCTION_NOT_FOUND = 13
 NVML_ERROR_GPU_IS_LOST = 15
 NVML_ERROR_RESET_REQUIRED = 16
 NVML_ERROR_GPU_NOT_FOUND = 28
 NVML_DEVICE_MIG_ENABLE = 1
+nvmlMemory_v2 = 0x02000028
 TEXTS = {
     NVML_ERROR_NOT_SUPPORTED: "Not Supported",
     NVML_ERROR_NOT_FOUND: "Not Found",
     NVML_ERROR_LIBRARY_NOT_FOUND: "NVML Shared Library Not Found",
+    NVML_ERROR_FUNCTION_NOT_FOUND: "Function Not Found",
     NVML_ERROR_GPU_IS_LOST: "GPU is lost",
 }
 
@@ -85,9 +89,13 @@ def nvmlDeviceGetName(handle: Handle) -> str:
     return str(handle["name"])
 
 
-def nvmlDeviceGetMemoryInfo(handle: Handle) -> SimpleNamespace:
+def nvmlDeviceGetMemoryInfo(handle: Handle, version: int | None = None) -> SimpleNamespace:
+    """Count what the driver keeps for itself as used, in the first version."""
     _unless_lost(handle)
-    return SimpleNamespace(total=handle["total"], used=handle["used"])
+    if version and handle.get("is_old"):
+        raise NVMLError(NVML_ERROR_FUNCTION_NOT_FOUND)
+    reserved = 0 if version else handle.get("reserved", 0)
+    return SimpleNamespace(total=handle["total"], used=handle["used"] + reserved)
 
 
 def nvmlDeviceGetUtilizationRates(handle: Handle) -> SimpleNamespace:

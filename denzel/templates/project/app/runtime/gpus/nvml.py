@@ -98,13 +98,26 @@ class Nvml:
         used = total = busy = None
         try:
             with suppress(api.NVMLError_NotSupported):
-                memory = api.nvmlDeviceGetMemoryInfo(handle)
+                memory = self._memory(handle)
                 used, total = memory.used, memory.total
             with suppress(api.NVMLError_NotSupported):  # as of an instance
                 busy = api.nvmlDeviceGetUtilizationRates(handle).gpu
         except api.NVMLError as error:
             return Reading(used, total, busy, self._problem(error))
         return Reading(used, total, busy)
+
+    def _memory(self, handle: Any) -> Any:
+        """Return memory as nvidia-smi shows it, without what the driver keeps for itself.
+
+        Drivers before 510, whose library lacks this version, count that as used.
+        """
+        api = self._api
+        try:
+            return api.nvmlDeviceGetMemoryInfo(handle, api.nvmlMemory_v2)
+        except api.NVMLError as error:
+            if error.value not in (api.NVML_ERROR_FUNCTION_NOT_FOUND, api.NVML_ERROR_NOT_SUPPORTED):
+                raise
+            return api.nvmlDeviceGetMemoryInfo(handle)
 
     def _problem(self, error: Any, *more: int) -> str:
         """Return what an error says, if it says that the GPU is gone.
