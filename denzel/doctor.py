@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ DISK_BYTES = 2 * 2**30
 """The images, a virtual environment with a scientific stack, and room to work."""
 
 BUILDX_SECONDS = 30.0
+GPU_SECONDS = 30.0
+AMD_DRIVER = Path("/dev/kfd")
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,15 @@ def diagnose(directory: Path | None = None) -> list[Finding]:
     if settings.https_domain:
         local.append(_attempt("caddy", lambda: str(find_caddy())))
     needs_docker = backend == "docker" or (backend is None and not _all_ok(local))
+    may_use_docker = backend is None and not isinstance(info, EngineError)
     needs_local = backend == "local" or (backend is None and not _all_ok([*engine, compose]))
     return [
         *_flaws(project),
         *(replace(finding, needed=needs_docker) for finding in [*engine, compose]),
         _buildx(),
         *_ports(settings, launched=backend is not None),
-        _gpu(info, needed=settings.gpu and backend != "local"),
+        *([_gpu_driver(needed=needs_local)] if settings.gpu else []),
+        _gpu_runtime(info, needed=settings.gpu and (needs_docker or may_use_docker)),
         _disk(info, project),
         *(replace(finding, needed=needs_local) for finding in local),
     ]
@@ -140,7 +145,24 @@ def _ports(settings: Settings, *, launched: bool) -> list[Finding]:
     return findings
 
 
-def _gpu(info: dict[str, Any] | EngineError, *, needed: bool) -> Finding:
+def _gpu_driver(*, needed: bool) -> Finding:
+    """Find this machine's own GPUs; only NVIDIA's driver has a program to ask."""
+    if sys.platform == "darwin" or AMD_DRIVER.exists():
+        return Finding("GPU driver", True, "Apple's" if sys.platform == "darwin" else "AMD's")
+    query = ["--query-gpu=index,name,driver_version", "--format=csv,noheader"]
+    remedy = "install NVIDIA's driver, or set GPU=0 in .env"
+    try:
+        output = process.run(["nvidia-smi", *query], timeout=GPU_SECONDS).decode(errors="replace")
+    except DenzelError as error:
+        return Finding("GPU driver", False, str(error), remedy, needed)
+    rows = [row.split(", ") for row in output.strip().splitlines()]
+    if not rows or any(len(row) != query[0].count(",") + 1 for row in rows):
+        return Finding("GPU driver", False, output.strip() or "it shows no GPU", remedy, needed)
+    gpus = [f"GPU {index} ({name})" for index, name, _ in rows]
+    return Finding("GPU driver", True, f"version {rows[0][2]}: {', '.join(gpus)}", needed=needed)
+
+
+def _gpu_runtime(info: dict[str, Any] | EngineError, *, needed: bool) -> Finding:
     if not isinstance(info, EngineError) and has_nvidia_runtime(info):
         return Finding("GPU runtime", True, "the engine has NVIDIA's", needed=needed)
     detail, _, remedy = NO_GPU.partition("; ")

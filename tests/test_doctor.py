@@ -93,12 +93,46 @@ def test_the_ports_of_a_launched_project_are_its_own(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("no_docker")
-def test_a_gpu_project_needs_the_gpu_runtime(project: Project) -> None:
+def test_a_gpu_project_needs_the_gpu_runtime_where_it_runs_in_docker(project: Project) -> None:
+    project.record_backend("docker")
     assert not by_name(diagnose(project.root))["GPU runtime"].needed
     project.set_environment(GPU="1")
-    found = by_name(diagnose(Project(project.root).root))["GPU runtime"]
+    found = by_name(diagnose(project.root))["GPU runtime"]
     assert found.needed
     assert "NVIDIA Container Toolkit" in found.remedy
+    for backend in ("local", None):
+        project.record_backend(backend)
+        assert not by_name(diagnose(project.root))["GPU runtime"].needed
+
+
+@pytest.mark.parametrize("runtime", ["runc", "nvidia"])
+def test_a_gpu_project_may_run_in_docker_as_soon_as_an_engine_answers(
+    project: Project, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    project.set_environment(GPU="1")
+    info = {"ServerVersion": "26.1", "Runtimes": {runtime: {}}}
+    monkeypatch.setattr(doctor, "_engine_info", lambda: info)
+    found = by_name(diagnose(project.root))["GPU runtime"]
+    assert (found.ok, found.needed) == (runtime == "nvidia", True)
+
+
+@pytest.mark.usefixtures("no_docker")
+def test_a_gpu_project_needs_a_driver_that_answers(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "AMD_DRIVER", tmp_path / "kfd")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "GPU driver" not in by_name(diagnose(project.root))
+    project.set_environment(GPU="1")
+    found = by_name(diagnose(project.root))["GPU driver"]
+    assert (found.ok, found.needed) == (False, True)
+    assert "nvidia-smi" in found.detail
+    assert "driver" in found.remedy
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '0, NVIDIA H100 80GB HBM3, 580.159.04'\n")
+    program.chmod(0o755)
+    found = by_name(diagnose(project.root))["GPU driver"]
+    assert (found.ok, found.detail) == (True, "version 580.159.04: GPU 0 (NVIDIA H100 80GB HBM3)")
 
 
 def test_too_little_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
