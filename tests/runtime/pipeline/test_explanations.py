@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 
 import pytest
 
+from app.runtime.contract import failure_body
 from app.runtime.pipeline.explanations import advice, describe
 
 
@@ -37,3 +39,12 @@ def test_the_dynamic_linkers_own_message_is_understood() -> None:
 )
 def test_other_errors_of_the_system_are_left_as_they_are(error: OSError) -> None:
     assert advice(error) == ""
+
+
+def test_what_to_do_follows_a_message_that_ends_with_a_full_stop() -> None:
+    error = type("OutOfMemoryError", (MemoryError,), {})("Out of memory allocating 8 bytes.")
+    shown = describe(error)
+    assert shown.startswith("OutOfMemoryError: Out of memory allocating 8 bytes. The GPU's memory")
+    assert "`nvidia-smi`" in shown
+    body = json.loads(failure_body(error, "Do this"))
+    assert body["args"] == ["Out of memory allocating 8 bytes. Do this"]

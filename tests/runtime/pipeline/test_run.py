@@ -243,7 +243,9 @@ def test_what_a_batch_had_in_memory_is_let_go_of_before_each_is_tried_alone(
     assert [each.state for each in outcomes] == ([FAILURE] if count == 1 else [SUCCESS] * count)
     if count == 1:
         (text,) = json.loads(outcomes[0].body)["args"]
-        assert text.startswith("CUDA out of memory. The GPU's memory does not suffice: in .env, ")
+        assert text.startswith(
+            "CUDA out of memory. The GPU's memory does not suffice (`nvidia-smi`"
+        )
 
 
 @pytest.mark.parametrize("batch", [None, predict_batch])

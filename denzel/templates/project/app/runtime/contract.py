@@ -98,7 +98,7 @@ def failure_body(error: BaseException, hint: str = "") -> bytes:
     """
     arguments = [_plain(argument) for argument in error.args]
     if hint:
-        arguments = [f"{text_of(error)}. {hint}"]
+        arguments = [f"{text_of(error).rstrip('.')}. {hint}"]
     return orjson.dumps({"args": arguments, "type": type(error).__name__})
 
 

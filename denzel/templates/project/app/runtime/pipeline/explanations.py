@@ -45,8 +45,8 @@ LIBRARIES = {
 """Debian's packages of libraries that packages on PyPI need and leave out."""
 
 NO_GPU_MEMORY = (
-    "The GPU's memory does not suffice: in .env, a smaller BATCH_MAX_SIZE makes batches smaller, "
-    "and fewer WORKERS_PER_GPU leave more to each process"
+    "The GPU's memory does not suffice (`nvidia-smi` shows who has it): in .env, fewer "
+    "WORKERS_PER_GPU leave more to each process, and a smaller BATCH_MAX_SIZE makes batches smaller"
 )
 
 _NOT_FOUND = re.compile(r"(?P<name>lib\S+\.so[.\d]*): cannot open shared object file")
@@ -59,7 +59,7 @@ def describe(error: BaseException) -> str:
     message = " ".join(text_of(error).split())
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     hint = advice(error)
-    return f"{text}. {hint}" if hint else text
+    return f"{text.rstrip('.')}. {hint}" if hint else text
 
 
 def advice(error: BaseException) -> str:
