@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 TIMEOUT_SECONDS = 30.0
+JSON = "application/json"
 
 
 def ask(
@@ -15,7 +16,7 @@ def ask(
 ) -> tuple[int, Any]:
     """Return the status and the parsed body of one answer; (0, reason) when there is none."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
-    sent = {"Content-Type": "application/json", **(headers or {})}
+    sent = {"Content-Type": JSON, **(headers or {})}
     try:
         connection.request(method, path, body, sent)
         answer = connection.getresponse()

@@ -1,13 +1,14 @@
--- wrk's script: POST one JSON body again and again, and print what came of it as JSON.
--- Arguments after `--`: the file with the body, then the value of a Prefer header, if any.
+-- wrk's script: POST one body again and again, and print what came of it as JSON.
+-- Arguments after `--`: the file with the body, its Content-Type, then the value of a Prefer
+-- header, if any.
 
 function init(args)
    local file = assert(io.open(args[1], "rb"))
    wrk.method = "POST"
    wrk.body = file:read("*a")
-   wrk.headers["Content-Type"] = "application/json"
-   if args[2] then
-      wrk.headers["Prefer"] = args[2]
+   wrk.headers["Content-Type"] = args[2]
+   if args[3] then
+      wrk.headers["Prefer"] = args[3]
    end
    file:close()
 end

@@ -66,7 +66,7 @@ class Meter:
         """Put a closed loop on the side."""
         return closed_loop(
             self.running.url, self.body, connections=connections, seconds=seconds,
-            prefer=self.workload.prefer,
+            content_type=self.workload.content_type, prefer=self.workload.prefer,
         )  # fmt: skip
 
     def drain(self) -> None:
@@ -78,7 +78,10 @@ class Meter:
         if self.workload.prefer and self.is_queueing:
             await_prediction(self.running, submit(self.running, self.workload))
         else:
-            ask(self.running.port, "POST", "/predict", self.workload.body)
+            ask(
+                self.running.port, "POST", "/predict", self.workload.body,
+                {"Content-Type": self.workload.content_type},
+            )  # fmt: skip
 
 
 def await_calm(running: Running, *, share: float = 0.15, timeout: float = 15.0) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +121,9 @@ def await_first_answer(
     wrong answer, and when none comes in time.
     """
     seen: object = None
+    headers = {"Content-Type": workload.content_type}
     for _ in polls(POLL_SECONDS, timeout=FIRST_ANSWER_SECONDS):
-        status, seen = ask(port, "POST", "/predict", workload.body)
+        status, seen = ask(port, "POST", "/predict", workload.body, headers)
         if status == 200:
             if seen != workload.answer:
                 raise BenchmarkError(f"A wrong answer: {str(seen)[:200]}")
@@ -135,14 +136,18 @@ def await_first_answer(
     raise BenchmarkError(f"No answer within {FIRST_ANSWER_SECONDS:g} s; the last was {seen}")
 
 
-def peer(name: str, *, batches: bool) -> StartSide:
-    """Return how the server ``servers/serve_NAME.py`` is started in its own environment."""
+def peer(name: str, *, batches: bool, options: Sequence[str] = ()) -> StartSide:
+    """Return how the server ``servers/serve_NAME.py`` is started in its own environment.
+
+    ``options`` are what that script takes besides.
+    """
 
     def commands_of(job: Job, port: int, bin_directory: Path) -> list[list[str]]:
         size = job.batching.size if batches else 1
         script = SERVERS / f"serve_{name}.py"
         wait = job.batching.wait if batches else 0.0
-        return [[str(bin_directory / "python"), str(script), str(port), str(size), str(wait)]]
+        python = str(bin_directory / "python")
+        return [[python, str(script), str(port), str(size), str(wait), *options]]
 
     return _started(name, commands_of)
 

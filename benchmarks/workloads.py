@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.http_client import JSON
 from denzel.templates import TEMPLATES
 
 HERE = Path(__file__).parent
 EXAMPLE = TEMPLATES / "examples" / "iris"
 RESPOND_ASYNC = "respond-async"
+OCTETS = "application/octet-stream"
 WITHOUT_BATCHES = "\ndel predict_batch\n"
 FLOWERS = {
     "a123": {"sepal-length": 4.6, "sepal-width": 3.6, "petal-length": 1.0, "petal-width": 0.2},
@@ -31,7 +33,7 @@ class Workload:
 
     ``settings`` are lines of the denzel project's ``.env``, ``requirements`` a file with the
     model's libraries.  ``prefer`` is the request's Prefer header.  ``open_loop`` adds a run at
-    half of what the side answered at 64 connections.
+    half of what the side answered at 64 connections.  ``raw`` is the body where that is no JSON.
     """
 
     name: str
@@ -46,11 +48,17 @@ class Workload:
     assets: tuple[Path, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     requirements: Path = EXAMPLE / "requirements.txt"
+    raw: bytes = b""
 
     @property
     def body(self) -> bytes:
         """The request's body."""
-        return json.dumps(self.request, separators=(",", ":")).encode()
+        return self.raw or json.dumps(self.request, separators=(",", ":")).encode()
+
+    @property
+    def content_type(self) -> str:
+        """What the body is."""
+        return OCTETS if self.raw else JSON
 
     def source(self, *, batches: bool) -> str:
         """Return the pipeline's code, without its predict_batch unless there are batches."""

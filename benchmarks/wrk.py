@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks import commands
+from benchmarks.http_client import JSON
 from benchmarks.records import Load
 
 SCRIPT = Path(__file__).parent / "load.lua"
@@ -20,24 +21,27 @@ def find_wrk() -> str:
 
 
 def wrk_arguments(
-    wrk: str, url: str, body: Path, *, connections: int, seconds: float, prefer: str | None = None
-) -> list[str]:
+    wrk: str, url: str, body: Path, *, connections: int, seconds: float,
+    content_type: str = JSON, prefer: str | None = None,
+) -> list[str]:  # fmt: skip
     """Return wrk's command line; it takes whole seconds."""
     options = [
         "--threads", "1", "--connections", str(connections),
         "--duration", f"{max(1, round(seconds))}s", "--timeout", f"{ANSWER_TIMEOUT_SECONDS}s",
         "--script", str(SCRIPT),
     ]  # fmt: skip
-    return [wrk, *options, url, "--", str(body), *([prefer] if prefer else [])]
+    return [wrk, *options, url, "--", str(body), content_type, *([prefer] if prefer else [])]
 
 
 def closed_loop(
-    url: str, body: Path, *, connections: int, seconds: float, prefer: str | None = None
-) -> Load:
+    url: str, body: Path, *, connections: int, seconds: float, content_type: str = JSON,
+    prefer: str | None = None,
+) -> Load:  # fmt: skip
     """Load ``url`` from so many connections for so many seconds."""
     argv = wrk_arguments(
-        find_wrk(), url, body, connections=connections, seconds=seconds, prefer=prefer
-    )
+        find_wrk(), url, body, connections=connections, seconds=seconds,
+        content_type=content_type, prefer=prefer,
+    )  # fmt: skip
     return parse_output(commands.run(argv, timeout=seconds + MARGIN_SECONDS))
 
 

@@ -1,6 +1,7 @@
 """The pipeline behind LitServe: one model process, with or without batches.
 
-Arguments: port, largest batch (1: none), seconds a batch waits to fill.
+Arguments: port, largest batch (1: none), seconds a batch waits to fill; then, if at all, where the
+model runs (cpu), how many processes have it there (1), and ``fast`` for LitServe's fast queue.
 """
 
 import sys
@@ -43,7 +44,10 @@ class PipelineApi(litserve.LitAPI):
 
 if __name__ == "__main__":
     api = PipelineApi(max_batch_size=int(sys.argv[2]), batch_timeout=float(sys.argv[3]))
-    server = litserve.LitServer(api, accelerator="cpu")
+    accelerator, workers, *rest = sys.argv[4:] or ["cpu", "1"]
+    server = litserve.LitServer(
+        api, accelerator=accelerator, workers_per_device=int(workers), fast_queue="fast" in rest
+    )
     server.run(
         host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", generate_client_file=False
     )

@@ -19,7 +19,8 @@ def test_arguments_name_the_body_and_the_preference() -> None:
     )  # fmt: skip
     assert argv == [
         "wrk", "--threads", "1", "--connections", "64", "--duration", "2s", "--timeout", "20s",
-        "--script", str(SCRIPT), "http://127.0.0.1:1/predict", "--", "body.json", "respond-async",
+        "--script", str(SCRIPT), "http://127.0.0.1:1/predict", "--", "body.json",
+        "application/json", "respond-async",
     ]  # fmt: skip
 
 

@@ -1,0 +1,4 @@
+"""Networks on a GPU behind denzel, LitServe and Mosec.
+
+``python -m benchmarks.gpu --help`` tells how.
+"""

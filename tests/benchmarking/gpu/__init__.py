@@ -1,0 +1,1 @@
+"""Tests of the GPU's benchmark; nothing is measured here."""
