@@ -337,6 +337,15 @@ def test_a_callback_uri_that_is_none_is_400_and_nothing_is_queued(
     assert "Denzel-Task-Id" not in answer.headers
 
 
+@pytest.mark.parametrize("uri", ["nonsense", 3, "http://127.0.0.1:{API_PORT}/predict"])
+def test_a_callback_uri_is_not_looked_at_in_a_request_that_is_answered_at_once(
+    lab: Deployment, uri: Any
+) -> None:
+    uri = uri.format(**lab.environment) if isinstance(uri, str) else uri
+    assert lab.predict({"callback_uri": uri, "value": 1}).json() == {"echo": 1}
+    assert lab.predict({"callback_uri": uri}, Prefer="respond-async").status_code == 400
+
+
 def test_a_callback_uri_of_null_is_none(lab: Deployment) -> None:
     assert lab.predict({"callback_uri": None, "value": 1}).json() == {"echo": 1}
 

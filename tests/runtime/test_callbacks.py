@@ -57,6 +57,22 @@ def test_a_sync_answer_sends_no_callback(
     assert receiver.requests_to(path) == []
 
 
+def test_the_callback_goes_where_verify_input_says(lab: Deployment, receiver: Receiver) -> None:
+    """Where it says nothing, the request's is taken."""
+    requested, elsewhere, unsaid = (f"/{uuid4()}" for _ in range(3))
+    body = {"value": 1, "callback_uri": receiver.url + requested}
+    lab.accept({**body, "verify": "elsewhere", "elsewhere": receiver.url + elsewhere})
+    lab.accept({**body, "verify": "unsaid", "callback_uri": receiver.url + unsaid})
+    # What is not used is not checked.
+    lab.accept({"verify": "elsewhere", "callback_uri": 3, "elsewhere": receiver.url + elsewhere})
+    received(lab, receiver, elsewhere, 2)
+    received(lab, receiver, unsaid)
+    lab.final_status(lab.accept({**body, "verify": "elsewhere", "elsewhere": None}))
+    assert receiver.requests_to(requested) == []
+    bad = {**body, "verify": "elsewhere", "elsewhere": "http://metadata.google.internal/"}
+    assert lab.predict(bad, Prefer="respond-async").status_code == 400
+
+
 def test_the_pipeline_sees_the_callback_uri(lab: Deployment, receiver: Receiver) -> None:
     """The tutorial's verify_input asks for it."""
     body = {"verify": "KeyError", "callback_uri": receiver.url}

@@ -29,7 +29,7 @@ def run(verifier: Verifier, *bodies: Any) -> list[Any]:
     """Verify one body after another on one event loop; return what came of each."""
 
     async def verify() -> list[Any]:
-        return [json.loads(await verifier(body)) for body in bodies]
+        return [json.loads((await verifier(body)).payload) for body in bodies]
 
     return asyncio.run(verify())
 

@@ -67,6 +67,8 @@ VERIFY: dict[str, Any] = {
     "numpy": lambda data: {"value": np.arange(3)},
     "unserialisable": lambda data: {"value": Point()},
     "nan": lambda data: {"value": float("nan")},
+    "elsewhere": lambda data: {**data, "callback_uri": data["elsewhere"]},
+    "unsaid": lambda data: {"value": data["value"]},
     "slow": lambda data: time.sleep(data["seconds"]) or data,
     "ValueError": lambda data: throw(ValueError("no data to predict for!")),
     "AssertionError": lambda data: throw(AssertionError()),

@@ -27,7 +27,7 @@ from app.runtime.api.models import Models
 from app.runtime.api.preferences import Preference, parse_prefer
 from app.runtime.api.redis_answers import ANSWER_SECONDS
 from app.runtime.api.request_body import (
-    find_callback_uri,
+    check_callback_uri,
     idempotent_body,
     parse_body,
     parse_raw_body,
@@ -42,7 +42,7 @@ from app.runtime.api.streaming import (
     set_stream,
     wants_stream,
 )
-from app.runtime.api.verification import Verifier
+from app.runtime.api.verification import NOT_RETURNED, Verifier
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import (
     BINARY,
@@ -56,6 +56,7 @@ from app.runtime.contract import (
     split_body,
 )
 from app.runtime.pipeline.raw_requests import raw_type
+from app.runtime.pipeline.schemas import DENZELS_OWN
 from app.runtime.requests.errors import QueueUnavailable, RequestError
 from app.runtime.settings import Settings
 
@@ -98,9 +99,9 @@ class PredictResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Answer predict's dict, or the id of the task that will make it."""
-        json_data, callback_uri, body = await self._read(req)
+        json_data, requested_uri, body = await self._read(req)
         key = read_idempotency_key(req)
-        payload = await self._verify(json_data)
+        payload, verified_uri = await self._verify(json_data)
         preference = parse_prefer(req.get_header("Prefer"))
         if preference.applied:
             resp.set_header("Preference-Applied", preference.applied)
@@ -114,6 +115,8 @@ class PredictResource:
         )
         is_async = not streams and self._answers_async(preference)
         wait = self._wait(preference, is_async)
+        uri = requested_uri if verified_uri is NOT_RETURNED else verified_uri
+        callback_uri = check_callback_uri(uri, self._policy) if is_async else None
         if not is_async:
             await self._models.require()
         elif (missing := await self._models.missing()) is not None:
@@ -127,8 +130,7 @@ class PredictResource:
         if not is_async and key is None:
             await self._predict(resp, payload, owner, wait or 0.0)
             return
-        uri = callback_uri if is_async else None
-        request = Request(new_task_id(), payload, owner, uri)
+        request = Request(new_task_id(), payload, owner, callback_uri)
         full_key = None if key is None else callers_key(caller(req), key)
         if wait is None:
             resp.data = accepted(await self._submit(resp, request, full_key, body, ANSWER_SECONDS))
@@ -140,18 +142,17 @@ class PredictResource:
             left = wait - (time.monotonic() - started)
             show_body(resp, await self._answer(task_id, left, wait, is_async))
 
-    async def _read(self, req: falcon.asgi.Request) -> tuple[Any, str | None, bytes]:
-        """Return what verify_input is called for, a callback's URI, and what a key stands for.
+    async def _read(self, req: falcon.asgi.Request) -> tuple[Any, Any, bytes]:
+        """Return what verify_input is called for, its callback_uri, and what a key stands for.
 
         Raises ApiError for what cannot be read.
         """
         body = await read_body(req, self._max_body_bytes)
         if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
             request = await parse_raw_body(body, content_type, req)
-            callback_uri = raw_callback_uri(request, req, self._policy)
-            return request, callback_uri, idempotent_body(request, body, callback_uri)
+            return request, raw_callback_uri(request, req), idempotent_body(request, body, req)
         json_data = parse_body(body, self._settings.max_json_depth, req)
-        return json_data, find_callback_uri(json_data, self._policy), body
+        return json_data, json_data.get(DENZELS_OWN), body
 
     async def _predict(
         self, resp: falcon.asgi.Response, payload: bytes, owner: str, timeout: float

@@ -73,31 +73,27 @@ async def parse_raw_body(body: bytes, content_type: str, req: falcon.asgi.Reques
     return RawRequest(content_type, read_form(content_type, body))
 
 
-def raw_callback_uri(
-    request: RawRequest, req: falcon.asgi.Request, policy: AddressPolicy
-) -> str | None:
-    """Return the ``callback_uri`` in a form's field or in the query; raises BadInput."""
+def raw_callback_uri(request: RawRequest, req: falcon.asgi.Request) -> Any:
+    """Return the ``callback_uri`` in a form's field or in the query."""
     uri = req.get_param(DENZELS_OWN)
-    if isinstance(request.body, dict):
-        uri = request.body.get(DENZELS_OWN, uri)
-    return find_callback_uri({DENZELS_OWN: uri}, policy)
+    return request.body.get(DENZELS_OWN, uri) if isinstance(request.body, dict) else uri
 
 
-def idempotent_body(request: RawRequest, body: bytes, callback_uri: str | None) -> bytes:
+def idempotent_body(request: RawRequest, body: bytes, req: falcon.asgi.Request) -> bytes:
     """Return what of a request that is no JSON is the same when a client sends it again."""
     content_type = request.content_type
     if content_type.startswith(FORM):
         content_type, body = FORM, without_boundary(content_type, body)
-    return b"%b\n%b\n%b" % (content_type.encode(), (callback_uri or "").encode(), body)
+    callback_uri = req.get_param(DENZELS_OWN, default="")
+    return b"%b\n%b\n%b" % (content_type.encode(), callback_uri.encode(), body)
 
 
-def find_callback_uri(json_data: dict[str, Any], policy: AddressPolicy) -> str | None:
-    """Return the request's ``callback_uri``; raises BadInput when it may not be called."""
-    uri = json_data.get(DENZELS_OWN)
+def check_callback_uri(uri: Any, policy: AddressPolicy) -> str | None:
+    """Return where a callback goes; raises BadInput when it may not."""
     if uri is None:
         return None
     try:
         policy.check_uri(uri)
     except ForbiddenDestination as error:
         raise BadInput(f"callback_uri: {error}") from error
-    return uri
+    return str(uri)

@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.runtime.api.errors import BadInput, BrokenPipeline
 from app.runtime.contract import text_of
 from app.runtime.pipeline.payloads import dump_verified
 from app.runtime.pipeline.raw_requests import NOTHING_RETURNED, ParseRequest, RawRequest
-from app.runtime.pipeline.schemas import Mismatch, Schema
+from app.runtime.pipeline.schemas import DENZELS_OWN, Mismatch, Schema
 
 SLOW_SECONDS = 0.005
 SLOW_CALLS = 3
@@ -29,10 +29,23 @@ and a thread costs a request as much as all the rest that is done for it here.""
 EXCUSED_SECONDS = 600.0
 """How long a call may hold the event loop; then its process is taken for hung, and ended."""
 
+NOT_RETURNED = object()
+"""Stands for the ``callback_uri`` of what has none."""
+
 _THREAD: int = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 """Whose usage is asked for; systems other than Linux tell of the whole process alone."""
 
 log = logging.getLogger("denzel.api")
+
+
+class Verified(NamedTuple):
+    """What verify_input returned, for the worker; and the ``callback_uri`` in it, if there is one.
+
+    That one is taken in place of the request's.
+    """
+
+    payload: bytes
+    callback_uri: Any
 
 
 class Verifier:
@@ -59,8 +72,8 @@ class Verifier:
         self._slow_calls: deque[int] = deque(maxlen=SLOW_CALLS)
         self._on_loop_since: float | None = None
 
-    async def __call__(self, json_data: Any) -> bytes:
-        """Return what verify_input makes of a request's JSON, or of a RawRequest, for the worker.
+    async def __call__(self, json_data: Any) -> Verified:
+        """Return what verify_input makes of a request's JSON, or of a RawRequest.
 
         Raises BadInput with the message of any exception, BrokenPipeline when verify_input
         returns something that is not JSON-serializable.
@@ -70,14 +83,14 @@ class Verifier:
         else:
             loop = asyncio.get_running_loop()
             verified = await loop.run_in_executor(self._pool, self._verify, json_data)
-        return verified if isinstance(verified, bytes) else await _finish(verified)
+        return verified if isinstance(verified, Verified) else await _finish(verified)
 
     def is_running_on_loop(self) -> bool:
         """Tell whether a call holds the event loop, for no longer than one may; from any thread."""
         since = self._on_loop_since
         return since is not None and time.monotonic() - since < EXCUSED_SECONDS
 
-    def _verify_on_loop(self, json_data: Any) -> bytes | Awaitable[Any]:
+    def _verify_on_loop(self, json_data: Any) -> Verified | Awaitable[Any]:
         usage = resource.getrusage(_THREAD)
         started = self._on_loop_since = time.monotonic()
         try:
@@ -93,7 +106,7 @@ class Verifier:
         """Whether requests may be something else than JSON."""
         return self._parse_request is not None
 
-    def _verify(self, json_data: Any) -> bytes | Awaitable[Any]:
+    def _verify(self, json_data: Any) -> Verified | Awaitable[Any]:
         is_raw = isinstance(json_data, RawRequest)
         if is_raw:
             json_data = self._parse(json_data)
@@ -136,7 +149,7 @@ def was_preempted(before: resource.struct_rusage, after: resource.struct_rusage)
     return not waited and computed <= SLOW_SECONDS
 
 
-async def _finish(verifying: Awaitable[Any]) -> bytes:
+async def _finish(verifying: Awaitable[Any]) -> Verified:
     """Return what an ``async def verify_input`` returns."""
     try:
         verified = await verifying
@@ -148,9 +161,10 @@ async def _finish(verifying: Awaitable[Any]) -> bytes:
     return _serialize(verified)
 
 
-def _serialize(verified: Any) -> bytes:
+def _serialize(verified: Any) -> Verified:
+    uri = verified.get(DENZELS_OWN, NOT_RETURNED) if isinstance(verified, dict) else NOT_RETURNED
     try:
-        return dump_verified(verified)
+        return Verified(dump_verified(verified), uri)
     except (TypeError, ValueError) as error:
         raise BrokenPipeline(f"What verify_input returned is unusable: {error}") from error
 
