@@ -23,6 +23,9 @@ ACCEPT = {"Accept": "text/event-stream"}
 TIMEOUT_SECONDS = 8
 """The deployment's PREDICTION_TIMEOUT."""
 
+PLACES = 5
+"""The deployment's MAX_WAITING."""
+
 Event = tuple[str, Any]
 
 
@@ -30,7 +33,11 @@ Event = tuple[str, Any]
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Yield a running deployment that answers in pieces."""
     pipeline = (PIPELINES / "tokens.py").read_text(encoding="utf-8")
-    settings = {"PREDICTION_TIMEOUT": str(TIMEOUT_SECONDS), "WORKER_CONCURRENCY": "2"}
+    settings = {
+        "PREDICTION_TIMEOUT": str(TIMEOUT_SECONDS),
+        "WORKER_CONCURRENCY": "2",
+        "MAX_WAITING": str(PLACES),
+    }
     with deployed(tmp_path_factory.mktemp("tokens"), pipeline, settings) as deployment:
         deployment.start_redis()
         deployment.start_worker(wait=False)
@@ -159,6 +166,16 @@ def test_the_generator_of_a_client_that_has_gone_is_closed(tokens: Deployment) -
     next(events(answer))
     answer.close()
     assert ending(tokens, "left") == "closed"
+
+
+def test_clients_that_leave_while_they_are_sent_to_free_their_places(tokens: Deployment) -> None:
+    for number in range(PLACES):
+        name = f"unread {number}"
+        answer = opened(tokens, {"count": 70, "pause": 0.05, "size": 10**6, "name": name})
+        next(events(answer))  # and no more: what follows is more than the kernel holds
+        ending(tokens, name)
+        answer.close()
+    tokens.wait(lambda: opened(tokens, {"count": 0}).ok, "there is a place", 5)
 
 
 def test_that_a_client_has_gone_is_told_again_when_redis_has_lost_it(tokens: Deployment) -> None:

@@ -174,6 +174,7 @@ class PredictResource:
         with self._admission.waiting:
             waiter = self._dispatcher.open_stream(payload, owner, timeout)
             resp.set_header(TASK_ID_HEADER, waiter.task_id)
+            del resp  # which will hold this generator: together they would be garbage for long
             body = None
             try:
                 await waiter.wait()

@@ -6,7 +6,7 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html, section 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -136,12 +136,31 @@ def error_event(error: ApiError | RequestError) -> bytes:
     return b"event: error\ndata: %b\n\n" % orjson.dumps(body_of(error))
 
 
+class Closing(AsyncIterator[bytes]):
+    """A generator that is closed when an answer has ended, however it has.
+
+    Falcon leaves a generator to the garbage collector when the client goes while an event is being
+    sent, and closes what has a ``close``.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        self._events = events
+
+    async def __anext__(self) -> bytes:
+        """Return the generator's next."""
+        return await anext(self._events)
+
+    async def close(self) -> None:
+        """Close the generator, which ends its wait and gives its place back."""
+        await self._events.aclose()
+
+
 def set_stream(resp: falcon.asgi.Response, events: AsyncGenerator[bytes, None]) -> None:
     """Answer with events."""
     resp.content_type = EVENT_STREAM
     resp.cache_control = ["no-store"]
     resp.set_header("X-Accel-Buffering", "no")  # nginx would hold pieces back otherwise
-    resp.stream = events
+    resp.stream = Closing(events)
 
 
 def wants_stream(accept: str) -> bool:
