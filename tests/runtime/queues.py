@@ -48,7 +48,7 @@ class Api:
             Connection.connect(address, channels, lambda *message: self.heard.append(message))
         )
         self.acceptance = Acceptance(self.connection.run, name, max_queue, batch_size)
-        self.lookup = Lookup(self.connection.run, name)
+        self.lookup = Lookup(self.connection.run, None, name)
 
     def do(self, work: Coroutine[Any, Any, Any] | asyncio.Future[Any]) -> Any:
         """Return what comes of something asynchronous."""

@@ -15,6 +15,7 @@ from .deployment import Deployment, Receiver
 
 LARGE = 300_000
 """More than a callback reads at once."""
+HUGE = 40_000_000
 TYPE = "image/png"
 
 
@@ -38,6 +39,25 @@ def test_a_synchronous_answer_is_the_bytes(
     again = get(studio, f"/status/{answer.headers['Denzel-Task-Id']}/result")
     if headers or size <= 5:  # a large synchronous one is its client's alone
         assert (again.content, again.headers["Content-Type"]) == (picture(size), TYPE)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Idempotency-Key": "huge"}, {"Prefer": "respond-async, wait=20"}],
+    ids=["plain", "key", "async"],
+)  # fmt: skip
+def test_an_answer_may_be_larger_than_a_channel_of_redis_takes(
+    studio: Deployment, headers: dict[str, str]
+) -> None:
+    """Redis hangs up on who has 32 MB to read there, whatever it is that is read."""
+    answer = studio.predict({"draw": HUGE}, **headers)
+    assert len(answer.content) == HUGE
+    task_id = answer.headers["Denzel-Task-Id"]
+    if headers:
+        assert studio.status(task_id)["file"]["bytes"] == HUGE
+        assert len(get(studio, f"/status/{task_id}/result").content) == HUGE
+    else:  # it was answered, and takes no memory any more
+        studio.wait(lambda: get(studio, f"/status/{task_id}").status_code == 404, "it is gone", 5)
+    assert "has closed the connection" not in studio.services["api"].output()
 
 
 def test_the_same_pipeline_may_answer_json(studio: Deployment) -> None:

@@ -105,6 +105,17 @@ def test_many_pieces_come_in_their_order(tokens: Deployment) -> None:
     assert found[-1] == ("result", {"tokens": 3000})
 
 
+def test_a_large_piece_is_sent_and_one_that_is_too_large_is_told(tokens: Deployment) -> None:
+    size = 6 * 2**20
+    sent = opened(tokens, {"count": 2, "pause": 1, "size": size, "returns": {}}).content
+    assert sent.count(b'data: {"n":') == 2
+    assert len(sent) > 2 * size
+    assert sent.endswith(b"event: result\ndata: {}\n\n")
+    answer = opened(tokens, {"count": 1, "size": 9 * 2**20})
+    assert (answer.status_code, answer.json()["title"]) == (500, "Prediction failed")
+    assert "may be a piece" in answer.json()["description"]
+
+
 def test_an_answer_without_pieces_is_its_result(tokens: Deployment) -> None:
     assert list(events(opened(tokens, {"count": 0}))) == [("result", {"chunks": []})]
 

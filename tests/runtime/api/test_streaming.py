@@ -77,6 +77,17 @@ def test_a_stream_that_cannot_go_on_is_cut(pieces: list[tuple[int, bytes]], reas
     asyncio.run(use())
 
 
+def test_a_lone_large_piece_is_no_sign_of_a_slow_client() -> None:
+    async def use() -> None:
+        stream = waiter()
+        for number in range(3):
+            tell(stream, number, b"x" * 2 * MAX_UNREAD_BYTES)
+            assert not stream.future.done()
+            stream.take()
+
+    asyncio.run(use())
+
+
 def test_what_has_begun_is_not_given_up_and_not_sent_again() -> None:
     async def use() -> None:
         begun, unbegun = waiter(), waiter()

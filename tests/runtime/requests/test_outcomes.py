@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.runtime.contract import FAILURE, NOBODY, REVOKED, SUCCESS, Outcome
+from app.runtime.contract import FAILURE, NOBODY, REVOKED, STORED, SUCCESS, Outcome
 from app.runtime.requests.lookup import ANSWERED_MINUTES
 from app.runtime.requests.outcomes import ANSWERED_BYTES, Ended, OutcomeStore
 from app.runtime.requests.worker_queue import Demand
@@ -174,6 +174,46 @@ def test_each_api_process_is_told_its_own(
     assert [each.id for each in told(api)] == mine
     assert [each.id for each in told(other)] == theirs
     other.close()
+
+
+def test_of_an_outcome_too_large_for_a_channel_is_told_that_it_is_stored(
+    api: Api, client: Any, outcomes: OutcomeStore
+) -> None:
+    body = b'"%b"' % (b"x" * 2**18)
+    (waited,) = api.enqueue()
+    (watched,) = api.accept()
+    client.sadd(watchers_key(watched), api.name)
+    outcomes.finish_sync([answered(waited, body)])
+    outcomes.finish([succeeded(watched, body)])
+    assert told(api) == [Outcome(waited, STORED, b""), Outcome(watched, STORED, b"")]
+    for task_id in (waited, watched):
+        assert client.get(task_key(task_id)) == b"SUCCESS %b %b" % (NOBODY.encode(), body)
+        assert client.ttl(task_key(task_id)) > 0
+        (record,) = api.run("find", 10, task_id)
+        assert record == b"STORED - "
+    assert client.ttl(task_key(waited)) <= 60  # should nobody read it
+
+
+def test_no_message_is_large_however_many_outcomes_it_has(
+    api: Api, client: Any, outcomes: OutcomeStore
+) -> None:
+    bodies = {task_id: b'"%b"' % (b"x" * 200_000) for task_id in api.enqueue(200)}
+    outcomes.finish_sync([answered(*each) for each in bodies.items()])
+    (message,) = api.hear(reply_channel(api.name))
+    assert len(message) < 5_000_000
+    told_of = {each.id: each for each in decode_reply(message)}
+    assert list(told_of) == list(bodies)
+    for task_id, body in bodies.items():
+        if told_of[task_id].state == STORED:
+            assert client.get(task_key(task_id)).endswith(body)
+        else:
+            assert told_of[task_id].body == body
+    # Nor is an answer to who asks for many.
+    stored = [each for each in bodies if told_of[each].state == STORED]
+    found = api.run("find", 10, *stored, "unknown")
+    assert sum(map(len, found[:-1])) < 5_000_000
+    assert found[-1] is None
+    assert b"STORED - " in found
 
 
 def test_a_large_outcome_is_its_clients_alone(api: Api, outcomes: OutcomeStore) -> None:

@@ -19,6 +19,8 @@ FAILURE = "FAILURE"
 REVOKED = "REVOKED"
 PIECE = "PIECE"
 """In place of a state: a part of a prediction that is made; ``body`` is its number and JSON."""
+STORED = "STORED"
+"""In place of a state: the outcome is too large to be told, and stands in the request's record."""
 FINAL_STATES = frozenset({SUCCESS, FAILURE, REVOKED})
 
 BINARY = b"\0"

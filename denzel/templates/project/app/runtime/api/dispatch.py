@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from redis.exceptions import ConnectionError
+from redis.exceptions import RedisError
 
 from app.runtime.api.redis_answers import (
     ANSWER_SECONDS,
@@ -49,6 +49,7 @@ from app.runtime.store.keys import (
     control_channel,
     lost_channel,
     reply_channel,
+    task_key,
 )
 from app.runtime.store.subscriber import Subscriber
 from app.runtime.tracing import Tracing
@@ -93,11 +94,11 @@ class Dispatcher:
                 link.run, link.send, settings.redis_wait_replicas, settings.redis_wait_seconds
             )
         self._acceptance = Acceptance(run, self.name, settings.max_queue, batch_size, replicas)
-        self._lookup = Lookup(run, self.name)
+        self._lookup = Lookup(run, self._redis, self.name)
         self._cancellation = Cancellation(
             run, settings.result_ttl, stop_running=settings.cancel_running
         )
-        self._waiting = WaitingRoom(self._end_stream)
+        self._waiting = WaitingRoom(self._end_stream, lambda each: self._spawn(self._read(each)))
         self._loop: asyncio.AbstractEventLoop
         self._leaving: list[Waiter] = []
         self._redis_run = ""
@@ -296,7 +297,7 @@ class Dispatcher:
 
     async def _watch(self, task_id: str, seconds: float) -> None:
         await asked(self._lookup.watch(task_id, seconds))
-        with suppress(ConnectionError):  # _catch_up looks again, once there is a connection
+        with suppress(RedisError):  # _catch_up looks again, once there is a connection
             await self._resolve([task_id])
 
     async def cancel(self, task_id: str, owner: str) -> bool:
@@ -322,6 +323,14 @@ class Dispatcher:
                 self._leave_soon(waiter)
         else:
             self._waiting.hear(data)
+
+    async def _read(self, task_id: str) -> None:
+        """Read an outcome that is too large to be told; one that was answered is not kept."""
+        is_ours = any(each.task_id == task_id for each in self._waiting.unanswered())
+        with suppress(RedisError):  # _catch_up looks again, once there is a connection
+            await self._resolve([task_id])
+            if is_ours:
+                await self._subscriber.send("UNLINK", task_key(task_id))
 
     async def _change_response_mode(self, data: bytes) -> None:
         message = orjson.loads(data)

@@ -24,7 +24,7 @@ HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b":\n\n"
 """A comment, which tells proxies that the connection is in use."""
 MAX_UNREAD_BYTES = 4 * 2**20
-"""How much may wait for a client that reads more slowly than its prediction is made."""
+"""How much waits for a client that is too slow: it still waits when the next piece comes."""
 
 
 @dataclass(eq=False, slots=True)
@@ -51,11 +51,12 @@ class StreamWaiter(Waiter):
             if int(number) != self.received:
                 self.fail(StreamCut("A part of the answer was lost: Redis could not be reached"))
                 return
+            if self.unread >= MAX_UNREAD_BYTES:
+                self.fail(StreamCut("The client reads too slowly"))
+                return
             self.received += 1
             self.unread += len(piece)
             self.pieces.append(piece)
-            if self.unread > MAX_UNREAD_BYTES:
-                self.fail(StreamCut("The client reads too slowly"))
             self.changed.set()
 
     def fail(self, error: BaseException) -> None:

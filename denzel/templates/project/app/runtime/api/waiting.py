@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from app.runtime.contract import PIECE, Outcome, Request
+from app.runtime.contract import PIECE, STORED, Outcome, Request
 from app.runtime.requests.errors import WorkerLost
 from app.runtime.store.codecs import decode_reply
 
@@ -64,11 +64,17 @@ AnyWaiter = TypeVar("AnyWaiter", bound=Waiter)
 class WaitingRoom:
     """Who waits for what; several clients may wait for one request.
 
-    ``unwanted`` is called with the id of a request of which a piece came that nobody waits for.
+    ``unwanted`` is called with the id of a request of which a piece came that nobody waits for,
+    ``stored`` with that of one whose outcome is to be read.
     """
 
-    def __init__(self, unwanted: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        unwanted: Callable[[str], None] = lambda _: None,
+        stored: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._unwanted = unwanted
+        self._stored = stored
         self._waiters: dict[str, list[Waiter]] = {}
 
     def enter(
@@ -92,7 +98,10 @@ class WaitingRoom:
     def hear(self, message: bytes) -> None:
         """Take in a reply."""
         for outcome in decode_reply(message):
-            self.resolve(outcome)
+            if outcome.state == STORED:
+                self._stored(outcome.id)
+            else:
+                self.resolve(outcome)
 
     def resolve(self, outcome: Outcome) -> None:
         """Answer those who wait for a request."""

@@ -9,6 +9,8 @@ from typing import Any
 from app.runtime.pipeline.json_codec import dump, dump_result
 from app.runtime.pipeline.time_limit import NO_LIMIT, TimeLimit
 
+MAX_PIECE_BYTES = 8 * 2**20
+"""Redis hangs up on an API process that has four times as much to read on its channel."""
 Send = Callable[[bytes], bool]
 """Sends a piece, as JSON; returns whether anybody still wants more."""
 
@@ -37,6 +39,10 @@ def consume(
                     piece = dump(next(pieces))
                 except StopIteration as stopped:
                     return _whole(sent, stopped.value)
+            if len(piece) > MAX_PIECE_BYTES:
+                raise ValueError(
+                    f"predict yielded {len(piece)} bytes at once; {MAX_PIECE_BYTES} may be a piece"
+                )
             sent.append(piece)
             if send is not None and not send(piece):
                 raise Unwanted("nobody waited for it any more")

@@ -6,13 +6,15 @@
 --       then for each API process: its name, number of outcomes, and for each id and record
 -- Nothing of it is written to Redis's file.
 --
--- denzel:task:ID           the client's time was up: the outcome is stored here
+-- denzel:task:ID           the client's time was up: the outcome is stored here; so is, for a moment,
+--                          one that is too large to be told
 -- denzel:answered:MINUTE   hash: small outcomes that were answered, by id
 -- denzel:held.sync:HOLDER  no longer holds them
 -- include: clock
 -- include: chunks
 -- include: reply
 redis.set_repl(redis.REPL_NONE)
+local READ_SECONDS = 60  -- in which the API process reads a large one, which it then removes
 local lifetime, largest, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local at = 6 + tonumber(ARGV[5])
 for i = 6, at - 1 do redis.call('UNLINK', 'denzel:payload:' .. ARGV[i]) end
@@ -24,12 +26,15 @@ while at <= #ARGV do
     ids[i], records[i] = ARGV[at + 2 * i], ARGV[at + 2 * i + 1]
     all[#all + 1] = ids[i]
   end
-  local heard = reply(ARGV[at], ids, records)
+  local shown = told(records)
+  local heard = reply(ARGV[at], ids, shown)
   local timed_out = mget('denzel:task:', ids)
   for i, id in ipairs(ids) do
     if timed_out[i] or heard == 0 then
       redis.call('SET', 'denzel:task:' .. id, records[i], 'EX', lifetime)
       reply_to_watchers(id, records[i])
+    elseif shown[i] ~= records[i] then
+      redis.call('SET', 'denzel:task:' .. id, records[i], 'EX', READ_SECONDS)
     elseif #records[i] <= largest then
       kept[#kept + 1], kept[#kept + 2] = id, records[i]
     end
