@@ -249,6 +249,8 @@ def test_not_waiting_at_all_still_queues_an_async_request(lab: Deployment) -> No
 def test_a_sync_request_that_waits_for_nothing_is_504_and_ends(lab: Deployment) -> None:
     for _ in range(10):
         answer = lab.predict({"value": 1}, Prefer="wait=0")
+        if answer.status_code == 200:  # it was made before its timing out was noted
+            continue
         assert answer.status_code == 504
         assert lab.final_status(answer.json()["task_id"])["status"] in ("SUCCESS", "REVOKED")
 

@@ -88,7 +88,8 @@ def test_nothing_is_left_however_it_is_told_to_end(project: Project, number: int
         terminal.wait_for("api       | ")
         terminal.child.send_signal(number)
         assert terminal.child.wait(SOON) == 0
-    assert processes(project) == []
+    # Those that were sent SIGKILL may need a moment on a busy machine.
+    wait_until(lambda: not processes(project), SOON, lambda: processes(project))
     assert not (project.private / DEVELOPMENT / "deployment.json").exists()
 
 
