@@ -252,12 +252,9 @@ def test_a_launch_that_leaves_something_behind_is_remembered_for_shutdown(
 def test_a_taken_port_is_refused_before_anything_is_written(
     project: Project, machine: Deployments, ports: tuple[int, int]
 ) -> None:
-    with socket.socket(socket.AF_INET6) as listener:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(("::", ports[1]))
-        listener.listen()
-        with pytest.raises(PortTaken, match=f"Port {ports[1]} is taken.*--monitor-port"):
-            launch(project, ports)
+    refusal = pytest.raises(PortTaken, match=f"Port {ports[1]} is taken.*--monitor-port")
+    with socket.create_server(("::", ports[1]), family=socket.AF_INET6), refusal:
+        launch(project, ports)
     assert "docker up" not in machine.done
     assert (project.settings.api_port, project.backend) == (8000, None)
 

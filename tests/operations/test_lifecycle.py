@@ -75,11 +75,9 @@ def test_start_checks_the_ports_and_names_the_way_out(
 ) -> None:
     launch(project, ports)
     machine.running.clear()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", ports[0]))
-        listener.listen()
-        with pytest.raises(PortTaken, match="`denzel shutdown` and launch again with `--api-port"):
-            operations.start(project, report=silent)
+    refusal = pytest.raises(PortTaken, match="`denzel shutdown` and launch again with `--api-port")
+    with socket.create_server(("127.0.0.1", ports[0])), refusal:
+        operations.start(project, report=silent)
     operations.start(project, report=silent)
     assert machine.done[-1] == "docker start"
 

@@ -142,6 +142,7 @@ def test_lookup_counts_against_the_time_limit() -> None:
 def crowded(address: str, port: int = 0) -> Iterator[int]:
     """Yield a port on which no further connection is accepted, nor refused."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         full.bind((address, port))
         full.listen(0)
         for filler in (first, second):
