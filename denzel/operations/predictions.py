@@ -106,7 +106,7 @@ def check(
     """
     check_settings(project, report, monitor=False)
     content = None if sample is None else sample.content
-    options = [*check_options(timeout), "--repeat", str(repeat)]
+    options = [*check_options(timeout, content or b""), "--repeat", str(repeat)]
     if sample is not None and sample.content_type != JSON:
         options += ["--content-type", sample.content_type]
     return read_report(backends.choose(project, backend, report).check(content, *options))

@@ -10,9 +10,13 @@ from denzel.errors import ServiceError
 CHECK_TIMEOUT_SECONDS = 60.0
 
 
-def check_options(timeout: float) -> list[str]:
-    """Return the options of a trial in which each step may take ``timeout`` seconds."""
-    return ["--timeout", str(timeout)]
+def check_options(timeout: float, sample: bytes = b"") -> list[str]:
+    """Return the options of a trial in which each step may take ``timeout`` seconds.
+
+    The sample's length is told, since a container may never hear of its end: an end that comes
+    while the container's process is being made is lost (containerd/containerd issue 4489).
+    """
+    return ["--timeout", str(timeout), "--sample-bytes", str(len(sample))]
 
 
 def read_report(answer: str) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def test_check_runs_on_the_backend_asked_for(project: Project, machine: Deployme
     operations.check(project, None, backend="docker", report=silent)
     operations.check(project, None, timeout=5, repeat=9, report=silent)
     assert machine.done == [
-        "docker check --timeout 60.0 --repeat 0", "local check --timeout 5 --repeat 9"
+        "docker check --timeout 60.0 --sample-bytes 0 --repeat 0",
+        "local check --timeout 5 --sample-bytes 0 --repeat 9",
     ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def numbers(project: Project) -> tuple[list[int], int]:
 def test_a_reload_tries_before_it_switches(serving: Project, machine: Deployments) -> None:
     assert reload(serving).version == 2
     assert machine.done == [
-        "docker prepare 2", "docker check --timeout 5.0",
+        "docker prepare 2", "docker check --timeout 5.0 --sample-bytes 0",
         "docker switch denzel 2", "docker switch api 2",
         "docker switch callbacks 2 stop first", "docker switch monitor 2 stop first",
     ]  # fmt: skip

@@ -54,7 +54,7 @@ def check(
     container: str, image: str, names: Iterable[str], *options: str, platform: str, gpus: bool
 ) -> list[str]:
     """Run the pipeline in an image as its services will; ``names`` are variables it gets."""
-    argv = ["docker", "run", "--rm", "--interactive", "--name", container, *LOCKED_DOWN]
+    argv = ["docker", "run", "--rm", "--name", container, *LOCKED_DOWN]
     argv += ["--platform", platform] if platform else []
     argv += ["--gpus", "all"] if gpus else []
     argv += [word for name in names for word in ("--env", name)]

@@ -150,9 +150,7 @@ def test_the_command_that_builds_for_several_platforms_and_pushes() -> None:
 
 def test_the_trial_is_locked_down_and_shows_no_value() -> None:
     argv = commands.check("c", "iris:1", ["TOKEN"], "--timeout", "3", platform="", gpus=False)
-    assert argv[:8] == [
-        "docker", "run", "--rm", "--interactive", "--name", "c", "--read-only", "--tmpfs"
-    ]  # fmt: skip
+    assert argv[:7] == ["docker", "run", "--rm", "--name", "c", "--read-only", "--tmpfs"]
     assert argv[argv.index("--env") :] == [
         "--env", "TOKEN", "iris:1", "/opt/denzel/python", "-P", "app/runtime/start.py",
         "app.runtime.bootstrap", "--run", "python", "-P", "app/runtime/start.py",

@@ -49,6 +49,24 @@ def test_a_file_goes_through_parse_request(tmp_path: Path) -> None:
     assert "takes JSON alone: define parse_request" in report["steps"][-1]["detail"]
 
 
+@pytest.mark.parametrize("sample", [b"", b'{"value": 1}'])
+def test_a_sample_whose_length_is_told_needs_no_end(tmp_path: Path, sample: bytes) -> None:
+    """Docker may lose the end of a container's input."""
+    copy_template(tmp_path, OBEDIENT)
+    module = [sys.executable, "-m", "app.runtime.pipeline.check"]
+    with subprocess.Popen(
+        [*module, "--sample-bytes", str(len(sample))], cwd=tmp_path, env=bare_environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as checking:  # fmt: skip
+        assert checking.stdin is not None
+        assert checking.stdout is not None
+        checking.stdin.write(sample)
+        checking.stdin.flush()
+        report = json.loads(checking.stdout.read())  # while the input stays open
+    assert report["ok"]
+    assert report["result"] == ({"echo": 1} if sample else None)
+
+
 def test_without_a_sample_import_and_load_are_tried(tmp_path: Path) -> None:
     report = check(tmp_path, None)
     assert report["ok"]

@@ -192,8 +192,11 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT_SECONDS)
     parser.add_argument("--repeat", type=int, default=0)
     parser.add_argument("--content-type", default="")
+    parser.add_argument(
+        "--sample-bytes", type=int, default=-1, help="of standard input; else it is read to its end"
+    )
     chosen = parser.parse_args()
-    sample = sys.stdin.buffer.read()
+    sample = sys.stdin.buffer.read(chosen.sample_bytes)
     report = run_check(sample, chosen.timeout, chosen.repeat, chosen.content_type)
     sys.stdout.buffer.write(report)
     sys.stdout.flush()
