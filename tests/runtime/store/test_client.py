@@ -1,7 +1,8 @@
-"""A worker's connections to Redis."""
+"""The services' connections to Redis."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.runtime.settings import parse_redis_url
-from app.runtime.store.client import ScriptRunner, connect
+from app.runtime.settings import RedisAddress, parse_redis_url
+from app.runtime.store.client import ScriptRunner, connect, connect_async
 
 from ..deployment import Deployment, deployed
 
@@ -69,3 +70,26 @@ def test_redis_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
         assert time.monotonic() - started < 10
         deployment.services["redis"].signal(signal.SIGCONT)
         client.close()
+
+
+async def _cancel_at_each_step(address: RedisAddress) -> list[int]:
+    """Cancel a command after 0, 1, 2 ... turns of the event loop; return where it went on."""
+    client = connect_async(address, answer_seconds=5.0)
+    went_on, turns, has_ended = [], 0, False
+    while not has_ended:
+        await client.ping()
+        command = asyncio.ensure_future(client.echo(str(turns)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        has_ended = not command.cancel()
+        await asyncio.wait([command])
+        if not has_ended and not command.cancelled():
+            went_on.append(turns)
+        turns += 1
+        assert await client.echo("mine") == b"mine"
+    await client.aclose()
+    return went_on
+
+
+def test_a_command_can_be_cancelled_at_any_moment(redis_server: Deployment) -> None:
+    assert asyncio.run(_cancel_at_each_step(redis_server.redis)) == []

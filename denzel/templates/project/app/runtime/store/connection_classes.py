@@ -89,6 +89,20 @@ def async_connection_class(address: RedisAddress) -> type[redis.asyncio.connecti
         def _host_error(self) -> str:
             return str(address)
 
+        async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+            """Send a command; raise CancelledError also if that came as the sending ended.
+
+            redis-py sends within ``asyncio.wait_for``, which loses such a cancellation in Python
+            3.11 (github.com/python/cpython/issues/86296): who cancelled would wait for ever.
+            """
+            task = asyncio.current_task()
+            assert task is not None
+            cancelled_before = task.cancelling()
+            await super().send_packed_command(*arguments, **options)
+            if task.cancelling() > cancelled_before:
+                await self.disconnect(nowait=True)  # the command's reply would be the next one's
+                raise asyncio.CancelledError
+
         async def read_response(self, *arguments: Any, **options: Any) -> Any:
             try:
                 return await super().read_response(*arguments, **options)
