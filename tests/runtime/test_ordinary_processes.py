@@ -77,7 +77,7 @@ def test_what_a_process_has_started_ends_with_it(
     ordinary.wait(
         lambda: not any(is_alive(pid) for pid in answer["result"]), "its children have ended", 10
     )
-    assert ask(ordinary, "nothing")["result"] is None
+    ordinary.wait(lambda: ordinary.predict({"do": "nothing"}).ok, "there is a model again", 30)
 
 
 def test_children_of_a_living_process_are_left_alone(ordinary: Deployment) -> None:

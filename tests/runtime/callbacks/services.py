@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis
-import redis.asyncio
 
 from app.runtime.callbacks.addresses import AddressPolicy
 from app.runtime.callbacks.deliveries import Deliveries, Retention
@@ -19,10 +18,11 @@ from app.runtime.callbacks.sender import Sender
 from app.runtime.callbacks.service import CallbackService
 from app.runtime.callbacks.undelivered import Undelivered
 from app.runtime.contract import NOBODY
+from app.runtime.store.client import connect_async
 from app.runtime.store.codecs import encode_record
 from app.runtime.store.lua_scripts import load_script
 
-from ..deployment import Deployment
+from ..deployment import Deployment, wait_until
 
 CLAIM_SECONDS = 3.0
 RESULT = b'{"a":1}'
@@ -59,6 +59,16 @@ def state(client: redis.Redis, task_id: str) -> object:
 def describe(client: redis.Redis, task_id: str) -> dict[str, Any]:
     """Return what is known of a callback."""
     return Undelivered(client, result_ttl=60).describe(task_id)
+
+
+def wait_until_delivered(client: redis.Redis) -> None:
+    """Return when no callback is left to be delivered."""
+
+    def left() -> str:
+        due: Any = client.zrange(DUE, 0, -1, withscores=True)
+        return "\n".join(f"{each} {at}: {describe(client, each.decode())}" for each, at in due)
+
+    wait_until(lambda: client.zcard(DUE) == 0, 60, what="all are delivered", evidence=left)
 
 
 def score(client: redis.Redis, task_id: str) -> float | None:
@@ -98,13 +108,13 @@ class Service:
             while left := asyncio.all_tasks() - {asyncio.current_task()}:  # of one that died
                 for task in left:
                     task.cancel()
-                await asyncio.gather(*left, return_exceptions=True)
+                await asyncio.wait(left, timeout=1)
 
     def stop(self) -> None:
         """Stop it as SIGTERM does, unless it has ended."""
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(30)
+        self._join()
 
     def die(self) -> None:
         """End it as SIGKILL does: nothing is given back."""
@@ -116,7 +126,11 @@ class Service:
                 task.cancel()
 
         self.loop.call_soon_threadsafe(cancel_all)
+        self._join()
+
+    def _join(self) -> None:
         self._thread.join(30)
+        assert not self._thread.is_alive(), "it would serve the next test, too"
 
 
 @contextlib.contextmanager
@@ -134,7 +148,7 @@ async def connected(
     lab: Deployment, retention: Retention = RETENTION, claim_seconds: float = CLAIM_SECONDS
 ) -> Any:
     """Yield the service's side of the callbacks."""
-    client = redis.asyncio.Redis.from_url(lab.environment["REDIS_URL"])
+    client = connect_async(lab.redis, answer_seconds=10)
     deliveries = Deliveries(client, claim_seconds=claim_seconds, retention=retention)
     try:
         yield deliveries

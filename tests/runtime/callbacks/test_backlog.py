@@ -13,7 +13,15 @@ from app.runtime.callbacks.undelivered import Undelivered
 
 from ..deployment import Deployment, wait_until
 from .receivers import answering, receiving
-from .services import DUE, hanging, queue, score, serving, state
+from .services import (
+    DUE,
+    hanging,
+    queue,
+    score,
+    serving,
+    state,
+    wait_until_delivered,
+)
 
 HANGING = 10
 EACH = 200
@@ -95,7 +103,7 @@ def test_the_next_one_goes_when_one_ends(alone: Deployment, client: redis.Redis)
     with receiving(answering("204 No Content")) as receiver:
         queue(client, ((str(number), receiver.url()) for number in range(300)))
         with serving(alone, slots=Slots(100, 2)):
-            wait_until(lambda: client.zcard(DUE) == 0, 60, what="all are delivered")
+            wait_until_delivered(client)
         ids = [visit.headers["webhook-id"] for visit in receiver.visits]
         assert sorted(ids, key=int) == [str(number) for number in range(300)]
     assert not client.keys("denzel:callbacks:waiting:*")
@@ -112,7 +120,7 @@ def test_what_waited_when_the_service_died_is_delivered(
             service.die()
     with receiving(answering("204 No Content"), port=port) as receiver:
         with serving(alone, slots=Slots(100, 1)):
-            wait_until(lambda: client.zcard(DUE) == 0, 60, what="all are delivered")
+            wait_until_delivered(client)
         assert {visit.headers["webhook-id"] for visit in receiver.visits} == set(
             map(str, range(20))
         )
@@ -134,7 +142,7 @@ def test_one_that_is_dropped_while_it_waits_is_not_sent(
     assert all(score(client, each) == float("inf") for each in waits[4:]), "they keep their place"
     with receiving(answering("204 No Content"), port=port) as receiver:
         with serving(alone, slots=Slots(100, 1)):
-            wait_until(lambda: client.zcard(DUE) == 0, 60, what="all others are delivered")
+            wait_until_delivered(client)
         got = {visit.headers["webhook-id"] for visit in receiver.visits}
         assert got.isdisjoint(waits[:4]) and got.issuperset(waits[4:])
 
@@ -145,6 +153,6 @@ def test_memory_of_receivers_ends_with_what_is_under_way(
     with receiving(answering("204 No Content")) as receiver:
         queue(client, ((f"a{number}", receiver.url()) for number in range(50)))
         with serving(alone, slots=Slots(100, 2)) as service:
-            wait_until(lambda: client.zcard(DUE) == 0, 60, what="all are delivered")
+            wait_until_delivered(client)
             assert service.sender.slots.held(f"127.0.0.1 {receiver.port}") == 0
             assert not service.sender.slots._held
