@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.runtime.api.predict import callers_key
+from app.runtime.api.calls import callers_key
 
 
 def test_no_two_callers_keys_are_stored_under_one_name() -> None:

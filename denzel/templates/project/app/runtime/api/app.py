@@ -14,6 +14,7 @@ import falcon.asgi
 from app.runtime import state
 from app.runtime.api.access import AccessControl
 from app.runtime.api.admission import Admission
+from app.runtime.api.calls import CallReader
 from app.runtime.api.cors import Cors
 from app.runtime.api.cross_site import CrossSiteGuard
 from app.runtime.api.dispatch import Dispatcher
@@ -174,9 +175,8 @@ def create_app(settings: Settings | None = None) -> Api:
         app.add_route("/predict", BrokenPredictResource(problem))
     else:
         app.verifier = _make_verifier(settings, pipeline)
-        predict = PredictResource(
-            settings, dispatcher, admission, app.verifier, models, streams=pipeline.streams
-        )
+        reader = CallReader(settings, app.verifier, dispatcher, streams=pipeline.streams)
+        predict = PredictResource(reader, dispatcher, admission, models, settings.api_prefix)
         app.add_route("/predict", predict)
     _add_tasks(app, dispatcher, admission)
     _add_descriptions(app, settings, pipeline)
