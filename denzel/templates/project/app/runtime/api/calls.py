@@ -22,7 +22,7 @@ from app.runtime.api.streaming import StreamDispatcher, wants_stream
 from app.runtime.api.verification import NOT_RETURNED, Verifier
 from app.runtime.callbacks.policy import deployment_policy
 from app.runtime.contract import owner_of
-from app.runtime.pipeline.raw_requests import raw_type
+from app.runtime.pipeline.raw_requests import RawRequest, raw_type
 from app.runtime.pipeline.schemas import DENZELS_OWN
 from app.runtime.settings import Settings
 
@@ -73,9 +73,12 @@ class CallReader:
 
     async def read(self, req: falcon.asgi.Request) -> Call:
         """Return what a request asks for, once verify_input has taken it; raises ApiError."""
-        json_data, requested_uri, body = await self._read_body(req)
+        body = await read_body(req, self._max_body_bytes)
+        content = await self._parse(body, req)
         key = read_idempotency_key(req)
-        payload, verified_uri = await self._verify(json_data)
+        repeated = b"" if key is None else _repeated_body(content, body, req)
+        requested_uri = _callback_uri(content, req)
+        payload, verified_uri = await self._verify(content)  # which may change the content
         preference = parse_prefer(req.get_header("Prefer"))
         streams = self._streams and _takes_stream(req, preference, key)
         is_async = not streams and self._answers_async(preference)
@@ -89,20 +92,14 @@ class CallReader:
             self._wait(preference, is_async),
             check_callback_uri(uri, self._policy) if is_async else None,
             key,
-            body,
+            repeated,
         )
 
-    async def _read_body(self, req: falcon.asgi.Request) -> tuple[Any, Any, bytes]:
-        """Return what verify_input is called for, its callback_uri, and what a key stands for.
-
-        Raises ApiError for what cannot be read.
-        """
-        body = await read_body(req, self._max_body_bytes)
+    async def _parse(self, body: bytes, req: falcon.asgi.Request) -> Any:
+        """Return what verify_input is called for: JSON, or a RawRequest; raises ApiError."""
         if self._verify.takes_raw_requests and (content_type := raw_type(req.content_type)):
-            request = await parse_raw_body(body, content_type, req)
-            return request, raw_callback_uri(request, req), idempotent_body(request, body, req)
-        json_data = parse_body(body, self._max_json_depth, req)
-        return json_data, json_data.get(DENZELS_OWN), body
+            return await parse_raw_body(body, content_type, req)
+        return parse_body(body, self._max_json_depth, req)
 
     def _answers_async(self, preference: Preference) -> bool:
         """Tell how to answer: as the request prefers, else as the deployment is set."""
@@ -115,6 +112,18 @@ class CallReader:
         if preference.wait is not None or is_async:
             return preference.wait
         return self._dispatcher.response_mode.timeout
+
+
+def _callback_uri(content: Any, req: falcon.asgi.Request) -> Any:
+    """Return the callback_uri that a client has sent."""
+    if isinstance(content, RawRequest):
+        return raw_callback_uri(content, req)
+    return content.get(DENZELS_OWN)
+
+
+def _repeated_body(content: Any, body: bytes, req: falcon.asgi.Request) -> bytes:
+    """Return what of a request is the same each time it is sent with its Idempotency-Key."""
+    return idempotent_body(content, body, req) if isinstance(content, RawRequest) else body
 
 
 def _takes_stream(req: falcon.asgi.Request, preference: Preference, key: str | None) -> bool:
