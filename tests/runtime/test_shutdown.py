@@ -166,3 +166,16 @@ def test_a_prediction_under_way_is_finished_before_the_worker_ends(running: Depl
     running.wait(lambda: group_is_empty(worker), "no process of the worker is left")
     running.start_worker()
     assert running.final_status(waiting)["result"] == {"echo": "later"}
+
+
+def test_services_end_though_redis_hangs(running: Deployment) -> None:
+    """Nothing that is asked of it then is waited for without end."""
+    running.start_monitor()
+    running.start_callbacks()
+    running.services["redis"].signal(signal.SIGSTOP)
+    ending = ["api", "denzel", "monitor", "callbacks"]
+    for name in ending:
+        running.services[name].process.terminate()
+    for name in ending:
+        service = running.services[name]
+        assert service.process.wait(60) == 0, service.output()

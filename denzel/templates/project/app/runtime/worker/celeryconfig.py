@@ -23,6 +23,9 @@ broker_transport_options = {
     # Notice a half-open connection instead of waiting on it for ever (celery #7276).
     "health_check_interval": 25,
     "socket_keepalive": True,
+    # Without it a Redis that hangs has the worker and the monitor hang, too, for as long, and they
+    # can only be killed.
+    "socket_timeout": 5,
     "socket_connect_timeout": 5,
 }
 
