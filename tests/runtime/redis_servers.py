@@ -12,7 +12,10 @@ from typing import Any
 import redis
 import trustme
 
-from .deployment import Service, bare_environment, free_port, redis_program, wait_until
+from .deployment import redis_program
+from .polling import wait_until
+from .ports import free_port
+from .service import Service, bare_environment
 
 SOON = 20.0
 LOOPBACK = "127.0.0.1"

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from .conftest import OBEDIENT
-from .deployment import PIPELINES, Deployment, deployed, free_port
+from .deployment import Deployment, deployed
 from .load import Answer, post_all
+from .ports import free_port
+from .template import PIPELINES
 
 SEED = 20261123
 FAULTS = [""] * 36 + ["verify", "process", "predict", "result"]

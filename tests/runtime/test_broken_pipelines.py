@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from .deployment import Deployment, Service, deployed
+from .deployment import Deployment, deployed
+from .service import Service
 
 FUNCTIONS = """
 def verify_input(json_data): return json_data

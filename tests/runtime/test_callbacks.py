@@ -8,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from .deployment import Deployment, Receiver, free_port
+from .deployment import Deployment
+from .ports import free_port
+from .receiver import Receiver
 
 
 def received(lab: Deployment, receiver: Receiver, path: str, count: int = 1) -> list[bytes]:

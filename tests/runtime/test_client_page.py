@@ -17,7 +17,8 @@ import pytest
 from app.runtime.callbacks.signing import new_secret, parse_secrets, signature_headers
 from documents import Block, blocks, commands
 
-from .deployment import TEMPLATE, Deployment, deployed
+from .deployment import Deployment, deployed
+from .template import TEMPLATE
 
 DOCS = Path(__file__).parents[2] / "docs"
 IRIS = TEMPLATE.parent / "examples" / "iris"

@@ -12,7 +12,8 @@ import redis
 import requests
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, Receiver, deployed
+from .deployment import Deployment, deployed
+from .receiver import Receiver
 
 
 @pytest.fixture(scope="module")

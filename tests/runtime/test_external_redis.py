@@ -14,7 +14,8 @@ import redis
 import requests
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, Receiver, deployed
+from .deployment import Deployment, deployed
+from .receiver import Receiver
 from .redis_servers import LOOPBACK, Authority, RedisServer, running
 
 PASSWORD = "open & sesame"

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from .deployment import ANSWER_SECONDS, Deployment, Receiver
+from .deployment import ANSWER_SECONDS, Deployment
+from .receiver import Receiver
 
 NOISE = bytes(range(256)) * 1000
 """More than fits into a message on the queue."""

@@ -11,7 +11,8 @@ import requests
 from denzel.client import Client, UsageError, verify_callback
 
 from .conftest import SECRET
-from .deployment import Deployment, Receiver
+from .deployment import Deployment
+from .receiver import Receiver
 
 LARGE = 300_000
 """More than a callback reads at once."""

@@ -17,7 +17,8 @@ import requests
 from app.runtime.store.keys import PREDICTIONS_QUEUE
 from app.runtime.worker.report import count_failed
 
-from .deployment import PIPELINES, Deployment, deployed
+from .deployment import Deployment, deployed
+from .template import PIPELINES
 
 STAND_INS = Path(__file__).with_name("stand_ins")
 GPU_PIPELINE = (PIPELINES / "gpu.py").read_text(encoding="utf-8")

@@ -27,7 +27,9 @@ from sklearn.linear_model import LogisticRegression
 from app.runtime.callbacks.signing import new_secret, parse_secrets, signature_headers
 from documents import Block, blocks, commands
 
-from .deployment import Deployment, Service, deployed, free_port
+from .deployment import Deployment, deployed
+from .ports import free_port
+from .service import Service
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECRET = new_secret()

@@ -17,7 +17,9 @@ import pytest
 from app.runtime import health, state
 from app.runtime.settings import Settings, parse_redis_url, parse_settings
 
-from .deployment import Deployment, Service, deployed, wait_until
+from .deployment import Deployment, deployed
+from .polling import wait_until
+from .service import Service
 
 PIPELINE = """
 import time

@@ -14,7 +14,8 @@ import urllib3
 from caddy import DOMAIN, ask, needs_caddy, title
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, deployed, free_port
+from .deployment import Deployment, deployed
+from .ports import free_port
 
 pytestmark = needs_caddy
 

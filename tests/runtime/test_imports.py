@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from .deployment import TEMPLATE, bare_environment, copy_template
+from .service import bare_environment
+from .template import TEMPLATE, copy_template
 
 MODULES = sorted(
     ".".join(path.relative_to(TEMPLATE).with_suffix("").parts).removesuffix(".__init__")

@@ -14,7 +14,9 @@ import pytest
 import requests
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, Receiver, deployed, free_port
+from .deployment import Deployment, deployed
+from .ports import free_port
+from .receiver import Receiver
 
 LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[(WARNING|ERROR)\] "
 

@@ -10,7 +10,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, Receiver, deployed
+from .deployment import Deployment, deployed
+from .receiver import Receiver
 
 KEY = "metrics-key-0123456789"
 

@@ -12,8 +12,9 @@ import pytest
 from app.runtime.redis_check import PERMISSIONS, PROJECT_KEY, RedisUnusable, check_redis, main
 from app.runtime.settings import parse_settings
 
-from .deployment import bare_environment, free_port
+from .ports import free_port
 from .redis_servers import LOOPBACK, Authority, RedisServer, running
+from .service import bare_environment
 
 TEMPLATE = Path(sys.modules["app.runtime.redis_check"].__file__ or "").parents[2]
 

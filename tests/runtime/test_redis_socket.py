@@ -12,7 +12,7 @@ import pytest
 from app.runtime.redis_socket import RedisConnection, find_master, open_socket
 from app.runtime.settings import parse_redis_url
 
-from .deployment import free_port
+from .ports import free_port
 from .redis_servers import LOOPBACK, MASTER, Authority, Group, RedisServer, running
 
 SECONDS = 5.0

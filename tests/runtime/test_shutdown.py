@@ -20,7 +20,8 @@ import requests
 from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE, WORKERS_KEY
 
 from .conftest import OBEDIENT
-from .deployment import Deployment, Service, deployed
+from .deployment import Deployment, deployed
+from .service import Service
 
 PROMPT_SECONDS = 6.0
 

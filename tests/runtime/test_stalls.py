@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from .deployment import PIPELINES, Deployment, deployed
+from .deployment import Deployment, deployed
+from .template import PIPELINES
 
 ORDINARY = (PIPELINES / "ordinary.py").read_text(encoding="utf-8")
 LIMIT = 2

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .deployment import bare_environment, copy_template
+from .service import bare_environment
+from .template import copy_template
 
 PROBE = """
 import json, queue, types, sys

@@ -17,7 +17,9 @@ import requests
 
 from denzel.client import AsyncClient, Client, PredictionError
 
-from .deployment import ANSWER_SECONDS, PIPELINES, Deployment, Receiver, deployed
+from .deployment import ANSWER_SECONDS, Deployment, deployed
+from .receiver import Receiver
+from .template import PIPELINES
 
 ACCEPT = {"Accept": "text/event-stream"}
 TIMEOUT_SECONDS = 8

@@ -14,7 +14,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from app.runtime.tracing import PACKAGES, start_tracing
 
-from .deployment import Deployment, Receiver, deployed, wait_until
+from .deployment import Deployment, deployed
+from .polling import wait_until
+from .receiver import Receiver
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CLIENTS_SPAN = "00f067aa0ba902b7"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from runtime.deployment import TEMPLATE, Deployment, deployed
+from runtime.deployment import Deployment, deployed
+from runtime.template import TEMPLATE
 
 from .browser import NO_BROWSER, find_browser, launched
 

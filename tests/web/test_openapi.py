@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runtime.deployment import Deployment, bare_environment
+from runtime.deployment import Deployment
+from runtime.service import bare_environment
 
 PROGRAMS = Path(sys.executable).parent
 CONFIG = Path(__file__).with_name("schemathesis.toml")

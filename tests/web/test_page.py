@@ -14,7 +14,8 @@ import pytest
 from playwright._impl._driver import compute_driver_executable
 from playwright.sync_api import Browser, Page, expect
 
-from runtime.deployment import Deployment, bare_environment
+from runtime.deployment import Deployment
+from runtime.service import bare_environment
 
 from .browser import assert_accessible, opened
 from .conftest import KEY

@@ -19,7 +19,8 @@ from app.runtime.settings import RedisAddress, parse_redis_url
 from app.runtime.store.codecs import decode_response_mode
 from app.runtime.store.keys import RESPONSE_KEY
 
-from ..deployment import PIPELINES, Deployment, deployed
+from ..deployment import Deployment, deployed
+from ..template import PIPELINES
 
 OBEDIENT = (PIPELINES / "obedient.py").read_text(encoding="utf-8")
 PASSWORD = "a:b@c/d%é"

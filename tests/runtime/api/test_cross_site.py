@@ -10,7 +10,7 @@ from falcon.testing import Result, TestClient
 from app.runtime.api.app import create_app
 from app.runtime.settings import parse_settings
 
-from ..deployment import TEMPLATE
+from ..template import TEMPLATE
 
 LOCAL = {"API_HOST": "127.0.0.1"}
 EVERYWHERE = {"API_HOST": "0.0.0.0"}

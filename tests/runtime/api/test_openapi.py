@@ -19,7 +19,7 @@ from app.runtime.pipeline.loading import Pipeline
 from app.runtime.pipeline.schemas import read_schema
 from app.runtime.settings import parse_settings
 
-from ..deployment import TEMPLATE
+from ..template import TEMPLATE
 
 KEY_HASH = "0" * 64
 METRICS_KEY = "0123456789abcdef"

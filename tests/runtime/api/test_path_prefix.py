@@ -13,7 +13,7 @@ from app.runtime.api.app import create_app
 from app.runtime.api.page import routes
 from app.runtime.settings import parse_settings
 
-from ..deployment import TEMPLATE
+from ..template import TEMPLATE
 
 KEYS = "shop:" + "0" * 64
 

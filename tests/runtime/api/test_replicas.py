@@ -15,7 +15,7 @@ from app.runtime.requests.errors import NOT_REPLICATED, REFUSED, QueueUnavailabl
 from app.runtime.settings import parse_settings
 from app.runtime.store.keys import PREDICTIONS_QUEUE, task_key
 
-from ..deployment import wait_until
+from ..polling import wait_until
 from ..redis_servers import LOOPBACK, RedisServer, running
 
 WAIT_SECONDS = 1.0

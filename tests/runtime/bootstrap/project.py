@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..deployment import Service, bare_environment, copy_template, free_port, wait_until
+from ..polling import wait_until
+from ..ports import free_port
+from ..service import Service, bare_environment
+from ..template import copy_template
 
 PRINT_VALUE = ("python", "-c", "import userpart; print('running with', userpart.VALUE)")
 

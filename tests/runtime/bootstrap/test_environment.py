@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..deployment import wait_until
+from ..polling import wait_until
 from ..wheelhouse import make_wheel
 from .project import PRINT_VALUE, Project
 

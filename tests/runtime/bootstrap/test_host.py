@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from ..deployment import Service, bare_environment, copy_template, free_port, wait_until
+from ..polling import wait_until
+from ..ports import free_port
+from ..service import Service, bare_environment
+from ..template import copy_template
 
 SERVICE = "api"
 PROGRAM = """

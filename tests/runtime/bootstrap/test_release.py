@@ -9,7 +9,7 @@ import pytest
 
 from app.runtime.bootstrap import release
 
-from ..deployment import copy_template
+from ..template import copy_template
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from app.runtime.store.client import connect_async
 from app.runtime.store.codecs import encode_record
 from app.runtime.store.lua_scripts import load_script
 
-from ..deployment import Deployment, wait_until
+from ..deployment import Deployment
+from ..polling import wait_until
 
 CLAIM_SECONDS = 3.0
 RESULT = b'{"a":1}'

@@ -11,7 +11,8 @@ from app.runtime.callbacks.resolver import Resolver
 from app.runtime.callbacks.slots import Slots
 from app.runtime.callbacks.undelivered import Undelivered
 
-from ..deployment import Deployment, wait_until
+from ..deployment import Deployment
+from ..polling import wait_until
 from .receivers import answering, receiving
 from .services import (
     DUE,

@@ -11,7 +11,8 @@ from app.runtime.callbacks.deliveries import Retention
 from app.runtime.callbacks.schedule import Answer
 from app.runtime.callbacks.undelivered import Undelivered
 
-from ..deployment import Deployment, wait_until
+from ..deployment import Deployment
+from ..polling import wait_until
 from .services import DUE, connected, describe, queue, serving
 
 FAILED = "denzel:callbacks:failed"

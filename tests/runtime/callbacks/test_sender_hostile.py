@@ -21,7 +21,7 @@ from app.runtime.callbacks.body import Body
 from app.runtime.callbacks.schedule import RetrySchedule
 from app.runtime.callbacks.sender import DRAIN_SECONDS
 
-from ..deployment import free_port
+from ..ports import free_port
 from .receivers import Script, Visit, answering, read_slowly, receiving
 from .senders import BODY, HURRIED, PATIENT, SENDER, send, within_the_limit
 

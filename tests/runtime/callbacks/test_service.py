@@ -15,7 +15,8 @@ from app.runtime.callbacks.schedule import Answer
 from app.runtime.callbacks.signing import new_secret, parse_secrets
 from app.runtime.callbacks.slots import Slots
 
-from ..deployment import Deployment, wait_until
+from ..deployment import Deployment
+from ..polling import wait_until
 from .receivers import Visit, answering, receiving
 from .services import (
     CLAIM_SECONDS,

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from app.runtime.callbacks.signing import new_secret, parse_secrets, signature_headers
 
-from ..deployment import TEMPLATE
+from ..template import TEMPLATE
 
 BODY = '{"a": "é",\n "b":1.0 }'.encode()
 

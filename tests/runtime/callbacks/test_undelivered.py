@@ -11,7 +11,9 @@ import redis
 
 from app.runtime.callbacks.undelivered import Undelivered
 
-from ..deployment import Deployment, Receiver, free_port
+from ..deployment import Deployment
+from ..ports import free_port
+from ..receiver import Receiver
 
 
 def manage(lab: Deployment, *arguments: str) -> Any:

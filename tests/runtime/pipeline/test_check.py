@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ..conftest import OBEDIENT
-from ..deployment import PIPELINES, bare_environment, copy_template
+from ..service import bare_environment
+from ..template import PIPELINES, copy_template
 from ..test_broken_pipelines import BROKEN, FUNCTIONS, LOADERS
 
 

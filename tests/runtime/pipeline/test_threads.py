@@ -10,7 +10,8 @@ import pytest
 
 from app.runtime.pipeline import threads
 
-from ..deployment import TEMPLATE, bare_environment
+from ..service import bare_environment
+from ..template import TEMPLATE
 
 
 def run(program: str, **environment: str) -> str:

@@ -24,7 +24,8 @@ from app.runtime.store.keys import (
 )
 from app.runtime.store.messages import INLINE_PAYLOAD_BYTES
 
-from ..deployment import Deployment, wait_until
+from ..deployment import Deployment
+from ..polling import wait_until
 from ..queues import RESULT_SECONDS, Api, record, states, take, worker
 
 HOLDER = "lab/host/1"

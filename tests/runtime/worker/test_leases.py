@@ -13,7 +13,8 @@ from app.runtime.worker import leases
 from app.runtime.worker.batch import Batches
 from app.runtime.worker.leases import SETTLING_SECONDS, STOPPING_SECONDS, UNKNOWN_SECONDS, Leases
 
-from ..deployment import Deployment, wait_until
+from ..deployment import Deployment
+from ..polling import wait_until
 from ..queues import LEASE_SECONDS, LOST_CHANNEL, Api, states, take, worker
 
 ME = "lab/host/me"

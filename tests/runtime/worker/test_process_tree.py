@@ -8,7 +8,7 @@ import sys
 
 from app.runtime.worker.process_tree import children_of, cpu_seconds
 
-from ..deployment import wait_until
+from ..polling import wait_until
 
 COMPUTE = "import time\nwhile time.process_time() < 0.5: pass\n"
 

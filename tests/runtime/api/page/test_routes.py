@@ -13,7 +13,7 @@ from app.runtime.api.app import create_app
 from app.runtime.api.page.routes import FILES, read_files
 from app.runtime.settings import parse_settings
 
-from ...deployment import TEMPLATE
+from ...template import TEMPLATE
 
 KEY = "dz_key"
 KEYS = {"API_KEYS": f"shop:{hashlib.sha256(KEY.encode()).hexdigest()}"}
