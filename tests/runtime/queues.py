@@ -17,9 +17,18 @@ from app.runtime.requests.worker_queue import Demand, Taken, WorkerQueue
 from app.runtime.settings import parse_redis_url
 from app.runtime.store.codecs import Record, decode_record
 from app.runtime.store.connection import Connection
-from app.runtime.store.keys import SYNC_QUEUE, lost_channel, reply_channel, task_key, work_channel
+from app.runtime.store.keys import (
+    PREDICTIONS_QUEUE,
+    SYNC_QUEUE,
+    WORKERS_KEY,
+    lost_channel,
+    reply_channel,
+    task_key,
+    work_channel,
+)
 from app.runtime.store.messages import decode_message, rest_of_sync_message
 
+QUEUES = [PREDICTIONS_QUEUE, SYNC_QUEUE]
 LOST_CHANNEL, WORK_CHANNEL = lost_channel(0), work_channel(0)
 SOON = 10.0
 RESULT_SECONDS = 600
@@ -73,12 +82,18 @@ class Api:
         return [request.id for request in requests[:accepted]]
 
     def enqueue(
-        self, count: int = 1, *, timeout: float = 60.0, payload: bytes = b'{"value": 1}'
-    ) -> list[str]:
+        self, count: int = 1, *, owner: str = NOBODY, timeout: float = 60.0,
+        payload: bytes = b'{"value": 1}',
+    ) -> list[str]:  # fmt: skip
         """Queue synchronous requests; return their ids."""
-        requests = [Request(str(uuid4()), payload) for _ in range(count)]
+        requests = [Request(str(uuid4()), payload, owner) for _ in range(count)]
         self.do(self.acceptance.enqueue_sync([(request, timeout) for request in requests]))
         return [request.id for request in requests]
+
+    def put(self, queue: str, count: int = 1, **options: Any) -> list[str]:
+        """Queue requests of the queue's kind; return their ids."""
+        queueing = self.accept if queue == PREDICTIONS_QUEUE else self.enqueue
+        return queueing(count, **options)
 
     def find(self, *task_ids: str) -> list[Record | None]:
         """Return what is known of requests."""
@@ -117,6 +132,17 @@ def take(
     """Take a batch; return the ids in their order, and all that was told."""
     taken = queue.take(demand, first_queue)
     return [decode_message(message).id for message, _, _ in taken.requests], taken
+
+
+def held(client: Any, holder: str = "lab/host/1") -> set[str]:
+    """Return the ids of all that a worker holds by Redis's account."""
+    keys = (f"denzel:held:{holder}", f"denzel:held.sync:{holder}")
+    return {each.decode() for key in keys for each in client.smembers(key)}
+
+
+def lapse(client: Any, holder: str) -> None:
+    """Have a worker's lease end now."""
+    client.zadd(WORKERS_KEY, {holder: client.time()[0] - 1})
 
 
 def record(client: Any, task_id: str) -> Record | None:

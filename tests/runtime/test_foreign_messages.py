@@ -16,9 +16,8 @@ from app.runtime.store.keys import PREDICTIONS_QUEUE, SYNC_QUEUE
 
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
-from .queues import sync_message
+from .queues import QUEUES, sync_message
 
-QUEUES = [PREDICTIONS_QUEUE, SYNC_QUEUE]
 PLACES = ["head", "middle", "end"]
 
 

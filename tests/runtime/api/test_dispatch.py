@@ -24,14 +24,13 @@ from app.runtime.store.codecs import Record
 from app.runtime.store.keys import (
     PREDICTIONS_QUEUE,
     SYNC_QUEUE,
-    WORKERS_KEY,
     control_channel,
     task_key,
 )
 
 from ..deployment import Deployment, deployed
 from ..network import Network
-from ..queues import RESULT_SECONDS, SOON, states, take, worker
+from ..queues import RESULT_SECONDS, SOON, lapse, states, take, worker
 
 OWNER, ANOTHER = "0123456789abcdef", "fedcba9876543210"
 Use = Callable[[Dispatcher], Awaitable[Any]]
@@ -196,7 +195,7 @@ def test_what_a_dead_worker_held_is_sent_again_and_the_second_time_given_up(
         ids = []
         for holder in ("lab/host/a", "lab/host/b"):
             ids += await taken(client, holder)
-            client.zadd(WORKERS_KEY, {holder: client.time()[0] - 1})
+            lapse(client, holder)
             assert me.recover() == (0, 1)
         assert ids[0] == ids[1]
         with pytest.raises(WorkerLost):

@@ -15,7 +15,7 @@ from app.runtime.worker.leases import SETTLING_SECONDS, STOPPING_SECONDS, UNKNOW
 
 from ..deployment import Deployment
 from ..polling import wait_until
-from ..queues import LEASE_SECONDS, LOST_CHANNEL, Api, states, take, worker
+from ..queues import LEASE_SECONDS, LOST_CHANNEL, Api, lapse, states, take, worker
 
 ME = "lab/host/me"
 
@@ -66,7 +66,7 @@ def dead(client: Any, api: Api, holder: str = "lab/host/dead") -> str:
     queue = worker(client, holder)
     (task_id,) = api.accept()
     assert take(queue, first_queue=PREDICTIONS_QUEUE)[0] == [task_id]
-    client.zadd(WORKERS_KEY, {holder: client.time()[0] - 1})
+    lapse(client, holder)
     return task_id
 
 
