@@ -1,12 +1,9 @@
-"""Who gets in: API keys, the monitor's credentials, Redis's password; and what is never read."""
+"""Who gets in: API keys, the monitor's credentials, Redis's password; and who sees no secret."""
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import hashlib
-import json
-import os
-import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -327,15 +324,11 @@ def test_everything_works_with_a_password_that_has_meaning_in_urls(guarded: Depl
 
 def test_no_secret_stands_in_a_log_or_a_command_line(guarded: Deployment) -> None:
     secrets = [PASSWORD, "p%40ss", "a,b c", *KEYS.values()]
-    texts = [service.output() for service in guarded.services.values()]
-    texts += [path.read_text(encoding="utf-8") for path in (guarded.directory / "logs").iterdir()]
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        pid = int(process.parent.name)
-        mine = {service.pid for service in guarded.services.values()} - {
-            guarded.services["redis"].pid  # this test itself gave Redis its password this way
-        }
-        if pid in mine or pid in children(mine):
-            texts.append(process.read_text(encoding="utf-8", errors="replace"))
+    texts = [path.read_text(encoding="utf-8") for path in (guarded.directory / "logs").iterdir()]
+    mine = {service.pid for name, service in guarded.services.items() if name != "redis"}
+    for pid in mine | children(mine):  # these tests themselves gave Redis its password this way
+        with contextlib.suppress(OSError):
+            texts.append(Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace"))
     assert len(texts) > 10
     for secret in secrets:
         assert not any(secret in text for text in texts), secret
@@ -352,58 +345,3 @@ def children(parents: set[int]) -> set[int]:
         if int(fields[1]) in parents:
             found.add(int(status.parent.name))
     return found
-
-
-# What comes in is never unpickled
-
-
-def predicts(deployment: Deployment) -> bool:
-    """Tell whether predictions are made whatever API process is asked."""
-    return all(deployment.predict({"value": 1}, Prefer="wait=20").ok for _ in range(6))
-
-
-class Bomb:
-    """Leaves a trace when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Have whoever unpickles this write a file."""
-        return (os.system, (f"touch {self.trace}",))
-
-
-@pytest.mark.parametrize("content_type", ["application/x-python-serialize", "pickle"])
-def test_nothing_that_comes_through_redis_is_unpickled(
-    lab: Deployment, tmp_path: Path, content_type: str
-) -> None:
-    trace = tmp_path / "exploded"
-    bomb = pickle.dumps(Bomb(trace))
-    client = redis.Redis.from_url(lab.environment["REDIS_URL"])
-    headers = {"task": "app.tasks.invoke_predict", "id": str(uuid4()), "lang": "py"}
-    envelope = {
-        "body": base64.b64encode(bomb).decode(),
-        "content-type": content_type,
-        "content-encoding": "binary",
-        "headers": headers,
-        "properties": {
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
-            "delivery_info": {"exchange": "", "routing_key": "predictions"},
-        },
-    }
-    client.lpush("predictions", json.dumps(envelope))
-    for channel in client.pubsub_channels("*"):
-        client.publish(channel, json.dumps(envelope))
-    lab.wait(lambda: predicts(lab), "predictions are made", 20)
-    accepted = lab.accept({"value": "after"})
-    assert lab.final_status(accepted)["result"] == {"echo": "after"}
-    assert requests.get(f"{lab.monitor_url}/workers", timeout=10).ok
-    assert not trace.exists()
-
-
-def test_a_pickle_sent_over_http_is_no_json(lab: Deployment, tmp_path: Path) -> None:
-    trace = tmp_path / "exploded"
-    answer = requests.post(f"{lab.url}/predict", data=pickle.dumps(Bomb(trace)), timeout=10)
-    assert answer.status_code == 400
-    assert not trace.exists()
