@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -25,39 +21,6 @@ from port_range import FIRST_PORT
 COMMAND_SECONDS = 600
 READY_SECONDS = 600
 SOON = 60
-
-
-class Receiver:
-    """Receives callbacks on every address of this machine."""
-
-    def __init__(self) -> None:
-        self.bodies: queue.Queue[Any] = queue.Queue()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                receiver.bodies.put(json.loads(self.rfile.read(length)))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def uri(self) -> str:
-        """Where the containers find it."""
-        return f"http://host.docker.internal:{self.server.server_port}/john_q"
-
-    def close(self) -> None:
-        """Stop receiving."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
 
 
 class Deployment:
@@ -152,6 +115,11 @@ class Deployment:
     def inside(self, service: str, *command: str) -> str:
         """Run a command as root in a service's container."""
         return docker("exec", "--user", "root", f"{self.name}-{service}-1", *command)
+
+    def health(self, service: str) -> str:
+        """Return what the engine thinks of a service's container."""
+        state = "--format={{.State.Health.Status}}"
+        return docker("inspect", state, f"{self.name}-{service}-1").strip()
 
     def serving(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a shell command as the user who serves, in the worker's container."""

@@ -168,6 +168,7 @@ def test_two_projects_of_one_name_do_not_touch_each_other(
         done = plain.attempt(*command, cwd=twin)
         assert done.returncode == 1
         assert f"The project in {plain.root} runs under the name {plain.name}" in done.stdout
+    assert f"The project in {plain.root} runs" in plain.attempt("status", cwd=twin).stdout
     assert set(plain.states().values()) == {"UP"}
     shutil.rmtree(twin)
     shutil.rmtree(plain.root)
@@ -188,27 +189,6 @@ def test_a_check_needs_no_services(plain: Deployment) -> None:
         assert "Haven't been created yet" in plain.run("status")  # a check is no deployment
         os.killpg(checking.pid, signal.SIGINT)
     assert wait_for(lambda: docker("ps", "--all", "--quiet", "--filter", label) == "")
-
-
-def test_what_was_removed_by_hand_comes_back(plain: Deployment) -> None:
-    plain.launch()
-    plain.wait_until_ready()
-    docker("rmi", "--force", "--no-prune", f"{plain.name}:1.0.0")
-    docker("rm", "--force", f"{plain.name}-redis-1", f"{plain.name}-api-1")
-    assert plain.states()["redis"] == "DOWN"
-    printed = plain.run("restart")
-    assert f"had lost its name {plain.name}:1.0.0" in printed
-    assert "Building the image" not in printed
-    plain.wait_until_ready()
-    plain.run("stop")
-    docker("network", "rm", f"{plain.name}_default")
-    plain.run("start")
-    plain.wait_until_ready()
-    # What cannot be had any more is told before anything stops.
-    docker("rm", "--force", f"{plain.name}-redis-1")
-    docker("rmi", "--force", plain.redis_image)
-    assert plain.redis_image in plain.refused("restart")
-    assert plain.states()["monitor"] == "UP"
 
 
 def test_a_base_image_without_python_gets_one(plain: Deployment) -> None:

@@ -6,36 +6,35 @@ packages are installed for real, so the first launch takes about half a minute.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import queue
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from callback_receiver import Receiver
 from command_line import running
 from denzel.backends.local.layout import Layout
 from denzel.backends.local.process_table import find_processes
 from denzel.polling import polls
-from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import SERVICES
-from port_range import FIRST_PORT
+from iris_classifier import (
+    FLOWERS,
+    IMPORT_NUMPY,
+    INFO,
+    PIPELINE,
+    REQUIREMENTS,
+    SPECIES,
+    TRAINING,
+    marked,
+)
+from local_deployment import SOON, Deployment
 from runtime.load import SteadyLoad
-
-COMMAND_SECONDS = 240
-READY_SECONDS = 180
-SOON = 30
 
 TREE = {
     "Dockerfile",
@@ -53,194 +52,11 @@ TREE = {
     "entrypoints/denzel.sh",
     "entrypoints/monitor.sh",
 }
-REQUIREMENTS = "scikit-learn\nnumpy\nscipy\n"
-INFO = "Iris classifier, version 1.0.0 ██\n"
-IMPORT_NUMPY = "import numpy as np\n"
-PIPELINE = """import pickle
-import numpy as np
-
-FEATURES = ["sepal-length", "sepal-width", "petal-length", "petal-width"]
-
-
-def verify_input(json_data):
-    if "callback_uri" not in json_data:
-        raise ValueError("callback_uri not supplied")
-    for features in json_data["data"].values():
-        if not all(feature in features for feature in FEATURES):
-            raise ValueError(f"For each example all of the features [{FEATURES}] must be present")
-    return json_data
-
-
-def load_model():
-    with open("./app/assets/iris_svc.pkl", "rb") as model_file:
-        return pickle.load(model_file)
-
-
-def process(model, json_data):
-    ids = json_data["data"].keys()
-    rows = [[features[name] for name in FEATURES] for features in json_data["data"].values()]
-    return ids, np.array(rows)
-
-
-def predict(model, data):
-    ids, rows = data
-    return dict(zip(ids, model.predict(rows)))
-"""
-TRAINING = """
-import pickle
-from sklearn.datasets import load_iris
-from sklearn.svm import SVC
-iris = load_iris()
-model = SVC().fit(iris.data, [f"Iris-{iris.target_names[target]}" for target in iris.target])
-with open("app/assets/iris_svc.pkl", "wb") as saved_file:
-    pickle.dump(model, saved_file)
-"""
-FLOWERS = {
-    "a123": {"sepal-length": 4.6, "sepal-width": 3.6, "petal-length": 1.0, "petal-width": 0.2},
-    "b456": {"sepal-length": 6.5, "sepal-width": 3.2, "petal-length": 5.1, "petal-width": 2.0},
-}
-SPECIES = {"a123": "Iris-setosa", "b456": "Iris-virginica"}
-
-
-def marked(version: int) -> str:
-    """Return the pipeline with a version in its predictions."""
-    return PIPELINE.replace("model.predict(rows)))", f"model.predict(rows)), version={version})")
-
-
-class Receiver:
-    """Receives callbacks over HTTP."""
-
-    def __init__(self) -> None:
-        self.bodies: queue.Queue[Any] = queue.Queue()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                receiver.bodies.put(json.loads(self.rfile.read(length)))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.uri = f"http://127.0.0.1:{self.server.server_port}/john_q"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        """Stop receiving."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-class Life:
-    """The project whose life is told, and what its user types and asks."""
-
-    def __init__(self, parent: Path) -> None:
-        self.parent = parent
-        self.root = parent / "iris_classifier"
-        self.api_port = free_port(FIRST_PORT)
-        self.monitor_port = free_port(self.api_port + 1)
-        self.api = f"http://127.0.0.1:{self.api_port}"
-        self.task_id = ""
-
-    def command(self, *arguments: str) -> list[str]:
-        """Return the command line of the ``denzel`` installed beside this Python."""
-        return [str(Path(sys.executable).with_name("denzel")), *arguments]
-
-    def run(
-        self, *arguments: str, stdin: str = "", cwd: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Type a command; return how it ended."""
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=cwd or self.root,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-        )
-
-    def denzel(self, *arguments: str, stdin: str = "") -> str:
-        """Type a command that must succeed; return what it printed on stdout."""
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def refused(self, *arguments: str) -> str:
-        """Type a command that must fail; return its message."""
-        done = self.run(*arguments)
-        assert done.returncode in (1, 2), f"{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def await_ready(self) -> str:
-        """Wait until every line of the status says UP; return the status."""
-        return self.denzel("status", "--wait", "--timeout", str(READY_SECONDS))
-
-    def await_status(self, accepted: Callable[[str], bool]) -> str:
-        """Return the first status that is ``accepted``."""
-        text = ""
-        for _ in polls(0.2, timeout=READY_SECONDS):
-            text = self.denzel("status")
-            if accepted(text):
-                return text
-        pytest.fail(f"The status stayed\n{text}")
-
-    def edit(self, name: str, text: str) -> None:
-        """Write one of the user's files."""
-        (self.root / name).write_text(text, encoding="utf-8")
-
-    def predict(self, request: dict[str, Any]) -> requests.Response:
-        """Send a request for a prediction."""
-        return requests.post(f"{self.api}/predict", json=request, timeout=SOON)
-
-    def outcome(self, task_id: str) -> tuple[str, Any]:
-        """Return the state and the result that ``/status`` tells once the task is done."""
-        for _ in polls(0.1, timeout=SOON):
-            answer = requests.get(f"{self.api}/status/{task_id}", timeout=SOON).json()
-            if answer["status"] not in ("PENDING", "STARTED"):
-                return answer["status"], answer["result"]
-        pytest.fail(f"Task {task_id} stayed {answer}")
-
-    def processes(self) -> list[int]:
-        """Return the process ids of the services and their children."""
-        return find_processes(Layout.of(Project(self.root)).mark)
-
-    def main_process(self, words: str) -> int:
-        """Return the service process whose command line holds ``words`` and that has the others."""
-        commands = {
-            pid: Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-            for pid in self.processes()
-        }
-        hosts = "app.runtime.bootstrap.host"
-        named = [pid for pid, text in commands.items() if words in text and hosts not in text]
-        # Not the lowest number: those begin again at 1 now and then.
-        main = [pid for pid in named if parent(pid) not in named]
-        assert len(main) == 1, f"Processes {named} have {words} in their command lines"
-        return main[0]
-
-    def user_files(self) -> dict[str, str]:
-        """Return a digest of each file that is neither denzel's own nor a log."""
-        return {
-            str(file.relative_to(self.root)): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in self.root.rglob("*")
-            if file.is_file() and not {".denzel", "logs", "__pycache__"} & set(file.parts)
-            and file.name not in (".env", ".env.secrets", ".denzel.json")
-        }  # fmt: skip
-
-
-def parent(pid: int) -> int:
-    """Return a process's parent: the fourth field of /proc/PID/stat (proc(5))."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture(scope="module")
-def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    life = Life(tmp_path_factory.mktemp("tutorial"))
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    life = Deployment(tmp_path_factory.mktemp("tutorial"), "iris_classifier")
     yield life
     if life.root.exists():
         life.run("shutdown", "--purge")
@@ -260,7 +76,7 @@ def lines(*states: str) -> str:
     return "".join(["Services:\n", *(f"    {name} - {state}\n" for name, state in named)])
 
 
-def up_lines(life: Life) -> str:
+def up_lines(life: Deployment) -> str:
     ports = f"UP [ Port: {life.monitor_port} ]", f"UP [ Port: {life.api_port} ]"
     return lines("UP", *ports, "UP") + "Worker: worker@iris_classifier - UP\n"
 
@@ -269,7 +85,7 @@ def request(receiver: Receiver) -> dict[str, Any]:
     return {"callback_uri": receiver.uri, "data": FLOWERS}
 
 
-def test_startproject_builds_the_tutorials_tree(life: Life) -> None:
+def test_startproject_builds_the_tutorials_tree(life: Deployment) -> None:
     done = life.run("startproject", "iris_classifier", cwd=life.parent)
     assert done.stdout == "Successfully built iris_classifier project skeleton\n"
     assert {name for name in TREE if not (life.root / name).exists()} == set()
@@ -278,7 +94,7 @@ def test_startproject_builds_the_tutorials_tree(life: Life) -> None:
     )
 
 
-def test_a_partial_project_is_launched(life: Life) -> None:
+def test_a_partial_project_is_launched(life: Deployment) -> None:
     life.edit("requirements.txt", REQUIREMENTS)
     life.edit("app/assets/info.txt", INFO)
     launched = life.run(
@@ -295,24 +111,24 @@ def test_a_partial_project_is_launched(life: Life) -> None:
     assert life.await_ready() == up_lines(life)
 
 
-def test_info_shows_what_the_user_wrote(life: Life) -> None:
+def test_info_shows_what_the_user_wrote(life: Deployment) -> None:
     answer = requests.get(f"{life.api}/info", timeout=SOON)
     assert answer.content.decode() == INFO
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
-def test_the_monitor_answers(life: Life) -> None:
+def test_the_monitor_answers(life: Deployment) -> None:
     page = requests.get(f"http://127.0.0.1:{life.monitor_port}/", timeout=SOON)
     assert page.status_code == 200
     assert "Flower" in page.text
 
 
-def test_a_project_is_launched_once(life: Life) -> None:
+def test_a_project_is_launched_once(life: Deployment) -> None:
     message = life.refused("launch", "--local")
     assert message == ('Error: Project already launched! Did you mean to run "denzel start"?\n')
 
 
-def test_responses_become_asynchronous_without_a_restart(life: Life) -> None:
+def test_responses_become_asynchronous_without_a_restart(life: Deployment) -> None:
     before = life.processes()
     life.denzel("response", "--async")
     assert life.predict({}).json()["status"] == "success"
@@ -320,7 +136,7 @@ def test_responses_become_asynchronous_without_a_restart(life: Life) -> None:
 
 
 def test_a_forgotten_import_is_told_by_the_status_of_the_task(
-    life: Life, receiver: Receiver
+    life: Deployment, receiver: Receiver
 ) -> None:
     life.denzel("shell", stdin=f"cat > train.py <<'END'\n{TRAINING}\nEND\npython train.py\n")
     assert (life.root / "app/assets/iris_svc.pkl").exists()
@@ -335,7 +151,7 @@ def test_a_forgotten_import_is_told_by_the_status_of_the_task(
     assert result["args"] == ["name 'np' is not defined"]
 
 
-def test_check_tells_it_without_services(life: Life, receiver: Receiver) -> None:
+def test_check_tells_it_without_services(life: Deployment, receiver: Receiver) -> None:
     sample = json.dumps(request(receiver))
     failed = life.run("check", "-", "--json", stdin=sample)
     assert failed.returncode == 1
@@ -346,7 +162,7 @@ def test_check_tells_it_without_services(life: Life, receiver: Receiver) -> None
     assert json.loads(passed.stdout)["result"] == SPECIES
 
 
-def test_predictions_are_sent_to_the_callback(life: Life, receiver: Receiver) -> None:
+def test_predictions_are_sent_to_the_callback(life: Deployment, receiver: Receiver) -> None:
     life.denzel("restart")
     life.await_ready()
     while not receiver.bodies.empty():
@@ -359,7 +175,7 @@ def test_predictions_are_sent_to_the_callback(life: Life, receiver: Receiver) ->
     assert life.outcome(life.task_id) == ("SUCCESS", SPECIES)
 
 
-def test_a_bad_request_is_told_at_once(life: Life, receiver: Receiver) -> None:
+def test_a_bad_request_is_told_at_once(life: Deployment, receiver: Receiver) -> None:
     flower = {name: 1.0 for name in ("sepal-length", "sepal-width", "petal-length")}
     answer = life.predict({"callback_uri": receiver.uri, "data": {"a123": flower}})
     assert answer.status_code == 400
@@ -370,7 +186,7 @@ def test_a_bad_request_is_told_at_once(life: Life, receiver: Receiver) -> None:
     }
 
 
-def test_a_model_that_cannot_be_loaded_is_an_error_of_the_worker(life: Life) -> None:
+def test_a_model_that_cannot_be_loaded_is_an_error_of_the_worker(life: Deployment) -> None:
     model = life.root / "app/assets/iris_svc.pkl"
     model.rename(model.with_suffix(".away"))
     life.denzel("restart")
@@ -383,7 +199,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error_of_the_worker(life: Life) -> 
     life.await_ready()
 
 
-def test_logs_are_followed_until_interrupted(life: Life) -> None:
+def test_logs_are_followed_until_interrupted(life: Deployment) -> None:
     with running(
         life.command("logs", "--service", "api", "--live", "--tail", "1"), life.root
     ) as following:
@@ -400,7 +216,7 @@ def test_logs_are_followed_until_interrupted(life: Life) -> None:
     assert [services.count(name) for name in ("denzel", "api", "redis")] == [2, 2, 2]
 
 
-def test_logs_that_were_removed_are_made_again(life: Life) -> None:
+def test_logs_that_were_removed_are_made_again(life: Deployment) -> None:
     shutil.rmtree(life.root / "logs")
     assert "removed while the service ran" in life.denzel("logs", "--service", "api")
     os.kill(life.main_process("gunicorn"), signal.SIGTTOU)  # gunicorn: one process less
@@ -411,7 +227,7 @@ def test_logs_that_were_removed_are_made_again(life: Life) -> None:
     assert "removed" not in logs
 
 
-def test_a_service_that_crashes_comes_back(life: Life) -> None:
+def test_a_service_that_crashes_comes_back(life: Deployment) -> None:
     for words in ("app.runtime.worker", "gunicorn"):
         crashed = life.main_process(words)
         os.kill(crashed, signal.SIGKILL)
@@ -420,7 +236,7 @@ def test_a_service_that_crashes_comes_back(life: Life) -> None:
         assert crashed not in life.processes()
 
 
-def test_new_requirements_are_installed(life: Life) -> None:
+def test_new_requirements_are_installed(life: Deployment) -> None:
     life.edit("requirements.txt", f"{REQUIREMENTS}toolz\n")
     before = life.processes()
     life.denzel("updatepipreqs")
@@ -433,7 +249,9 @@ def test_new_requirements_are_installed(life: Life) -> None:
     ("requirement", "opponent"),
     [("celery==5.4.0", "celery[redis]"), ("packaging<25", "depends on packaging==")],
 )
-def test_conflicting_requirements_are_refused(life: Life, requirement: str, opponent: str) -> None:
+def test_conflicting_requirements_are_refused(
+    life: Deployment, requirement: str, opponent: str
+) -> None:
     life.edit("requirements.txt", f"{REQUIREMENTS}{requirement}\n")
     before = life.processes()
     message = life.refused("updatepipreqs").splitlines()[-1]
@@ -442,7 +260,7 @@ def test_conflicting_requirements_are_refused(life: Life, requirement: str, oppo
     assert life.processes() == before
 
 
-def test_requirements_that_fail_at_start_are_an_error(life: Life) -> None:
+def test_requirements_that_fail_at_start_are_an_error(life: Deployment) -> None:
     life.edit("requirements.txt", "no-such-package-of-denzel==1\n")
     assert "the services go on as they are" in life.refused("restart")
     assert life.denzel("status") == up_lines(life)
@@ -456,11 +274,11 @@ def test_requirements_that_fail_at_start_are_an_error(life: Life) -> None:
     life.await_ready()
 
 
-def test_requirements_sh_is_not_run_on_this_machine(life: Life) -> None:
+def test_requirements_sh_is_not_run_on_this_machine(life: Deployment) -> None:
     assert "requirements.sh is never run" in life.refused("updateosreqs")
 
 
-def test_stop_and_start_keep_mode_and_results(life: Life, receiver: Receiver) -> None:
+def test_stop_and_start_keep_mode_and_results(life: Deployment, receiver: Receiver) -> None:
     life.denzel("stop")
     assert life.processes() == []
     assert life.denzel("status") == lines("DOWN")
@@ -471,14 +289,14 @@ def test_stop_and_start_keep_mode_and_results(life: Life, receiver: Receiver) ->
     assert "task_id" in life.predict(request(receiver)).json()["data"]
 
 
-def test_responses_become_synchronous(life: Life, receiver: Receiver) -> None:
+def test_responses_become_synchronous(life: Deployment, receiver: Receiver) -> None:
     life.denzel("response", "--sync", "--timeout", "5.0")
     assert life.predict(request(receiver)).json() == SPECIES
     printed = life.denzel("predict", "-", stdin=json.dumps(request(receiver)))
     assert json.loads(printed) == SPECIES
 
 
-def test_a_reload_under_load_fails_no_request(life: Life, receiver: Receiver) -> None:
+def test_a_reload_under_load_fails_no_request(life: Deployment, receiver: Receiver) -> None:
     life.edit("app/logic/pipeline.py", marked(2))
     with SteadyLoad(life.api_port, request(receiver), 32) as load:
         assert "Version" in life.denzel("reload")
@@ -490,7 +308,7 @@ def test_a_reload_under_load_fails_no_request(life: Life, receiver: Receiver) ->
     assert life.denzel("status") == up_lines(life)
 
 
-def test_a_reload_that_fails_changes_nothing(life: Life, receiver: Receiver) -> None:
+def test_a_reload_that_fails_changes_nothing(life: Deployment, receiver: Receiver) -> None:
     before = life.processes()
     life.edit("app/logic/pipeline.py", f"{marked(3)}\nDEFAULT = undefined\n")
     done = life.run("reload")
@@ -507,7 +325,7 @@ def test_a_reload_that_fails_changes_nothing(life: Life, receiver: Receiver) -> 
     assert life.predict(request(receiver)).json() == {**SPECIES, "version": 2}
 
 
-def test_a_rollback_goes_to_what_worked_before(life: Life, receiver: Receiver) -> None:
+def test_a_rollback_goes_to_what_worked_before(life: Deployment, receiver: Receiver) -> None:
     life.denzel("rollback")
     assert life.predict(request(receiver)).json() == SPECIES
     life.denzel("stop")
@@ -517,7 +335,7 @@ def test_a_rollback_goes_to_what_worked_before(life: Life, receiver: Receiver) -
     life.edit("app/logic/pipeline.py", PIPELINE)
 
 
-def test_shutdown_leaves_nothing_but_the_users_files(life: Life) -> None:
+def test_shutdown_leaves_nothing_but_the_users_files(life: Deployment) -> None:
     files = life.user_files()
     mark = Layout.of(Project(life.root)).mark
     life.denzel("shutdown", "--purge")
@@ -527,13 +345,13 @@ def test_shutdown_leaves_nothing_but_the_users_files(life: Life) -> None:
     assert "denzel launch" in life.denzel("status")
 
 
-def test_the_project_is_launched_from_scratch(life: Life, receiver: Receiver) -> None:
+def test_the_project_is_launched_from_scratch(life: Deployment, receiver: Receiver) -> None:
     ports = ["--api-port", str(life.api_port), "--monitor-port", str(life.monitor_port)]
     life.denzel("launch", "--local", "--wait", *ports)
     assert life.predict(request(receiver)).json() == SPECIES
 
 
-def test_services_whose_directory_was_deleted_are_ended(life: Life) -> None:
+def test_services_whose_directory_was_deleted_are_ended(life: Deployment) -> None:
     """As ``git clean -fdx`` does."""
     mark = Layout.of(Project(life.root)).mark
     shutil.rmtree(life.root / ".denzel")
