@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import requests
 
@@ -184,6 +185,24 @@ class Deployment:
     def wait_until_begun(self, task_id: str) -> None:
         """Wait until a prediction is being made."""
         self.wait(lambda: self.has_begun(task_id), f"task {task_id} has begun", 20)
+
+    @contextlib.contextmanager
+    def occupied(self, count: int = 1) -> Iterator[list[str]]:
+        """Have so many of the worker's processes predict until the block ends; yield the tasks.
+
+        The pipeline is the obedient one.
+        """
+        go_on = self.directory / f"go-on-{uuid4()}"
+        task_ids: list[str] = []
+        try:
+            for _ in range(count):  # one after the other, so that no process takes two
+                task_ids.append(self.accept({"do": "wait for", "path": str(go_on)}))
+                self.wait_until_begun(task_ids[-1])
+            yield task_ids
+        finally:
+            go_on.touch()
+        for task_id in task_ids:
+            assert self.final_status(task_id)["result"] == {"waited": True}
 
     def final_status(self, task_id: str, timeout: float = 20) -> dict[str, Any]:
         """Wait for a task's end; return what ``/status`` says then."""

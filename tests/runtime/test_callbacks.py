@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -97,14 +97,12 @@ def test_receivers_that_fail_break_nothing(lab: Deployment, receiver: Receiver) 
         "http://x\u0000y/",
         "https://127.0.0.1:1/",
     ]
-    started = time.monotonic()
     for uri in broken:
         answer = lab.predict({"value": 1, "callback_uri": uri}, Prefer="respond-async")
         assert answer.status_code in (200, 400), uri
         if answer.status_code == 200:
             status = lab.final_status(answer.json()["data"]["task_id"], timeout=30)
             assert (status["status"], status["result"]) == ("SUCCESS", {"echo": 1})
-    assert time.monotonic() - started < 60
     assert lab.predict({"value": 2}, Prefer="wait=20").json() == {"echo": 2}
 
 
@@ -130,11 +128,12 @@ def test_status_tells_how_a_callback_fares_but_not_what_the_inside_network_answe
     ):
         task_id = lab.accept({"value": 1, "callback_uri": uri})
 
-        def tried(task_id: str = task_id) -> bool:
-            return bool(lab.status(task_id).get("callback", {}).get("attempts"))
+        def tried(task_id: str = task_id) -> dict[str, Any] | None:
+            callback: dict[str, Any] = lab.status(task_id).get("callback", {})
+            return callback if callback.get("attempts") else None
 
-        lab.wait(tried, f"an attempt at {uri}", 20)
-        callback = lab.status(task_id)["callback"]
+        callback = lab.wait(tried, f"an attempt at {uri}", 20)
+        assert callback is not None
         assert (callback["state"], callback["attempts"]) == (state, 1)
         assert (callback["uri"], callback["last_status"]) == (uri, status)
         assert (callback["next_at"] is None) == (state != "PENDING")

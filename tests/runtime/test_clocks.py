@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,15 +50,14 @@ def assert_serves(deployment: Deployment) -> None:
     for number in range(5):
         answer = deployment.predict({"value": number}, Prefer="wait=10")
         assert answer.json() == {"echo": number}
-    ahead = deployment.accept({"do": "sleep", "seconds": 2})
-    deployment.wait_until_begun(ahead)
-    started = time.monotonic()
-    late = deployment.predict({"value": "late"}, Prefer="wait=1")
-    assert late.status_code == 504
-    assert 0.9 < time.monotonic() - started < 1.9
-    patient = deployment.predict({"value": "patient"}, Prefer="wait=20")
-    assert patient.json() == {"echo": "patient"}
-    assert deployment.final_status(ahead)["result"] == {"slept": 2}
+    with ThreadPoolExecutor(1) as clients:
+        with deployment.occupied():
+            patient = clients.submit(deployment.predict, {"value": "patient"}, Prefer="wait=40")
+            started = time.monotonic()
+            late = deployment.predict({"value": "late"}, Prefer="wait=1")
+            assert late.status_code == 504
+            assert time.monotonic() - started > 0.9
+        assert patient.result().json() == {"echo": "patient"}
     assert deployment.final_status(late.json()["task_id"])["status"] == "REVOKED"
 
 

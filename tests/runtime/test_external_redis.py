@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,7 +162,12 @@ def test_a_write_that_lacks_replicas_is_refused_and_made_later(
         answer = served.predict({"value": 1}, Prefer="respond-async")
         assert answer.status_code == 503
         assert "nothing was queued" in answer.text
-        time.sleep(3)
+        log = served.services["denzel"].log
+        served.wait(
+            lambda: "Redis cannot be reached: NOREPLICAS" in log.read_text(encoding="utf-8"),
+            "the result cannot be stored",
+            20,
+        )
     finally:
         client.config_set("min-replicas-to-write", 0)
     assert served.final_status(slow)["status"] == "SUCCESS"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,14 +56,18 @@ def test_a_sync_request_gets_on_under_asynchronous_load(busy: Deployment) -> Non
     assert busy.final_status(accepted[-1], 60)["status"] == "SUCCESS"
 
 
-def test_nothing_waits_behind_a_long_prediction_while_a_worker_is_free(busy: Deployment) -> None:
+def test_nothing_waits_behind_a_long_prediction_while_a_worker_is_free(
+    busy: Deployment, tmp_path: Path
+) -> None:
     """Whichever of two processes is at the long one."""
     with ThreadPoolExecutor(1) as pool:
-        for _ in range(3):
-            began = len(busy.trace("sleep"))
-            long = pool.submit(busy.predict, {"do": "sleep", "seconds": 3}, Prefer="wait=30")
-            busy.wait(lambda began=began: len(busy.trace("sleep")) > began, "it has begun")  # type: ignore[misc]
-            started = time.monotonic()
-            busy.final_status(busy.accept({"value": 1}))
-            assert time.monotonic() - started < 2
+        for number in range(3):
+            go_on, begun = tmp_path / str(number), len(busy.trace("wait"))
+            body = {"do": "wait for", "path": str(go_on)}
+            long = pool.submit(busy.predict, body, Prefer="wait=60")
+            try:
+                busy.wait(lambda begun=begun: len(busy.trace("wait")) > begun, "it has begun")  # type: ignore[misc]
+                assert busy.final_status(busy.accept({"value": 1}))["status"] == "SUCCESS"
+            finally:
+                go_on.touch()
             assert long.result().status_code == 200

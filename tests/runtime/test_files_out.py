@@ -57,7 +57,7 @@ def test_an_answer_may_be_larger_than_a_channel_of_redis_takes(
         assert studio.status(task_id)["file"]["bytes"] == HUGE
         assert len(get(studio, f"/status/{task_id}/result").content) == HUGE
     else:  # it was answered, and takes no memory any more
-        studio.wait(lambda: get(studio, f"/status/{task_id}").status_code == 404, "it is gone", 5)
+        studio.wait(lambda: get(studio, f"/status/{task_id}").status_code == 404, "it is gone", 20)
     assert "has closed the connection" not in studio.services["api"].output()
 
 
@@ -82,9 +82,10 @@ def test_status_tells_where_the_bytes_are(studio: Deployment, size: int) -> None
 def test_a_result_by_itself_is_what_a_waiting_client_is_answered(studio: Deployment) -> None:
     as_json = studio.accept({"a": 1})
     failing = studio.accept({"draw": None})
-    for task_id in (as_json, failing):  # or they could be in one batch with the next
+    for task_id in (as_json, failing):
         studio.final_status(task_id)
-    running = studio.accept({"draw": 1, "seconds": 2})
+    running = studio.accept({"draw": 1, "seconds": 4})
+    studio.wait_until_begun(running)
     queued = studio.accept({"draw": 1})
     cancelled = requests.post(f"{studio.url}/cancel/{queued}", timeout=10)
     assert cancelled.status_code == 200, cancelled.text

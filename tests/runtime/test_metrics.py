@@ -93,21 +93,19 @@ def test_what_api_processes_and_worker_count_adds_up(
 
 
 def test_what_waits_is_told_with_its_age(measured: Deployment) -> None:
-    first = measured.accept({"do": "sleep", "seconds": 4})
-    measured.wait_until_begun(first)
-    for _ in range(3):
-        measured.accept({"value": 1})
-    samples = scrape(measured)
-    assert samples["denzel_queue_length kind=async"] == 3
-    assert samples["denzel_requests_held kind=async"] == 1
-    age = "denzel_queue_oldest_seconds kind=async"
-    measured.wait(lambda: scrape(measured)[age] > 1, "the oldest has waited for a second", 10)
-    load = requests.get(f"{measured.url}/health/load", timeout=10).json()
+    with measured.occupied():
+        for _ in range(3):
+            measured.accept({"value": 1})
+        samples = scrape(measured)
+        assert samples["denzel_queue_length kind=async"] == 3
+        assert samples["denzel_requests_held kind=async"] == 1
+        age = "denzel_queue_oldest_seconds kind=async"
+        measured.wait(lambda: scrape(measured)[age] > 1, "the oldest has waited for a second", 10)
+        load = requests.get(f"{measured.url}/health/load", timeout=10).json()
     assert load["ready"] is True
     assert load["queues"]["async"]["length"] == 3
     assert load["queues"]["async"]["oldest_seconds"] > 1
     assert load["queues"]["sync"]["queue_seconds"]["count"] > 0
-    measured.final_status(first)
 
 
 def test_metrics_need_their_own_key(measured: Deployment) -> None:

@@ -20,7 +20,7 @@ from app.runtime.store.messages import INLINE_PAYLOAD_BYTES
 from .conftest import OBEDIENT
 from .deployment import Deployment, deployed
 
-QUICK_SECONDS = 2.0
+QUICK_SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_a_sync_request_under_way_when_redis_is_killed_does_not_hang(
         started = time.monotonic()
         statuses = {answer.result().status_code for answer in answers}
         assert statuses <= {200, 503}, statuses
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 30
     fragile.start_redis()
     predicts_again(fragile)
 
@@ -183,10 +183,10 @@ def test_a_sync_request_on_the_queue_outlives_redis_that_is_killed(
 @pytest.mark.parametrize(
     ("prefer", "most"),
     [
-        ("wait=2", 3.5),
-        ("respond-async, wait=2", 3.5),
-        ("respond-async", 7),
-        ("respond-async, wait=60", 7),
+        ("wait=2", 4.5),
+        ("respond-async, wait=2", 4.5),
+        ("respond-async", 15),
+        ("respond-async, wait=60", 15),
     ],
 )
 @pytest.mark.parametrize("keyed", [False, True])
@@ -218,7 +218,7 @@ def test_redis_that_hangs_is_told_in_time_and_truly(
         assert again.headers["Idempotent-Replayed"] == "true"  # it had been queued
 
 
-@pytest.mark.parametrize(("path", "most"), [("status/{}?wait=1", 2.5), ("health/load", 4)])
+@pytest.mark.parametrize(("path", "most"), [("status/{}?wait=1", 4.5), ("health/load", 10)])
 def test_who_asks_of_redis_that_hangs_is_told_in_time(
     fragile: Deployment, path: str, most: float
 ) -> None:

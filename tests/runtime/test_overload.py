@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -58,7 +59,7 @@ def test_answers_keep_coming_during_overload_and_afterwards_at_once(small: Deplo
     seconds = time.monotonic() - began
     started = time.monotonic()
     assert small.predict({"value": 1}, Prefer="wait=10").json() == {"echo": 1}
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert {status for status, _ in answers} == {200, 504}
     good = [moment - began for status, moment in answers if status == 200]
     assert len(good) > 0.4 * CAPACITY * seconds
@@ -68,19 +69,19 @@ def test_answers_keep_coming_during_overload_and_afterwards_at_once(small: Deplo
 
 
 def test_what_was_not_begun_in_time_is_revoked_and_what_was_can_be_asked_for(
-    small: Deployment,
+    small: Deployment, tmp_path: Path
 ) -> None:
-    with ThreadPoolExecutor(1) as clients:
-        begun = clients.submit(small.predict, {"do": "sleep", "seconds": 4}, Prefer="wait=1")
-        sleeps = len(small.trace("sleep"))
-        small.wait(lambda: len(small.trace("sleep")) > sleeps - 1, "it runs", 10)
-        assert begun.result().status_code == 504
+    go_on = tmp_path / "go-on"
+    try:
+        begun = small.predict({"do": "wait for", "path": str(go_on)}, Prefer="wait=3")
         waiting = small.predict({"value": 1}, Prefer="wait=1")
-    assert waiting.status_code == 504
-    ids = [begun.result().json()["task_id"], waiting.json()["task_id"]]
-    assert ids[0] == begun.result().headers["Denzel-Task-Id"]
-    assert [small.status(each)["status"] for each in ids] == ["PENDING", "PENDING"]
-    assert small.final_status(ids[0]) == {"status": "SUCCESS", "result": {"slept": 4}}
+        assert (begun.status_code, waiting.status_code) == (504, 504)
+        ids = [begun.json()["task_id"], waiting.json()["task_id"]]
+        assert ids[0] == begun.headers["Denzel-Task-Id"]
+        assert [small.status(each)["status"] for each in ids] == ["PENDING", "PENDING"]
+    finally:
+        go_on.touch()
+    assert small.final_status(ids[0]) == {"status": "SUCCESS", "result": {"waited": True}}
     revoked = small.final_status(ids[1])
     assert revoked["status"] == "REVOKED"
     assert "nobody waited" in revoked["result"]["args"][0]
@@ -90,18 +91,18 @@ def test_clients_that_leave_before_they_are_begun_are_not_predicted_for(
     small: Deployment,
 ) -> None:
     mark = str(uuid4())
-    ahead = small.accept({"do": "sleep", "seconds": 2})
-    small.wait_until_begun(ahead)
     body = f'{{"do": "note", "mark": "{mark}"}}'.encode()
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nContent-Length: {len(body)}"
     address = ("127.0.0.1", int(small.environment["API_PORT"]))
-    leaving = [socket.create_connection(address, timeout=10) for _ in range(10)]
-    for connection in leaving:
-        connection.sendall(f"{head}\r\n\r\n".encode() + body)
-    small.wait(lambda: queue_length(small) == 10, "they are queued", 10)
-    for connection in leaving:
-        connection.close()
-    assert small.final_status(ahead)["status"] == "SUCCESS"
+    with small.occupied(), redis.Redis.from_url(small.environment["REDIS_URL"]) as client:
+        before = client.zcard("denzel:abandoned")
+        leaving = [socket.create_connection(address, timeout=10) for _ in range(10)]
+        for connection in leaving:
+            connection.sendall(f"{head}\r\n\r\n".encode() + body)
+        small.wait(lambda: queue_length(small) == 10, "they are queued", 10)
+        for connection in leaving:
+            connection.close()
+        small.wait(lambda: client.zcard("denzel:abandoned") == before + 10, "that is noted", 10)
     small.wait(lambda: queue_length(small) == 0, "the queue is empty", 10)
     assert small.predict({"do": "note", "mark": "here"}, Prefer="wait=20").ok
     marks = [each["mark"] for each in small.trace("predict")]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from .deployment import Deployment
+from .test_worker import processes
 
 GOOD: dict[str, Any] = {
     "tutorial": {"a": "Iris-setosa", "b": "Iris-virginica"},
@@ -99,15 +100,10 @@ def test_what_cannot_be_answered_fails_with_type_and_message(
 
 def test_the_worker_process_outlives_every_failure(lab: Deployment) -> None:
     """All but those that end it; the next request is answered by the processes of before."""
-
-    def processes() -> set[int]:
-        ids = [lab.accept({"do": "whoami", "seconds": 0.05}) for _ in range(8)]
-        return {lab.final_status(each)["result"]["pid"] for each in ids}
-
-    before = processes()
+    before = processes(lab).keys()
     for name in {**NOT_JSON, **RAISED}:
         lab.predict({"do": name})
-    assert processes() | before == before
+    assert processes(lab).keys() == before
 
 
 def test_a_lone_surrogate_can_be_answered(lab: Deployment) -> None:

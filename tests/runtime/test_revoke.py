@@ -22,7 +22,6 @@ BATCHING = OBEDIENT + (
     "    return [predict(model, data) for data in batch]\n"
 )
 LONG = 60
-HOLDING_UP = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +108,11 @@ def assert_revoked(answer: requests.Response, deployment: Deployment, task_id: s
 def test_a_queued_request_that_is_revoked_never_runs(batching: Deployment, kind: str) -> None:
     marks = [str(uuid4()) for _ in range(3)]
     with ThreadPoolExecutor(4) as clients:
-        ahead = batching.accept({"do": "sleep", "seconds": 10})
-        batching.wait_until_begun(ahead)
-        (revoked,) = ask(clients, batching, kind, [note(marks[0])])
-        (task_id,) = batching.wait(lambda: ids_in(batching, "queued"), "it is queued", 10)
-        mates = ask(clients, batching, kind, [note(mark) for mark in marks[1:]])
-        control(batching, "revoke", task_id)
+        with batching.occupied():
+            (revoked,) = ask(clients, batching, kind, [note(marks[0])])
+            (task_id,) = batching.wait(lambda: ids_in(batching, "queued"), "it is queued", 10)
+            mates = ask(clients, batching, kind, [note(mark) for mark in marks[1:]])
+            control(batching, "revoke", task_id)
         assert_revoked(revoked.result(), batching, task_id)
         for mate, mark in zip(mates, marks[1:], strict=True):
             answer = mate.result().json()
@@ -161,13 +159,13 @@ def test_those_in_a_batch_with_a_terminated_request_are_answered(
 ) -> None:
     marks = [str(uuid4()) for _ in range(4)]
     with ThreadPoolExecutor(6) as clients:
-        ahead = batching.accept({"do": "sleep", "seconds": HOLDING_UP})
-        batching.wait_until_begun(ahead)
-        (stopped,) = ask(
-            clients, batching, kind, [{"do": "sleep", "seconds": LONG, "mark": marks[0]}]
-        )
-        (task_id,) = batching.wait(lambda: ids_in(batching, "queued"), "it is queued", 10)
-        mates = ask(clients, batching, kind, [note(mark) for mark in marks[1:]])
+        with batching.occupied():
+            (stopped,) = ask(
+                clients, batching, kind, [{"do": "sleep", "seconds": LONG, "mark": marks[0]}]
+            )
+            (task_id,) = batching.wait(lambda: ids_in(batching, "queued"), "it is queued", 10)
+            mates = ask(clients, batching, kind, [note(mark) for mark in marks[1:]])
+            batching.wait(lambda: len(ids_in(batching, "queued")) == 4, "all are queued", 10)
 
         def together() -> bool:
             return any(set(each["marks"]) == set(marks) for each in batching.trace("batch"))

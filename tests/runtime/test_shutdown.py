@@ -123,7 +123,7 @@ def test_when_the_apis_main_process_is_killed_the_others_end(running: Deployment
         except requests.ConnectionError:
             return False
 
-    running.wait(lambda: not answers(), "nobody listens on the port", 4)
+    running.wait(lambda: not answers(), "nobody listens on the port", 20)
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "wait=30"])

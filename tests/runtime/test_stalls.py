@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,9 +77,12 @@ def test_a_prediction_that_goes_on_is_named_no_more(stalling: Deployment) -> Non
 @pytest.mark.parametrize("what", ["compute", "compute in a child"])
 def test_a_prediction_that_computes_is_never_named(stalling: Deployment, what: str) -> None:
     task_id = stalling.accept({"do": what, "seconds": LIMIT + 3})
-    while stalling.status(task_id)["status"] in ("PENDING", "STARTED"):
+
+    def has_ended() -> bool:
         assert record(stalling)["stalled"] == []
-        time.sleep(0.1)
+        return stalling.status(task_id)["status"] == "SUCCESS"
+
+    stalling.wait(has_ended, "the prediction is made", 60)
 
 
 def test_a_hung_prediction_does_not_hold_up_a_stop(stalling: Deployment) -> None:

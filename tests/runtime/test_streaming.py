@@ -188,7 +188,7 @@ def test_clients_that_leave_while_they_are_sent_to_free_their_places(tokens: Dep
         next(events(answer))  # and no more: what follows is more than the kernel holds
         ending(tokens, name)
         answer.close()
-    tokens.wait(lambda: opened(tokens, {"count": 0}).ok, "there is a place", 5)
+    tokens.wait(lambda: opened(tokens, {"count": 0}).ok, "there is a place", 20)
 
 
 def test_that_a_client_has_gone_is_told_again_when_redis_has_lost_it(tokens: Deployment) -> None:
@@ -197,7 +197,7 @@ def test_that_a_client_has_gone_is_told_again_when_redis_has_lost_it(tokens: Dep
         next(events(answer))
         task_id = answer.headers["Denzel-Task-Id"]
         answer.close()
-        tokens.wait(lambda: client.zrem("denzel:abandoned", task_id), "it is noted", 5)
+        tokens.wait(lambda: client.zrem("denzel:abandoned", task_id), "it is noted", 20)
     assert ending(tokens, "lost") == "closed"
 
 

@@ -39,7 +39,7 @@ def test_a_slow_verify_input_does_not_hold_up_info(api: Deployment) -> None:
             assert requests.get(f"{api.url}/info", timeout=10).ok
             longest, asked = max(longest, time.monotonic() - started), asked + 1
         assert asked > 5
-        assert longest < 0.5
+        assert longest < 0.9  # less than a call of verify_input
         assert all(answer.result() for answer in answers)
 
 
