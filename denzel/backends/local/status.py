@@ -26,9 +26,9 @@ class Record:
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def now(cls, state: State) -> Record:
+    def now(cls, state: State, detail: str = "") -> Record:
         """Return what holds at this moment."""
-        return cls(state, "", time.time())
+        return cls(state, detail, time.time())
 
 
 def read_record(file: Path) -> Record | None:

@@ -229,6 +229,8 @@ def test_while_redis_hangs_nothing_that_needs_it_is_up(project: Project) -> None
                 State.ERROR,
                 "Redis does not answer",
             )
+        hangs = "does not answer; `denzel restart` starts it anew"
+        assert (lines["redis"].state, lines["redis"].detail) == (State.ERROR, hangs)
         assert lines["monitor"].state is State.UP
         wait_until_ready(backend, SOON)
 

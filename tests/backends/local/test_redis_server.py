@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from denzel.backends.local import redis_server
-from denzel.backends.local.redis_server import find_redis_server, redis_answers, redis_config
+from denzel.backends.local.redis_server import (
+    find_redis_server,
+    redis_answers,
+    redis_config,
+    redis_state,
+)
 from denzel.errors import EngineError
 from denzel.polling import polls
+from denzel.services import State
 
 
 def program(directory: Path, name: str, version: str = "7.0.15") -> Path:
@@ -96,5 +103,36 @@ def test_the_server_asks_for_the_password(tmp_path: Path, password: str) -> None
             server.kill()
 
 
-def test_no_server_answers_nothing(tmp_path: Path) -> None:
-    assert not redis_answers(tmp_path / "redis.sock", "")
+def test_a_server_that_has_not_begun_to_listen_is_starting(tmp_path: Path) -> None:
+    assert redis_state(tmp_path / "redis.sock", "") == (State.STARTING, "")
+
+
+DISK_FULL = "MISCONF Errors writing to the AOF file: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("", (State.ERROR, "does not answer; `denzel restart` starts it anew")),
+        ("-LOADING Redis is loading the dataset in memory", (State.STARTING, "")),
+        (f"-{DISK_FULL}", (State.ERROR, f"answers {DISK_FULL}")),
+    ],
+)
+def test_a_server_that_does_not_serve_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, found: tuple[State, str]
+) -> None:
+    monkeypatch.setattr(redis_server, "PING_SECONDS", 0.2 if not answer else 10)
+    socket_path = tmp_path / "redis.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(socket_path))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(f"{answer}\r\n".encode())
+
+        if answer:
+            threading.Thread(target=serve, daemon=True).start()
+        assert redis_state(socket_path, "") == found
