@@ -121,6 +121,7 @@ def test_a_queued_request_that_is_revoked_never_runs(batching: Deployment, kind:
             assert answer == {"noted": mark}
     assert [each["mark"] for each in batching.trace("predict")].count(marks[0]) == 0
     assert_nothing_comes_back(batching)
+    assert "result backend" not in batching.services["denzel"].log.read_text(errors="replace")
     assert batching.status(task_id)["status"] == "REVOKED"
 
 

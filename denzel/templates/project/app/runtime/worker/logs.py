@@ -102,7 +102,8 @@ def configure_logging() -> None:
         sys.stdout = _logged(sys.stdout, log)
         sys.stderr = _logged(sys.stderr, log)
     logs.configure_logging(settings, "denzel")
-    logging.getLogger("py.warnings").addFilter(_concerns_nobody_here)
+    for name in ("py.warnings", "celery.worker.control"):
+        logging.getLogger(name).addFilter(_concerns_nobody_here)
     if settings.log_level != "debug":
         # Two lines a task would be gigabytes a day; pipeline/run.py logs failures.
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
@@ -110,8 +111,15 @@ def configure_logging() -> None:
 
 
 def _concerns_nobody_here(record: logging.LogRecord) -> bool:
-    """Drop what Celery says of its own future with each lost connection."""
-    return "CPendingDeprecationWarning" not in record.getMessage()
+    """Drop what Celery says of its future with each lost connection, and of revoked requests.
+
+    Those end in denzel's own records, so that it has no result backend to write to is no failure.
+    """
+    message = record.getMessage()
+    return not any(
+        each in message
+        for each in ("CPendingDeprecationWarning", "No result backend is configured")
+    )
 
 
 def _escape_what_cannot_be_shown(*streams: TextIO) -> None:
