@@ -111,7 +111,7 @@ class LocalBackend(Backend):
         if not self._layout.private.exists():
             self._lifecycle.end_abandoned()
             return
-        with self._changing():
+        with self._as_engine_error():
             self._lifecycle.stop()
 
     def restart(self) -> None:
@@ -162,7 +162,7 @@ class LocalBackend(Backend):
         if not self._layout.private.exists():
             self._lifecycle.end_abandoned()
             return
-        with self._changing():
+        with self._as_engine_error():
             self._lifecycle.stop()
             self._layout.deployment.unlink(missing_ok=True)
             if purge:
@@ -333,6 +333,10 @@ class LocalBackend(Backend):
         """Tell what the system refuses (disk full, no permission) as an error of denzel's."""
         try:
             yield
+        except FileExistsError as error:
+            raise EngineError(
+                f"{error.filename} is no directory, and denzel needs one there: move it away"
+            ) from error
         except OSError as error:
             place = error.filename or self._layout.private
             raise EngineError(

@@ -29,7 +29,7 @@ from backends.stand_in_project import (
 )
 from denzel.backends.local import supervision
 from denzel.backends.local.backend import LocalBackend
-from denzel.errors import RequirementsError, ServiceError
+from denzel.errors import EngineError, RequirementsError, ServiceError
 from denzel.ports import free_port
 from denzel.project import Project
 from denzel.services import SERVICES, State
@@ -233,6 +233,24 @@ def test_while_redis_hangs_nothing_that_needs_it_is_up(project: Project) -> None
         assert (lines["redis"].state, lines["redis"].detail) == (State.ERROR, hangs)
         assert lines["monitor"].state is State.UP
         wait_until_ready(backend, SOON)
+
+
+def test_what_stands_where_logs_belong_keeps_nobody_from_stopping(project: Project) -> None:
+    with Launched(project) as backend:
+        wait_until_ready(backend, SOON)
+        shutil.rmtree(project.logs)
+        project.logs.symlink_to("nowhere")
+        backend.stop()
+        assert processes(project) == []
+        with pytest.raises(EngineError, match="logs is no directory.*: move it away"):
+            backend.start()
+        project.logs.unlink()
+        backend.start()
+        wait_until_ready(backend, SOON)
+        shutil.rmtree(project.logs)
+        project.logs.write_text("")
+        backend.down(purge=False)
+        assert processes(project) == []
 
 
 def test_a_deployment_survives_a_restart_of_the_machine(project: Project) -> None:
