@@ -76,6 +76,48 @@ def test_a_request_under_way_is_answered_before_the_api_ends(running: Deployment
         assert answer.result().json() == {"slept": 2.0}
 
 
+UPLOAD = (
+    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 100000\r\n\r\n{"
+)
+INFLATE = b'{"do": "inflate", "size": 20000000}'
+
+
+def test_clients_that_stall_do_not_have_the_api_killed(running: Deployment) -> None:
+    """Neither one that stops in the midst of its request nor one that takes no answer."""
+    address = ("127.0.0.1", int(running.environment["API_PORT"]))
+    with (
+        socket.create_connection(address, timeout=20) as sender,
+        socket.socket() as receiver,
+    ):
+        sender.sendall(UPLOAD)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        receiver.connect(address)
+        head = UPLOAD.replace(b"100000", b"%d" % len(INFLATE)).removesuffix(b"{")
+        receiver.sendall(head + INFLATE)
+        assert receiver.recv(15) == b"HTTP/1.1 200 OK"
+        assert end(running.services["api"]) < PROMPT_SECONDS + 6
+
+
+def test_a_client_that_sends_on_steadily_is_answered_though_the_api_ends(
+    running: Deployment,
+) -> None:
+    body = b'{"value": "' + b"x" * 99987 + b'"}'
+    address = ("127.0.0.1", int(running.environment["API_PORT"]))
+    with (
+        socket.create_connection(address, timeout=20) as client,
+        ThreadPoolExecutor(1) as ending,
+    ):
+        client.sendall(UPLOAD)
+        ended = ending.submit(end, running.services["api"])
+        beat = threading.Event()
+        for first in range(1, len(body), 10000):
+            beat.wait(0.8)
+            client.sendall(body[first : first + 10000])
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        ended.result()
+
+
 def test_a_restart_of_the_api_loses_no_request(running: Deployment) -> None:
     """Clients that use their connections over and over are told when one ends."""
     api = running.services["api"]

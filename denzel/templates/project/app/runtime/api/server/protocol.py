@@ -26,6 +26,9 @@ from app.runtime.api.server.upgrade import MAX_OFFERS, without_offer
 
 LAST_CALL = 0.05
 """Seconds in which the ending process reads what its clients sent before they could know of it."""
+ENDING_SECONDS = 5.0
+"""How long the ending process bears a client that stalls, which could have it killed in the end."""
+ENDING_LOOK_SECONDS = 1.0
 LINGER_SECONDS = 10.0
 """How long a refused client's connection is kept for it to read the refusal."""
 LINGER_BYTES = 2**20
@@ -71,6 +74,8 @@ class ClientProtocol(HttpToolsProtocol):
         self._header_count = 0
         self._body_bytes = 0
         self._progress = Progress()
+        self._longest_stall = limits.timeout
+        self._is_lost = False
 
     # A connection's beginning and end
 
@@ -84,6 +89,7 @@ class ClientProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and stop what only its client waits for."""
+        self._is_lost = True
         self._connected.discard(self)
         super().connection_lost(exc)
         self._abandon()
@@ -120,6 +126,15 @@ class ClientProtocol(HttpToolsProtocol):
         """Hang up after the request under way, or the one that may have been sent already."""
         self._is_ending = True
         self.loop.call_later(LAST_CALL, super().shutdown)
+        self._connected.discard(self)  # it is looked at more often from now on
+        self._progress = Progress()
+        self._longest_stall = min(ENDING_SECONDS, self._limits.timeout)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if not self._is_lost:
+            self.look(ENDING_LOOK_SECONDS)
+            self.loop.call_later(ENDING_LOOK_SECONDS, self._look_again)
 
     def _hang_up(self) -> None:
         """End the connection after a response; its client may be sending the request still."""
@@ -151,8 +166,8 @@ class ClientProtocol(HttpToolsProtocol):
             self._progress.rest()
             return
         received = self._body_bytes if cycle is not None else 0
-        taken, timeout = bytes_taken(self.transport), self._limits.timeout
-        if self._progress.has_stalled(self._running, received, taken, elapsed, timeout):
+        taken, longest = bytes_taken(self.transport), self._longest_stall
+        if self._progress.has_stalled(self._running, received, taken, elapsed, longest):
             self.transport.abort()
 
     # Requests and responses
