@@ -242,7 +242,7 @@ def test_what_stands_where_logs_belong_keeps_nobody_from_stopping(project: Proje
         project.logs.symlink_to("nowhere")
         backend.stop()
         assert processes(project) == []
-        with pytest.raises(EngineError, match="logs is no directory.*: move it away"):
+        with pytest.raises(EngineError, match=r"logs is no directory.*: move it away"):
             backend.start()
         project.logs.unlink()
         backend.start()
