@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +75,24 @@ def test_a_request_under_way_is_answered_before_the_api_ends(running: Deployment
         running.wait(lambda: running.trace("sleep"), "the prediction is under way")
         assert 1.0 < end(running.services["api"]) < PROMPT_SECONDS + 2
         assert answer.result().json() == {"slept": 2.0}
+
+
+def test_clients_that_are_waited_for_no_longer_are_told(running: Deployment) -> None:
+    running.services.pop("api").stop()
+    running.start(
+        "api", sys.executable, "-m", "gunicorn", "--graceful-timeout", "3",
+        "--config", "app/runtime/api/server/gunicorn_conf.py", "app.runtime.api.app:create_app()",
+    )  # fmt: skip
+    running.wait_for("api", running.info_answers)
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(running.predict, {"do": "sleep", "seconds": 9.0}, Prefer="wait=30")
+        running.wait(lambda: running.trace("sleep"), "the prediction is under way")
+        end(running.services["api"])
+        told = answer.result()
+    assert (told.status_code, told.json()["title"]) == (503, "API stopped")
+    assert told.json()["description"].startswith("The API was stopped before")
+    assert told.headers["Retry-After"] == "5"
+    assert "Traceback" not in running.services["api"].log.read_text(errors="replace")
 
 
 UPLOAD = (

@@ -40,6 +40,11 @@ PROBE_SECONDS = 0.1
 Soon, because most of those clients have gone: what nobody waits for is not to be predicted."""
 PROBE_AGAIN_SECONDS = 0.1
 """After how long it is asked again, to see what became of that; then twice as long each time."""
+ENDED = Refusal(
+    503,
+    "The API was stopped before there was an answer; what was asked for may be done all the same",
+    "API stopped",
+)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -318,14 +323,29 @@ class ClientProtocol(HttpToolsProtocol):
 async def _until_gone(
     cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any
 ) -> None:
-    """Run the application; that its client has gone is no error of it."""
+    """Run the application; that its client has gone is no error of it.
+
+    Nor is that the process ends, and waits no longer: its client is told.
+    """
     if scope["http_version"] == "1.0":
         send = _without_chunks(cycle, send)
     try:
         await app(scope, receive, send)
     except asyncio.CancelledError:
-        if not cycle.disconnected:
+        if cycle.disconnected:
+            return
+        if cycle.response_started:
             raise
+        await _tell_of_end(scope, send)
+
+
+async def _tell_of_end(scope: Any, send: Any) -> None:
+    client = scope["client"][0] if scope["client"] else ""
+    path = scope["raw_path"].decode("latin-1")
+    log_answer(scope["method"], path, ENDED.status, ENDED.shown_title, client=client)
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"5")]
+    await send({"type": "http.response.start", "status": ENDED.status, "headers": headers})
+    await send({"type": "http.response.body", "body": ENDED.body})
 
 
 def _without_chunks(cycle: RequestResponseCycle, send: Any) -> Any:

@@ -21,9 +21,14 @@ class Refusal:
         """The body's title: the status's own words unless the API has others for it."""
         return self.title or HTTPStatus(self.status).phrase
 
+    @property
+    def body(self) -> bytes:
+        """The body, as JSON."""
+        return orjson.dumps({"title": self.shown_title, "description": self.description})
+
     def encode(self, headers: str = "") -> bytes:
         """Return the whole response; ``headers`` are further lines of its head."""
-        body = orjson.dumps({"title": self.shown_title, "description": self.description})
+        body = self.body
         head = (
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"

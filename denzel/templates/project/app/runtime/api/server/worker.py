@@ -20,6 +20,8 @@ from app.runtime.api.server.stalls import watch
 from app.runtime.settings import load_settings
 
 PARENT_SECONDS = 0.5
+TELLING_SECONDS = 2
+"""How long an ending process has to answer those it waits for no longer, and to close."""
 
 
 class ApiWorker(UvicornWorker):
@@ -56,7 +58,8 @@ class ApiWorker(UvicornWorker):
             cors_headers=cors_headers,
         )
         self.config.http = cast(Any, protocol)
-        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
+        # Before gunicorn kills this process, clients that still wait are to be told.
+        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout - TELLING_SECONDS
         # Anyone can send what is no HTTP, as often as they like.
         logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
 
