@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
@@ -110,3 +111,30 @@ def test_the_monitor_leaves_the_processors_to_those_that_answer(lab: Deployment)
         return os.getpriority(os.PRIO_PROCESS, lab.services[service].pid)
 
     assert niceness("monitor") > niceness("api") == niceness("denzel")
+
+
+def test_events_are_heard_soon_however_long_redis_was_away(
+    lab: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, since Redis would have to be away for minutes."""
+    monitor = importlib.import_module("app.runtime.monitor")
+    pauses: list[float] = []
+
+    class Away(Exception):
+        """Ends the loop."""
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
+            raise Away
+
+    class Application:
+        def connection(self) -> Any:
+            raise ConnectionRefusedError("Connection refused")
+
+    monkeypatch.setattr(monitor.time, "sleep", sleep)
+    events = object.__new__(monitor.SteadyEvents)
+    events.capp = Application()
+    with pytest.raises(Away):
+        events.run()
+    assert set(pauses) == {monitor.RECONNECT_SECONDS}

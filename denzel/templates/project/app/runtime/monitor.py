@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from typing import Any
 
+import flower.app
 import flower.command
 import flower.views
 from celery.bin.celery import celery
 from celery.bin.celery import main as celery_main
+from celery.events import EventReceiver
 from flower.app import Flower
+from flower.events import Events
 from flower.utils.broker import RedisBase
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.options import options
@@ -19,14 +26,17 @@ from tornado.web import RequestHandler
 
 from app.runtime import state
 from app.runtime.hosts import is_known_host, is_loopback, is_same_origin, without_prefix
-from app.runtime.logs import configure_logging
+from app.runtime.logs import Outage, configure_logging
 from app.runtime.proxies import TrustedProxies
 from app.runtime.settings import Settings, load_settings
 from app.runtime.store.client import connect_async
 
 BROKER_SECONDS = 2.0
+RECONNECT_SECONDS = 2.0
 NICENESS = 10
 """The monitor leaves processors to those that answer; what is left to it suffices to keep up."""
+
+log = logging.getLogger("denzel.monitor")
 
 
 def main() -> int:
@@ -50,6 +60,7 @@ def main() -> int:
     if settings.monitor_prefix:
         arguments.append(f"--url_prefix={settings.monitor_prefix}")
     proxies = TrustedProxies(settings.trusted_proxies)
+    flower.app.Events = SteadyEvents
     flower.command.Flower = guarded(settings, proxies)
     flower.views.Broker = broker_class(settings)
     celery.add_command(flower.command.flower)
@@ -59,6 +70,29 @@ def main() -> int:
     os.environ.setdefault("FLOWER_PURGE_OFFLINE_WORKERS", "60")
     sys.argv = ["celery", "--quiet", "-A", "app.tasks", "flower", *arguments]
     return int(celery_main() or 0)
+
+
+class SteadyEvents(Events):  # Flower has no types
+    """What Flower hears of the workers: soon again once Redis is back, however long it was away.
+
+    Flower would double its pauses, up to as long as Redis was away.
+    """
+
+    def run(self) -> None:
+        """Hear events for as long as the process lives."""
+        outage = Outage(log, "Redis")
+        while True:
+            try:
+                with self.capp.connection() as connection:
+                    handlers = {"*": self.on_event}
+                    receiver = EventReceiver(connection, handlers=handlers, app=self.capp)
+                    outage.ended()
+                    receiver.capture(limit=None, timeout=None, wakeup=True)
+            except (RedisError, OperationalError, OSError) as error:
+                outage.failed(error)
+            except Exception:  # whatever it was, without events the page is no use
+                log.exception("Events could not be heard; they are heard again")
+            time.sleep(RECONNECT_SECONDS)
 
 
 def broker_class(settings: Settings) -> type[RedisBase]:

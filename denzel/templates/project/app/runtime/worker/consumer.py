@@ -1,13 +1,16 @@
-"""Celery's consumer, which tells Flower of tasks in fewer messages, and is slower to reconnect."""
+"""Celery's consumer, which tells Flower of tasks in fewer messages, and reconnects steadily."""
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
 from redis.exceptions import ResponseError
 
+from app.runtime.logs import Outage
 from app.runtime.worker.batch import batches
 
 EVENT_SECONDS = 0.25
@@ -16,6 +19,9 @@ EVENT_LIMIT = 24
 REFUSED_SECONDS = 2.0
 """Pause when Redis refuses to write: Celery would connect again some times a second, and each time
 leave connections open behind it."""
+RECONNECT_SECONDS = 2
+
+log = logging.getLogger("denzel.redis")
 
 
 class EventBufferingConsumer(Consumer):  # Celery has no types
@@ -28,6 +34,19 @@ class EventBufferingConsumer(Consumer):  # Celery has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._flush_is_due = False
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once Redis is there; Celery would look ever less often for it."""
+        outage = Outage(log, "Redis")
+        conn.ensure_connection(
+            lambda error, _: outage.failed(error),
+            interval_start=RECONNECT_SECONDS,
+            interval_step=0,
+            callback=maybe_shutdown,
+        )
+        outage.ended()
+        self.first_connection_attempt = False
+        return conn
 
     def on_send_event_buffered(self) -> None:
         """Plan to send what is buffered, unless that is planned already."""
