@@ -149,5 +149,5 @@ def test_limits_of_containers_are_said_to_be_none_here(project: Project) -> None
 def test_a_project_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     project = stand_in_project(tmp_path)
     project.private.write_text("a file where the directory should be")
-    with pytest.raises(EngineError, match=r"\.denzel: "):
+    with pytest.raises(EngineError, match=r"\.denzel is no directory"):
         LocalBackend(project, lambda _: None).up()
