@@ -79,6 +79,7 @@ def measure_backlog(
         queued = sum(each.accepted for each in many)
         per_request = (redis.used_memory() - before) / queued
         when_full = accept()
+        require_unpredicted(running, many[0].last_id)
     half = many[: (len(many) + 1) // 2]
     predicted_when_full = sum(each.accepted for each in half) / _seconds_to_predict(
         running, half[-1].last_id
@@ -112,6 +113,13 @@ def await_prediction(running: Running, task_id: str) -> None:
         if isinstance(seen, dict) and seen.get("status") == "SUCCESS":
             return
     raise BenchmarkError(f"Not predicted after {PREDICTED_SECONDS:g} s: {seen}")
+
+
+def require_unpredicted(running: Running, task_id: str) -> None:
+    """Raise BenchmarkError unless a request still waits: else there is no queue to measure."""
+    _, seen = ask(running.port, "GET", f"/status/{task_id}")
+    if not isinstance(seen, dict) or seen.get("status") != "PENDING":
+        raise BenchmarkError(f"The pipeline did not hold requests back: {seen}")
 
 
 def _seconds_to_predict(running: Running, task_id: str) -> float:

@@ -1,10 +1,14 @@
-"""A pipeline that predicts nothing while the file ``hold`` exists, so that requests queue up."""
+"""A pipeline that predicts nothing while the file ``hold`` exists, so that requests queue up.
 
+The file is in the project's own directory; services run in a copy of it.
+"""
+
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-GATE = Path("hold")
+GATE = Path(os.environ.get("DENZEL_PROJECT", ""), "hold")
 LOOK_SECONDS = 0.02
 
 
